@@ -1,0 +1,222 @@
+"""Scenario time: virtual (jumps when nobody is busy) or scaled (wall time times a factor).
+
+The virtual clock sits in the event loop's selector. The loop asks the selector to block only when no callback is
+ready; that is the moment when all the consequences of the last event have been worked off. If no socket has
+anything to say and nothing of the real world is outstanding, the clock then hands out exactly one event: the next
+call of `call_idle` (a letter), else the earliest timer, and time jumps to it. Events are so worked off one by one,
+in an order that depends on the run alone: one seed gives one trace, though device calls go over real sockets.
+
+`loop.time()`, `asyncio.sleep` and `asyncio.timeout` keep to the wall, as the libraries that guard sockets expect.
+A thread's result is not seen coming: whoever awaits one enters `outstanding()`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import selectors
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any, Protocol, TypeVar
+
+_T = TypeVar("_T")
+Callback = Callable[[], object]
+
+
+class AgendaTimer:
+    """An entry of the agenda, ordered by time, then priority, then the order in which it was made."""
+
+    __slots__ = ("at", "callback", "key")
+
+    def __init__(self, at: datetime, priority: int, number: int, callback: Callback) -> None:
+        self.at = at
+        self.key = (at, priority, number)
+        self.callback: Callback | None = callback
+
+    def __lt__(self, other: AgendaTimer) -> bool:
+        return self.key < other.key
+
+    def cancel(self) -> None:
+        self.callback = None
+
+
+class Agenda:
+    """The timers that are set, the earliest first. Cancelled ones are dropped when they come to the top."""
+
+    def __init__(self) -> None:
+        self._heap: list[AgendaTimer] = []
+        self._numbers = count()
+
+    def add(self, at: datetime, priority: int, callback: Callback) -> AgendaTimer:
+        timer = AgendaTimer(at, priority, next(self._numbers), callback)
+        heapq.heappush(self._heap, timer)
+        return timer
+
+    def first(self) -> AgendaTimer | None:
+        """The earliest timer that is still set."""
+        while self._heap and self._heap[0].callback is None:
+            heapq.heappop(self._heap)
+        return self._heap[0] if self._heap else None
+
+    def take(self) -> AgendaTimer:
+        """Removes the timer that `first` has shown."""
+        return heapq.heappop(self._heap)
+
+
+class LoopClock(Protocol):
+    """A clock that brings its own event loop."""
+
+    def make_loop(self) -> asyncio.AbstractEventLoop: ...
+
+
+class _BaseClock:
+    """What both clocks share: the agenda, the queue of idle calls, and what is outstanding."""
+
+    def __init__(self, start: datetime) -> None:
+        self._start = _utc(start)
+        self._agenda = Agenda()
+        self._idle: deque[Callback] = deque()
+        self._outstanding = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def now(self) -> datetime:
+        raise NotImplementedError
+
+    def call_at(self, at: datetime, callback: Callback, *, priority: int = 10) -> AgendaTimer:
+        return self._agenda.add(max(_utc(at), self.now()), priority, callback)
+
+    async def sleep_until(self, at: datetime, *, priority: int = 10) -> None:
+        due = asyncio.Event()
+        timer = self.call_at(at, due.set, priority=priority)
+        try:
+            await due.wait()
+        finally:
+            timer.cancel()
+
+    @contextmanager
+    def outstanding(self) -> Iterator[None]:
+        self._outstanding += 1
+        try:
+            yield
+        finally:
+            self._outstanding -= 1
+
+
+class VirtualClock(_BaseClock):
+    """Scenario time that jumps from timer to timer, as fast as the agents work. Give it to `run`."""
+
+    def __init__(self, start: datetime) -> None:
+        super().__init__(start)
+        self._now = self._start
+
+    def now(self) -> datetime:
+        return self._now
+
+    def call_idle(self, callback: Callback) -> None:
+        self._idle.append(callback)
+
+    def make_loop(self) -> asyncio.AbstractEventLoop:
+        self._loop = asyncio.SelectorEventLoop(_IdleSelector(self._next_event))
+        return self._loop
+
+    def _next_event(self) -> bool:
+        """Hands the loop the next event. False when there is none, or time may not pass."""
+        assert self._loop is not None
+        if self._outstanding:
+            return False
+        if self._idle:
+            self._loop.call_soon(self._idle.popleft())
+            return True
+        timer = self._agenda.first()
+        if timer is None:
+            return False
+        self._agenda.take()
+        assert timer.callback is not None
+        self._now = max(self._now, timer.at)
+        self._loop.call_soon(timer.callback)
+        return True
+
+
+class ScaledClock(_BaseClock):
+    """Scenario time that passes `speed` times as fast as the wall clock. Time starts with the loop of `run`."""
+
+    def __init__(self, start: datetime, speed: float) -> None:
+        super().__init__(start)
+        if not speed > 0:
+            raise ValueError(f"speed is {speed}: it must be greater than 0 (60 makes a day last 24 minutes)")
+        self._speed = speed
+        self._origin = 0.0
+        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_at: datetime | None = None
+
+    def now(self) -> datetime:
+        if self._loop is None:
+            return self._start
+        return self._start + timedelta(seconds=(self._loop.time() - self._origin) * self._speed)
+
+    def call_at(self, at: datetime, callback: Callback, *, priority: int = 10) -> AgendaTimer:
+        timer = super().call_at(at, callback, priority=priority)
+        self._arm()
+        return timer
+
+    def call_idle(self, callback: Callback) -> None:
+        asyncio.get_running_loop().call_soon(callback)
+
+    def make_loop(self) -> asyncio.AbstractEventLoop:
+        self._loop = asyncio.SelectorEventLoop()
+        self._origin = self._loop.time()
+        self._arm()
+        return self._loop
+
+    def _arm(self) -> None:
+        """Keeps one alarm of the loop at the earliest timer."""
+        first = self._agenda.first()
+        if self._loop is None or first is None or (self._alarm_at is not None and self._alarm_at <= first.at):
+            return
+        if self._alarm is not None:
+            self._alarm.cancel()
+        wall = self._origin + (first.at - self._start).total_seconds() / self._speed
+        self._alarm_at, self._alarm = first.at, self._loop.call_at(wall, self._ring)
+
+    def _ring(self) -> None:
+        """Makes the calls that are due, in the agenda's order."""
+        assert self._loop is not None
+        assert self._alarm_at is not None
+        due = max(self.now(), self._alarm_at)  # the loop may ring a clock tick early
+        self._alarm = self._alarm_at = None
+        while (timer := self._agenda.first()) is not None and timer.at <= due:
+            self._agenda.take()
+            assert timer.callback is not None
+            self._loop.call_soon(timer.callback)
+        self._arm()
+
+
+class _IdleSelector(selectors.DefaultSelector):
+    """The platform's selector; where the loop would wait and no socket is ready, it first asks for an event."""
+
+    def __init__(self, next_event: Callable[[], bool]) -> None:
+        super().__init__()
+        self._next_event = next_event
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout is not None and timeout <= 0:
+            return super().select(timeout)
+        ready = super().select(0)
+        if ready or self._next_event():
+            return ready
+        return super().select(timeout)
+
+
+def run(main: Callable[[], Coroutine[Any, Any, _T]], clock: LoopClock) -> _T:
+    """Runs `main()` to its end on the clock's own event loop, and cancels what is still running then."""
+    with asyncio.Runner(loop_factory=clock.make_loop) as runner:
+        return runner.run(main())
+
+
+def _utc(at: datetime) -> datetime:
+    if at.tzinfo is None:
+        raise ValueError(f"time {at.isoformat()} has no zone: give an aware datetime")
+    return at.astimezone(UTC)
