@@ -291,7 +291,13 @@ def parse(text: str, source: str, **changes: Any) -> Scenario:
     try:
         return Scenario.model_validate(_tuples(tables))
     except ValidationError as error:
-        raise ScenarioError(source, [_line(fault) for fault in error.errors()]) from error
+        raise ScenarioError(source, [_line(fault) for fault in _causes(error.errors())]) from error
+
+
+def _causes(faults: list[Any]) -> list[Any]:
+    """Without the "too short" that pydantic adds to a table array because one of its tables is at fault."""
+    at_fault = {fault["loc"][0] for fault in faults if len(fault["loc"]) > 1}
+    return [fault for fault in faults if fault["loc"] == () or len(fault["loc"]) > 1 or fault["loc"][0] not in at_fault]
 
 
 def _tuples(value: Any) -> Any:
@@ -329,7 +335,7 @@ def _line(fault: Any) -> str:
         return f"{place}: unknown key" + (f"; did you mean {near[0]}?" if near else f"; known: {', '.join(keys)}")
     if fault["type"] == "missing":
         return f"{place}: is missing"
-    message = fault["msg"].removeprefix("Value error, ")
+    message = str(fault["msg"]).removeprefix("Value error, ")
     if fault["type"] == "value_error" and not fault["loc"]:
         return message
     given = f" (given: {fault['input']!r})" if not isinstance(fault["input"], dict) else ""

@@ -1,0 +1,98 @@
+"""A scenario is read whole, and each fault in it is one line that says where and what to do."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from environment import scenario
+
+TEXT = (scenario.SCENARIOS / "slovenia.toml").read_text(encoding="utf-8")
+
+
+def test_the_slovenian_demonstrator_has_the_office_of_d51_and_at_least_thirty_chargers() -> None:
+    """D5.1, 3.1: ABB installs 5 charging stations at the office; households have V2X stations as well."""
+    slovenia = scenario.load("slovenia")
+    offices = [site for site in slovenia.site if site.kind == "office"]
+    assert [site.chargers for site in offices] == [5]
+    assert sum(site.chargers for site in slovenia.site) >= 30
+    assert len(slovenia.vpp) == 2, "two virtual power plants compete"
+
+
+def test_a_seed_and_days_given_on_the_command_line_replace_the_scenarios() -> None:
+    changed = scenario.load("slovenia", seed=7, days=2)
+    assert (changed.scenario.seed, changed.scenario.days) == (7, 2)
+    assert changed.ends - changed.begins == timedelta(days=2)
+
+
+@pytest.mark.parametrize(("start", "hours"), [("2026-03-28", 23), ("2026-10-24", 25), ("2026-03-18", 24)])
+def test_a_run_over_the_change_of_clocks_is_23_or_25_hours_long(start: str, hours: int) -> None:
+    changed = scenario.parse(TEXT.replace("2026-03-18", start), "t.toml")
+    begins, ends = changed.begins.astimezone(tz=None), changed.ends.astimezone(tz=None)
+    assert (ends.timestamp() - begins.timestamp()) / 3600 == hours
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        (
+            "max_charge_kw = 11.0",
+            "max_charge_w = 11000.0",
+            "t.toml: site[1].max_charge_w: unknown key; did you mean max_charge_kw?",
+        ),
+        (
+            "max_charge_kw = 11.0",
+            "max_charge_kw = 11000.0",
+            "t.toml: site[1].max_charge_kw: input should be less than or equal to 400 (given: 11000.0); "
+            "the value is in kW",
+        ),
+        (
+            "max_charge_kw = 11.0",
+            'max_charge_kw = "11 kW"',
+            "t.toml: site[1].max_charge_kw: input should be a valid number (given: '11 kW'); the value is in kW",
+        ),
+        (
+            "Europe/Ljubljana",
+            "Mars/Olympus",
+            "t.toml: scenario.timezone: 'Mars/Olympus' is not a time zone; "
+            "use a name such as Europe/Ljubljana (given: 'Mars/Olympus')",
+        ),
+        ('vpp = "vpp2"', 'vpp = "vpp9"', "t.toml: cpo 'cpo3': its vpp 'vpp9' is not among vpp1, vpp2"),
+        ('cpo = "cpo3"', 'cpo = "cpo9"', "t.toml: site 'home': its cpo 'cpo9' is not among cpo1, cpo2, cpo3"),
+        ('name = "vpp2"', 'name = "vpp1"', "t.toml: vpp: the name 'vpp1' is used twice; give each its own"),
+        (
+            'buses = ["office"]',
+            'buses = ["a", "b"]',
+            "t.toml: site 'office': 2 buses for 5 chargers; name one bus, or one for each charger",
+        ),
+        (
+            "[product]",
+            '[[fault]]\nkind = "charger-silent"\ntarget = "x"\nstart = "18:00"\nend = "19:00"\n[product]',
+            "t.toml: fault: there is no charger 'x'; the first one is 'home-01'",
+        ),
+        ("[product]", "[product]\nnotice_minutes = 15.5", None),
+        ("[grid]", "[grid", None),
+        ("[product]", '[market]\ngate_closure = "23:30"\n[product]', None),
+    ],
+)
+def test_a_fault_is_one_line_with_its_place(old: str, new: str, line: str | None) -> None:
+    assert old in TEXT
+    with pytest.raises(scenario.ScenarioError) as error:
+        scenario.parse(TEXT.replace(old, new, 1), "t.toml")
+    lines = str(error.value).splitlines()
+    assert all(text.startswith("t.toml: ") for text in lines)
+    if line is not None:
+        assert line in lines
+
+
+def test_every_fault_is_told_not_the_first_alone() -> None:
+    wrong = TEXT.replace("Europe/Ljubljana", "Mars/X").replace("chargers = 5", "chargers = 0")
+    with pytest.raises(scenario.ScenarioError) as error:
+        scenario.parse(wrong, "t.toml")
+    assert len(error.value.faults) == 2
+
+
+def test_an_unknown_scenario_names_those_that_exist() -> None:
+    with pytest.raises(scenario.ScenarioError, match=r"atlantis: no such scenario; there are .*slovenia"):
+        scenario.load("atlantis")
