@@ -1,0 +1,181 @@
+"""Who asks whom for what, in which protocol, and what may be answered: the table behind the catalogue.
+
+Source: D5.1 Tables 1, 2, 9 and 10 and the prose of sections 3.1 and 3.6. The protocol and act that carries each
+exchange is this project's reading, since D5.1 names none. An id with an `x` is an exchange that the prose needs
+and no table numbers; `df.*` and `env.*` are services of the platform.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from protocols import exchanges as x
+from protocols.acl import Performative as Act
+from protocols.acl import Protocol
+from protocols.roles import Role
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """One act with what it carries."""
+
+    performative: Act
+    content: type[x.Content]
+
+    @property
+    def exchange(self) -> str | None:
+        """The exchange id of the content, None for a plain act."""
+        default: str | None = self.content.model_fields["exchange"].default
+        return default
+
+
+@dataclass(frozen=True, slots=True)
+class Dialogue:
+    """A conversation between two roles: what opens it, what the participant answers, what the initiator says then.
+
+    An `initiator` of None is any role. The plain acts that a protocol always allows are not repeated here.
+    """
+
+    initiator: Role | None
+    participant: Role
+    protocol: Protocol
+    opening: Say
+    answers: tuple[Say, ...] = ()
+    replies: tuple[Say, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """The name of an exchange and where it is specified."""
+
+    id: str
+    name: str
+    source: str
+
+
+EXCHANGES: dict[str, Exchange] = {
+    exchange.id: exchange
+    for exchange in (
+        Exchange("1.x.1", "Product requirements", "D5.1 3.1.1"),
+        Exchange("1.x.2", "Resource registration", "D5.1 3.1.1"),
+        Exchange("1.x.3", "Prequalification", "D5.1 3.1.1"),
+        Exchange("1.x.6", "Flexibility need", "D5.1 3.1.2"),
+        Exchange("1.x.7", "Request for bids", "D5.1 3.1.2"),
+        Exchange("1.1.1", "Send bid", "D5.1 Table 1"),
+        Exchange("1.1.2", "Market results", "D5.1 Table 1"),
+        Exchange("1.x.8", "Session announcement", "D5.1 3.1.1"),
+        Exchange("1.2.1", "Data request", "D5.1 Table 2"),
+        Exchange("1.2.2", "Data measurements", "D5.1 Table 2"),
+        Exchange("1.2.3", "Activation signal", "D5.1 Table 2"),
+        Exchange("1.2.4", "Confirmation", "D5.1 Table 2"),
+        Exchange("1.2.5", "Participation information", "D5.1 Table 2"),
+        Exchange("1.x.4", "Activated resources", "D5.1 3.1.2"),
+        Exchange("1.2.6", "Measurements collection", "D5.1 Table 2"),
+        Exchange("1.x.5", "Delivered volume", "D5.1 3.1.2"),
+        Exchange("1.2.7", "Billing", "D5.1 Table 2"),
+        Exchange("6.1.1", "Informs the pool", "D5.1 Table 9"),
+        Exchange("6.1.2", "Market bid", "D5.1 Table 9"),
+        Exchange("6.x.1", "Pool award", "D5.1 3.6.2"),
+        Exchange("6.2.1", "Activation signal", "D5.1 Table 10"),
+        Exchange("6.2.2", "Activation signal", "D5.1 Table 10"),
+        Exchange("6.2.3", "Participation info", "D5.1 Table 10"),
+        Exchange("6.2.4", "Activation response", "D5.1 Table 10"),
+        Exchange("6.2.5", "Activation response", "D5.1 Table 10"),
+        Exchange("df.register", "Directory: register", "FIPA SC00023"),
+        Exchange("df.deregister", "Directory: deregister", "FIPA SC00023"),
+        Exchange("df.search", "Directory: search", "FIPA SC00023"),
+        Exchange("df.subscribe", "Directory: subscribe", "FIPA SC00023"),
+        Exchange("env.grid", "Grid sensor", "platform"),
+        Exchange("env.meter", "Grid meters", "platform"),
+    )
+}
+
+
+def _request(initiator: Role | None, participant: Role, content: type[x.Content], *answers: Say) -> Dialogue:
+    return Dialogue(initiator, participant, Protocol.REQUEST, Say(Act.REQUEST, content), answers)
+
+
+def _query(initiator: Role | None, participant: Role, content: type[x.Content], answer: type[x.Content]) -> Dialogue:
+    opening = Say(Act.QUERY_REF, content)
+    return Dialogue(initiator, participant, Protocol.QUERY, opening, (Say(Act.INFORM, answer),))
+
+
+def _subscribe(initiator: Role | None, participant: Role, content: type[x.Content], news: type[x.Content]) -> Dialogue:
+    opening = Say(Act.SUBSCRIBE, content)
+    answers = (Say(Act.AGREE, x.Done), Say(Act.INFORM, news))
+    return Dialogue(initiator, participant, Protocol.SUBSCRIBE, opening, answers)
+
+
+def _propose(initiator: Role, participant: Role, content: type[x.Content], answer: type[x.Content]) -> Dialogue:
+    answers = (Say(Act.ACCEPT_PROPOSAL, answer), Say(Act.REJECT_PROPOSAL, answer))
+    return Dialogue(initiator, participant, Protocol.PROPOSE, Say(Act.PROPOSE, content), answers)
+
+
+def _contract_net(
+    initiator: Role, participant: Role, call: type[x.Content], bid: type[x.Content], award: type[x.Content]
+) -> Dialogue:
+    return Dialogue(
+        initiator,
+        participant,
+        Protocol.CONTRACT_NET,
+        Say(Act.CFP, call),
+        (Say(Act.PROPOSE, bid), Say(Act.INFORM, x.Done)),
+        (Say(Act.ACCEPT_PROPOSAL, award), Say(Act.REJECT_PROPOSAL, award)),
+    )
+
+
+def _agree_or_refuse(content: type[x.Content]) -> tuple[Say, ...]:
+    return (Say(Act.AGREE, content), Say(Act.REFUSE, content))
+
+
+_AGREED = Say(Act.AGREE, x.Done)
+_DONE = Say(Act.INFORM, x.Done)
+
+DIALOGUES: tuple[Dialogue, ...] = (
+    # BUC 1.1
+    _request(Role.DSO, Role.FMO, x.ProductRequirements, _AGREED, _DONE),
+    _request(Role.VPP, Role.FMO, x.ResourceRegistration, _AGREED, Say(Act.INFORM, x.RegistrationResult)),
+    _request(Role.FMO, Role.DSO, x.PrequalificationRequest, _AGREED, Say(Act.INFORM, x.PrequalificationResult)),
+    _request(Role.DSO, Role.FMO, x.FlexibilityNeed, _AGREED, Say(Act.INFORM, x.NeedResult)),
+    _contract_net(Role.FMO, Role.VPP, x.RequestForBids, x.Bid, x.MarketResult),
+    _request(Role.EV_OWNER, Role.CPO, x.SessionAnnouncement, _AGREED, _DONE),
+    # BUC 1.2
+    _query(Role.VPP, Role.CPO, x.DataRequest, x.DataMeasurements),
+    _request(Role.DSO, Role.VPP, x.ActivationSignal, *_agree_or_refuse(x.ActivationConfirmation), _DONE),
+    _request(Role.VPP, Role.CPO, x.ActivationSignal, *_agree_or_refuse(x.ActivationAnswer), _DONE),
+    _propose(Role.CPO, Role.EV_OWNER, x.ParticipationInformation, x.ParticipationAnswer),
+    _subscribe(Role.TSO, Role.DSO, x.ActivatedResourcesSubscription, x.ActivatedResources),
+    _query(Role.FMO, Role.DSO, x.MeasurementsQuery, x.MeasurementsCollection),
+    _query(Role.FMO, Role.VPP, x.MeasurementsQuery, x.MeasurementsCollection),
+    _propose(Role.VPP, Role.DSO, x.DeliveredVolume, x.VolumeAnswer),
+    _request(Role.FMO, Role.DSO, x.Bill, _AGREED, Say(Act.INFORM, x.Payment)),
+    _request(Role.FMO, Role.VPP, x.Bill, _AGREED, Say(Act.INFORM, x.Payment)),
+    # BUC 6
+    _contract_net(Role.DSO, Role.VPP, x.PoolOpening, x.PoolBid, x.PoolAward),
+    _request(Role.DSO, Role.VPP, x.PoolActivation, *_agree_or_refuse(x.VppActivationResponse), _DONE),
+    _request(Role.VPP, Role.CPO, x.CpoActivation, *_agree_or_refuse(x.CpoActivationResponse), _DONE),
+    _propose(Role.CPO, Role.EV_OWNER, x.ParticipationRequest, x.ParticipationReply),
+    # services of the platform
+    _request(None, Role.DIRECTORY, x.Registration, _AGREED, _DONE),
+    _request(None, Role.DIRECTORY, x.Deregistration, _AGREED, _DONE),
+    _query(None, Role.DIRECTORY, x.Search, x.SearchResult),
+    _subscribe(None, Role.DIRECTORY, x.SearchSubscription, x.SearchResult),
+    _query(None, Role.ENVIRONMENT, x.GridQuery, x.GridReading),
+    _subscribe(None, Role.ENVIRONMENT, x.GridQuery, x.GridReading),
+    _query(Role.DSO, Role.ENVIRONMENT, x.MeterQuery, x.MeterReading),
+)
+
+PLAIN_ANSWERS: tuple[Say, ...] = (
+    Say(Act.REFUSE, x.Reason),
+    Say(Act.FAILURE, x.Reason),
+    Say(Act.NOT_UNDERSTOOD, x.Reason),
+    Say(Act.REJECT_PROPOSAL, x.Reason),
+)
+"""What a participant may say to any opening that it will not, cannot or must not serve."""
+
+PLAIN_REPLIES: tuple[Say, ...] = (
+    Say(Act.CANCEL, x.Cancellation),
+    Say(Act.NOT_UNDERSTOOD, x.Reason),
+    Say(Act.REJECT_PROPOSAL, x.Reason),
+)
+"""What an initiator may say in any conversation after its opening."""

@@ -1,0 +1,60 @@
+"""The closed sets of words that contents use."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class ServiceType(StrEnum):
+    """What the flexibility is for (D5.1 section 3.6.1)."""
+
+    CONGESTION_MANAGEMENT = "congestion-management"
+    VOLTAGE_CONTROL = "voltage-control"
+
+
+class BaselineMethod(StrEnum):
+    """How the consumption without the service is found: one method for each product."""
+
+    NOMINATION = "nomination"
+    METER_BEFORE_METER_AFTER = "meter-before-meter-after"
+    HIGH_X_OF_Y = "high-x-of-y"
+
+
+class PricingRule(StrEnum):
+    """What an awarded bid is paid: the marginal price, or its own."""
+
+    PAY_AS_CLEAR = "pay-as-clear"
+    PAY_AS_BID = "pay-as-bid"
+
+
+class ChargerState(StrEnum):
+    """What a charging station is doing."""
+
+    UNPLUGGED = "unplugged"
+    IDLE = "idle"
+    CHARGING = "charging"
+    DISCHARGING = "discharging"
+    FAULT = "fault"
+
+
+class ActivationStatus(StrEnum):
+    """Where an activation stands, as the TSO is told."""
+
+    PLANNED = "planned"
+    ACTIVE = "active"
+    ENDED = "ended"
+    CANCELLED = "cancelled"
+
+
+class DataType(StrEnum):
+    """The "type of request" of exchange 1.2.1: what the chargers report, or with their measurements."""
+
+    STATUS = "status"
+    MEASUREMENTS = "measurements"
+
+
+class GridQuantity(StrEnum):
+    """What the environment agent can read off the grid."""
+
+    VOLTAGE = "voltage"
+    FREQUENCY = "frequency"
