@@ -179,3 +179,6 @@ PLAIN_REPLIES: tuple[Say, ...] = (
     Say(Act.REJECT_PROPOSAL, x.Reason),
 )
 """What an initiator may say in any conversation after its opening."""
+
+ANSWER_TO_CANCEL = Say(Act.INFORM, x.Done)
+"""A participant has stopped what the initiator called off; that it could not is a failure."""

@@ -59,6 +59,9 @@ def _fixed_offset(at: datetime) -> datetime:
     offset = at.utcoffset()
     if offset is None:
         raise PydanticCustomError("time_without_offset", "time has no UTC offset")
+    if not 1970 <= at.year <= 9000:
+        # At the ends of the calendar a change of offset overflows.
+        raise PydanticCustomError("time_range", "time is not between the years 1970 and 9000")
     return at.replace(tzinfo=timezone(offset), fold=0)
 
 
