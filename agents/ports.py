@@ -3,10 +3,81 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from agents.grid_view import Direction, GridState, Hosting, Limits, Relief, Sensitivity
+from protocols.exchanges.vocabulary import ChargerState
+
+
+@dataclass(frozen=True, slots=True)
+class ChargerReading:
+    """What one charger says about itself and its vehicle at one moment.
+
+    `max_charge_kw` and `max_discharge_kw` (both >= 0) hold for charger and vehicle together. `meter_kwh` is the charger's
+    energy register: drawn less given since it was built. `energy_kwh` is in the battery of `capacity_kwh`; these two and
+    `soc_percent` are None while no vehicle is connected.
+    """
+
+    power_kw: float
+    voltage_v: float
+    frequency_hz: float
+    connected: bool
+    soc_percent: float | None
+    energy_kwh: float | None
+    capacity_kwh: float | None
+    max_charge_kw: float
+    max_discharge_kw: float
+    state: ChargerState
+    meter_kwh: float = 0.0
+
+
+class ChargerError(Exception):
+    """A charger that cannot be used; the message is one line: which one, where, what is wrong, what to do."""
+
+    def __init__(self, charger_id: str, address: str, fault: str, advice: str) -> None:
+        super().__init__(f"charger {charger_id} at {address}: {fault}; {advice}")
+        self.charger_id = charger_id
+
+
+class ChargerSilentError(ChargerError):
+    """It cannot be reached, or does not answer in time."""
+
+
+class ChargerNonsenseError(ChargerError):
+    """It says what cannot be: no number, no voltage, a charge above 100 %, a power beyond its ratings."""
+
+
+class ChargerRefusedError(ChargerError):
+    """It answered a command with a refusal."""
+
+
+class Charger(Protocol):
+    """One charger under remote control. Every call raises ChargerSilentError or, on a reading that cannot be,
+    ChargerNonsenseError; a command that the charger does not take raises ChargerRefusedError."""
+
+    charger_id: str
+
+    async def read(self) -> ChargerReading:
+        """What it measures now."""
+
+    async def set_power(self, power_kw: float, reversion_s: int) -> None:
+        """Charge (> 0) or discharge (< 0) with `power_kw`; without a new order the charger falls back to its own
+        plan after `reversion_s` seconds of scenario time."""
+
+    async def release(self) -> None:
+        """Back to the charger's own plan."""
+
+    async def heartbeat(self) -> None:
+        """A sign of life; once begun, its absence makes the charger fall back to its own plan."""
+
+    async def set_droop(self, *, full_activation_hz: float, deadband_hz: float = 0.0, response_s: float = 0.0) -> None:
+        """Frequency droop in the charger itself: from `deadband_hz` beside 50 Hz on, the power changes linearly
+        and by the whole rating at `full_activation_hz` beside it, in `response_s` seconds to 90 %."""
+
+    async def stop_droop(self) -> None:
+        """Ends the frequency droop."""
 
 
 class GridModel(Protocol):
