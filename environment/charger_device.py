@@ -1,0 +1,338 @@
+"""One charger as a SunSpec device: its registers, what may be written to them, and what a write does.
+
+The registers show the live charger at the moment of reading. A write is taken as a whole or not at all: a point that
+is not there or may not be written is exception 2 (illegal address), a value that cannot be is exception 3 (illegal
+value), a charger switched to local control answers 7 (negative acknowledge). A value "not implemented" inside a block
+leaves its point as it is.
+
+Model 704: the setpoint holds until it is written anew, is disabled, or `WSetRvrtTms` seconds have passed since the
+last write to it; then `WSetEnaRvrt` and `WSetRvrt` (or `WSetPctRvrt`) take its place. Model 715: the controller's
+heartbeat is supervised from its first change on; if it stops, the setpoint is disabled. Without a setpoint the
+charger follows its own plan. Model 711: the droop goes on by itself, whatever becomes of the setpoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+
+from pymodbus.constants import ExcCodes
+from pymodbus.simulator import DataType, SimData, SimDevice
+
+from environment import sunspec
+from environment.sunspec import BASE, END, MARKER, MODELS, Point
+
+UNIT = 1
+NOMINAL_V = 230.0
+NOMINAL_HZ = 50.0
+
+# After the common model, the three that a controller polls lie side by side, so that one request reads all of them.
+ORDER = (1, 702, 713, 701, 704, 711, 715)
+
+DISABLED, ENABLED = 0, 1
+W_MAX_PCT, WATTS = 0, 1
+REMOTE, LOCAL = 0, 1
+STOP, START = 0, 1
+OFF, RUNNING, FAULT, STANDBY = 0, 3, 6, 7
+COMPLETED = 1
+ADOPT = 2  # AdptCtlReq: the second control set is the one that can be written
+
+WRITE_FUNCTIONS = (6, 16, 23)
+
+
+class ChargerFault(StrEnum):
+    """What a charger can be made to do wrong: not to answer, or to answer with what cannot be."""
+
+    SILENT = "charger-silent"
+    NONSENSE = "charger-nonsense"
+
+
+@dataclass(frozen=True, slots=True)
+class ChargerSpec:
+    """A charger as it is built; ratings are kW at the grid side, both >= 0."""
+
+    charger_id: str
+    max_charge_kw: float
+    max_discharge_kw: float
+    phases: int = 3
+
+    @property
+    def rating_kw(self) -> float:
+        """SunSpec's WMax, the base of percentages and of the droop."""
+        return max(self.max_charge_kw, self.max_discharge_kw)
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """What the registers show of the physical charger; powers in kW, drawn is positive."""
+
+    power_kw: float
+    voltage_v: float
+    frequency_hz: float
+    connected: bool
+    capacity_kwh: float
+    energy_kwh: float
+    max_charge_kw: float
+    max_discharge_kw: float
+    imported_kwh: float
+    exported_kwh: float
+    reversion_left_s: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Droop:
+    """A frequency droop as set: deadbands in Hz, `k` as per-unit frequency for per-unit power, response in s,
+    `p_min` as the least injection in per unit of the rating (-1 lets it charge with all it has)."""
+
+    deadband_over_hz: float
+    deadband_under_hz: float
+    k_over: float
+    k_under: float
+    response_s: float
+    p_min: float
+
+
+def _addresses() -> tuple[Mapping[tuple[int, str], int], Mapping[int, tuple[int, Point]], int]:
+    first: dict[tuple[int, str], int] = {}
+    points: dict[int, tuple[int, Point]] = {}
+    address = BASE + len(MARKER)
+    for model_id in ORDER:
+        for point in MODELS[model_id].points.values():
+            first[model_id, point.name] = address + point.offset
+            points[address + point.offset] = (model_id, point)
+        address += MODELS[model_id].size
+    return MappingProxyType(first), MappingProxyType(points), address
+
+
+ADDRESS, POINT_AT, END_ADDRESS = _addresses()
+SIZE = END_ADDRESS + len(END) - BASE
+
+_SETPOINT = ("WSetEna", "WSetMod", "WSet", "WSetRvrt", "WSetPct", "WSetPctRvrt", "WSetEnaRvrt", "WSetRvrtTms")
+_DROOP = ("DbOf", "DbUf", "KOf", "KUf", "RspTms", "PMin")
+_WRITABLE = frozenset(
+    [(704, name) for name in _SETPOINT]
+    + [(711, "Ena"), (711, "AdptCtlReq"), *((711, f"Ctl[1].{name}") for name in _DROOP)]
+    + [(715, "ControllerHb"), (715, "AlarmReset"), (715, "OpCtl")]
+)
+_RANGES: Mapping[tuple[int, str], tuple[int, int]] = {
+    (704, "WSetEna"): (DISABLED, ENABLED),
+    (704, "WSetMod"): (W_MAX_PCT, WATTS),
+    (704, "WSetEnaRvrt"): (DISABLED, ENABLED),
+    (711, "Ena"): (DISABLED, ENABLED),
+    (711, "AdptCtlReq"): (0, ADOPT),
+    (711, "Ctl[1].DbOf"): (0, 5_000),
+    (711, "Ctl[1].DbUf"): (0, 5_000),
+    (711, "Ctl[1].KOf"): (1, 0xFFFE),
+    (711, "Ctl[1].KUf"): (1, 0xFFFE),
+    (711, "Ctl[1].RspTms"): (0, 6_000),
+    (711, "Ctl[1].PMin"): (-100, 100),
+    (715, "AlarmReset"): (0, 1),
+    (715, "OpCtl"): (STOP, START),
+}
+# The scale factors of a device; W_SF depends on its rating, because W is an int16.
+_SCALES = {
+    (701, "A_SF"): -1, (701, "V_SF"): -1, (701, "Hz_SF"): -3, (701, "VA_SF"): None, (701, "W_SF"): None,
+    (701, "TotWh_SF"): -1, (702, "W_SF"): None, (702, "V_SF"): -1, (704, "WSet_SF"): 0, (704, "WSetPct_SF"): -1,
+    (711, "Db_SF"): -3, (711, "K_SF"): -5, (711, "RspTms_SF"): -1, (713, "WH_SF"): 1, (713, "Pct_SF"): -2,
+}  # fmt: skip
+
+
+class ChargerRegisters:
+    """The registers of one charger and the settings that were written to them (raw values)."""
+
+    def __init__(self, spec: ChargerSpec) -> None:
+        self.spec = spec
+        self.local = False  # a technician has switched the charger to local control
+        self.watts_exponent = 0 if spec.rating_kw <= 32.0 else 1 if spec.rating_kw <= 320.0 else 2
+        # FCR in Continental Europe: no deadband, all of it at 200 mHz (0.4 % of 50 Hz), within 15 s to half.
+        droop = {"DbOf": 0, "DbUf": 0, "KOf": 400, "KUf": 400, "RspTms": 150, "PMin": -100}
+        self.settings: dict[tuple[int, str], int] = {
+            **{(704, name): 0 for name in _SETPOINT},
+            (704, "WSetMod"): WATTS,
+            (711, "Ena"): DISABLED,
+            (711, "AdptCtlReq"): 0,
+            **{(711, f"Ctl[{n}].{name}"): value for n in (0, 1) for name, value in droop.items()},
+            (715, "ControllerHb"): 0,
+            (715, "AlarmReset"): 0,
+            (715, "OpCtl"): START,
+        }
+
+    def build(self) -> SimDevice:
+        """The device for a Modbus server, without an action yet."""
+        registers = [0] * SIZE
+        registers[: len(MARKER)] = MARKER
+        registers[-len(END) :] = END
+        for address, (_, point) in POINT_AT.items():
+            self._put(registers, address, point, None)
+        for (model_id, name), value in self._constants().items():
+            self._put(registers, ADDRESS[model_id, name], MODELS[model_id].points[name], value)
+        return SimDevice(id=UNIT, simdata=[SimData(BASE, values=registers, datatype=DataType.REGISTERS)])
+
+    @staticmethod
+    def _put(registers: list[int], address: int, point: Point, value: int | str | None) -> None:
+        registers[address - BASE : address - BASE + point.size] = point.encode(value)
+
+    def _watts(self, power_kw: float) -> int:
+        """kW (a magnitude) in the unit of the device's W_SF."""
+        return round(power_kw * 1000 / 10.0**self.watts_exponent)
+
+    def _constants(self) -> dict[tuple[int, str], int | str]:
+        spec = self.spec
+        constants: dict[tuple[int, str], int | str] = {
+            (1, "Mn"): "Gridparley", (1, "Md"): "V2X charger", (1, "Opt"): "simulated", (1, "Vr"): "1",
+            (1, "SN"): spec.charger_id, (1, "DA"): UNIT,
+            (701, "ACType"): 2 if spec.phases == 3 else 0, (701, "Alrm"): 0, (701, "DERMode"): 1,
+            (702, "WMaxRtg"): self._watts(spec.rating_kw), (702, "WMax"): self._watts(spec.rating_kw),
+            (702, "WChaRteMaxRtg"): self._watts(spec.max_charge_kw),
+            (702, "WDisChaRteMaxRtg"): self._watts(spec.max_discharge_kw),
+            (702, "VNomRtg"): round(NOMINAL_V * 10), (702, "VNom"): round(NOMINAL_V * 10),
+            (702, "CtrlModes"): 1 << 1 | 1 << 5,  # FIXED_W, FREQ_WATT
+            (711, "AdptCtlRslt"): COMPLETED, (711, "NCtl"): 2,
+            (711, "Ctl[0].ReadOnly"): 1, (711, "Ctl[1].ReadOnly"): 0,
+        }  # fmt: skip
+        for model_id in ORDER:
+            constants[model_id, "ID"] = model_id
+            constants[model_id, "L"] = MODELS[model_id].size - 2
+        for key, exponent in _SCALES.items():
+            constants[key] = self.watts_exponent if exponent is None else exponent
+        return constants
+
+    # Reading ------------------------------------------------------------------------------------------------
+
+    def show(self, registers: list[int], address: int, count: int, live: Live, fault: ChargerFault | None) -> None:
+        """Brings the live points of `address` to `address + count` up to date in `registers`."""
+        values: dict[tuple[int, str], int | None] = {}
+        last = address + count
+        for model_id in ORDER:
+            first = ADDRESS[model_id, "ID"]
+            if first < last and first + MODELS[model_id].size > address:
+                values |= self._live(model_id, live)
+        if fault is ChargerFault.NONSENSE:
+            values |= {
+                key: value
+                for key, value in {
+                    (701, "W"): -0x7FFF, (701, "LNV"): 0, (701, "Hz"): 0, (713, "SoC"): 25_500,
+                }.items()
+                if key in values
+            }  # fmt: skip
+        for key, value in values.items():
+            self._put(registers, ADDRESS[key], MODELS[key[0]].points[key[1]], value)
+
+    def _live(self, model_id: int, live: Live) -> dict[tuple[int, str], int | None]:
+        match model_id:
+            case 701:
+                return self._measured(live)
+            case 702:
+                return {
+                    (702, "WChaRteMax"): self._watts(live.max_charge_kw),
+                    (702, "WDisChaRteMax"): self._watts(live.max_discharge_kw),
+                }
+            case 713:
+                if not live.connected:
+                    return {(713, name): None for name in ("WHRtg", "WHAvail", "SoC", "SoH", "Sta")}
+                return {
+                    (713, "WHRtg"): round(live.capacity_kwh * 100),
+                    (713, "WHAvail"): round(live.energy_kwh * 100),
+                    (713, "SoC"): round(live.energy_kwh / live.capacity_kwh * 10_000),
+                    (713, "SoH"): 10_000,
+                    (713, "Sta"): 0,
+                }
+            case 704:
+                shown: dict[tuple[int, str], int | None] = {(704, n): self.settings[704, n] for n in _SETPOINT}
+                return shown | {(704, "WSetRvrtRem"): round(live.reversion_left_s)}
+            case 711:
+                return {key: value for key, value in self.settings.items() if key[0] == 711}
+            case 715:
+                return {
+                    (715, "LocRemCtl"): LOCAL if self.local else REMOTE,
+                    (715, "DERHb"): int(live.seconds) % 0xFFFF_FFFF,
+                    **{key: value for key, value in self.settings.items() if key[0] == 715},
+                }
+        return {}
+
+    def _measured(self, live: Live) -> dict[tuple[int, str], int | None]:
+        watts = round(sunspec.to_sunspec_w(live.power_kw) / 10.0**self.watts_exponent)
+        stopped = self.settings[715, "OpCtl"] == STOP
+        state = OFF if stopped or not live.connected else STANDBY if watts == 0 else RUNNING
+        amperes = abs(live.power_kw) * 1000 / (live.voltage_v * self.spec.phases) if live.voltage_v > 0 else 0.0
+        return {
+            (701, "St"): 0 if state == OFF else 1,
+            (701, "InvSt"): state,
+            (701, "ConnSt"): int(live.connected),
+            (701, "W"): watts,
+            (701, "VA"): abs(watts),
+            (701, "A"): round(amperes * 10),
+            (701, "LNV"): round(live.voltage_v * 10),
+            (701, "Hz"): round(live.frequency_hz * 1000),
+            (701, "TotWhInj"): round(live.exported_kwh * 10_000),
+            (701, "TotWhAbs"): round(live.imported_kwh * 10_000),
+        }
+
+    # Writing ------------------------------------------------------------------------------------------------
+
+    def check(self, function: int, address: int, values: list[int]) -> dict[tuple[int, str], int] | ExcCodes:
+        """What a write would set, or the exception that answers it; nothing is changed yet."""
+        if function not in WRITE_FUNCTIONS:
+            return ExcCodes.ILLEGAL_FUNCTION
+        wanted: dict[tuple[int, str], int] = {}
+        offset = 0
+        while offset < len(values):
+            model_id, point = POINT_AT.get(address + offset, (0, None))
+            if point is None or (model_id, point.name) not in _WRITABLE or offset + point.size > len(values):
+                return ExcCodes.ILLEGAL_ADDRESS
+            raw = point.decode(values[offset : offset + point.size])
+            if raw is not None:
+                wanted[model_id, point.name] = raw
+            offset += point.size
+        if self.local and any(key != (715, "ControllerHb") for key in wanted):
+            return ExcCodes.NEGATIVE_ACKNOWLEDGE
+        if not all(self._possible(key, raw) for key, raw in wanted.items()):
+            return ExcCodes.ILLEGAL_VALUE
+        return wanted
+
+    def _possible(self, key: tuple[int, str], raw: int) -> bool:
+        if key[1] in ("WSet", "WSetRvrt", "WSetPct", "WSetPctRvrt"):
+            watts = raw if "Pct" not in key[1] else raw / 1000 * self.spec.rating_kw * 1000
+            return -self.spec.max_charge_kw * 1000 - 0.5 <= watts <= self.spec.max_discharge_kw * 1000 + 0.5
+        low, high = _RANGES.get(key, (0, 0xFFFF_FFFE))
+        return low <= raw <= high
+
+    def adopt_droop(self) -> None:
+        """AdptCtlReq = 2: the written control set becomes the current one."""
+        for name in _DROOP:
+            self.settings[711, f"Ctl[0].{name}"] = self.settings[711, f"Ctl[1].{name}"]
+
+    def order_kw(self) -> float | None:
+        """The setpoint as our kW; None where the charger follows its own plan."""
+        if self.settings[704, "WSetEna"] == DISABLED:
+            return None
+        if self.settings[704, "WSetMod"] == WATTS:
+            return sunspec.to_grid_kw(self.settings[704, "WSet"])
+        return sunspec.to_grid_kw(self.settings[704, "WSetPct"] / 1000 * self.spec.rating_kw * 1000)
+
+    def droop(self) -> Droop | None:
+        """The current frequency droop; None where it is disabled or none is adopted."""
+        if self.settings[711, "Ena"] == DISABLED:
+            return None
+        s = self.settings
+        return Droop(
+            deadband_over_hz=s[711, "Ctl[0].DbOf"] / 1e3,
+            deadband_under_hz=s[711, "Ctl[0].DbUf"] / 1e3,
+            k_over=s[711, "Ctl[0].KOf"] / 1e5,
+            k_under=s[711, "Ctl[0].KUf"] / 1e5,
+            response_s=s[711, "Ctl[0].RspTms"] / 10,
+            p_min=s[711, "Ctl[0].PMin"] / 100,
+        )
+
+    def revert(self) -> None:
+        """The reversion time has passed: the reversion values take the place of the setpoint."""
+        s = self.settings
+        s[704, "WSetEna"] = s[704, "WSetEnaRvrt"]
+        s[704, "WSet"], s[704, "WSetPct"] = s[704, "WSetRvrt"], s[704, "WSetPctRvrt"]
+
+    def disable(self) -> None:
+        """Back to the charger's own plan."""
+        self.settings[704, "WSetEna"] = DISABLED
