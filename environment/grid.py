@@ -1,0 +1,241 @@
+"""The low-voltage network: AC power flow, fast enough for a day of minutes.
+
+The model is pandapower's: its network, its admittance matrices, its ratings. What is solved differently is the
+equation. A low-voltage network has one voltage source and constant-power loads, so that with Z the inverse of the
+admittance matrix without the source bus, and w the voltages without load,
+
+    V = w + Z conj(S / V)
+
+is a fixed point that contracts as long as the network is not near its collapse (Bolognani, Zampieri, "On the existence
+and linear approximation of the power flow solution in power distribution networks", IEEE Trans. Power Syst. 31, 2016).
+It is one matrix product for each iteration, for one state or for a thousand at once; `benchmarks/power_flow.py` has the
+comparison with pandapower's own options. Every start checks it against `pandapower.runpp`.
+
+Signs: positive power is drawn. Units: kW, kvar, per unit, % of the rated current.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from importlib.resources import files
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pandapower as pp
+
+from agents.grid_view import Floats, GridState
+
+Complexes: TypeAlias = npt.NDArray[np.complex128]
+
+_TOLERANCE_PU: Final = 1e-10
+_MAX_ITERATIONS: Final = 100
+_AGREEMENT_PU: Final = 1e-7
+
+
+class GridError(ValueError):
+    """A network that cannot be used as asked, in one line."""
+
+
+class PowerFlowError(GridError):
+    """No operating point was found: the network cannot carry this power at any voltage."""
+
+
+class Grid:
+    """A low-voltage network with one transformer, and its power flow."""
+
+    def __init__(self, net: Any) -> None:
+        """`net`: a pandapower network that this object may keep; loads and sgens in it say where the profiles act."""
+        if len(net.ext_grid) != 1 or len(net.trafo) != 1 or len(net.gen) or len(net.shunt) or len(net.switch):
+            raise GridError(
+                f"network {net.name!r}: one transformer and one source are wanted, no generators, shunts or switches"
+            )
+        if net.trafo.hv_bus.iloc[0] != net.ext_grid.bus.iloc[0]:
+            raise GridError(f"network {net.name!r}: the source must be the transformer's upper side")
+        for table in ("bus", "line", "trafo", "load", "sgen"):
+            if not net[table].in_service.all():
+                raise GridError(f"network {net.name!r}: every {table} must be in service; remove the others")
+        self.net = net
+        self.name: str = net.name
+        pp.runpp(net, numba=False, tolerance_mva=1e-9)
+        ppc = net._ppc["internal"]
+        lookup = net._pd2ppc_lookups
+        source = int(lookup["bus"][net.ext_grid.bus.iloc[0]])
+        low = net.bus.index[net.bus.index != net.ext_grid.bus.iloc[0]]
+        order = np.asarray(lookup["bus"][low], dtype=np.int64)
+        self.buses: tuple[str, ...] = tuple(str(name) for name in net.bus.name.loc[low])
+        self.lines: tuple[str, ...] = tuple(str(name) for name in net.line.name)
+        self.transformer = str(net.trafo.name.iloc[0])
+        self.transformer_kva = float(net.trafo.sn_mva.iloc[0]) * 1e3
+        self.bus_index: dict[str, int] = {name: index for index, name in enumerate(self.buses)}
+        if len(self.bus_index) != len(self.buses):
+            raise GridError(f"network {net.name!r}: bus names are not unique")
+        position = {bus: index for index, bus in enumerate(low)}
+        self.load_bus = np.array([position[bus] for bus in net.load.bus], dtype=np.int64)
+        self.pv_bus = np.array([position[bus] for bus in net.sgen.bus], dtype=np.int64)
+        self.places: dict[str, tuple[str, ...]] = {k: tuple(v) for k, v in net.get("places", {}).items()}
+
+        self._base_kva = float(ppc["baseMVA"]) * 1e3
+        admittance = ppc["Ybus"].toarray()
+        self._source_pu = complex(ppc["V"][source])
+        self._z = np.linalg.inv(admittance[np.ix_(order, order)])
+        self._no_load = -self._z @ admittance[order, source] * self._source_pu
+        # Branch currents are linear in the voltages: rows for the lines, then the transformer.
+        first_line, last_line = lookup["branch"]["line"]
+        first_trafo, _ = lookup["branch"]["trafo"]
+        rows = [*range(first_line, last_line), first_trafo]
+        ends = [ppc["Yf"].toarray()[rows], ppc["Yt"].toarray()[rows]]
+        self._ends = np.stack([end[:, order] for end in ends])
+        self._ends_source = np.stack([end[:, source] * self._source_pu for end in ends])
+        self._percent_per_pu = self._ratings()
+        self._check()
+
+    @classmethod
+    def load(cls, name: str = "rural2", *, transformer: str | None = None) -> Grid:
+        """A shipped network by name, or a pandapower JSON file by path.
+
+        `transformer`: another of the network's standard types, its tap where it was. Raises GridError.
+        """
+        shipped = files("environment") / "data" / f"{name}.json"
+        if shipped.is_file():
+            net = pp.from_json_string(shipped.read_text(encoding="utf-8"))
+        elif name.endswith(".json"):
+            try:
+                net = pp.from_json(name)
+            except (OSError, UserWarning, ValueError) as error:
+                raise GridError(f"network {name}: cannot be read ({error})") from None
+        else:
+            raise GridError(f"network {name!r} is not shipped; there is {', '.join(networks())}")
+        if transformer is not None:
+            known = sorted(net.std_types["trafo"])
+            if transformer not in known:
+                raise GridError(f"network {name!r}: no transformer type {transformer!r}; there is {', '.join(known)}")
+            tap = net.trafo.tap_pos.copy()
+            pp.change_std_type(net, net.trafo.index[0], transformer, "trafo")
+            net.trafo["tap_pos"] = tap
+        return cls(net)
+
+    def solve(
+        self,
+        p_kw: Floats | Mapping[str, float],
+        q_kvar: Floats | Mapping[str, float] | None = None,
+        *,
+        at: datetime | None = None,
+    ) -> GridState:
+        """The state with this net power drawn, by bus (an array in the order of `buses`, or a mapping by name)."""
+        q = {} if q_kvar is None else q_kvar
+        return self.solve_many(self.by_bus(p_kw)[None], self.by_bus(q)[None], at=[at])[0]
+
+    def solve_many(
+        self, p_kw: Floats, q_kvar: Floats | None = None, *, at: Sequence[datetime | None] | None = None
+    ) -> list[GridState]:
+        """One state for each row of `p_kw` and `q_kvar` [times, buses], solved together."""
+        p_kw = np.ascontiguousarray(p_kw, dtype=np.float64)
+        q_kvar = np.zeros_like(p_kw) if q_kvar is None else np.ascontiguousarray(q_kvar, dtype=np.float64)
+        if p_kw.ndim != 2 or p_kw.shape[1] != len(self.buses) or q_kvar.shape != p_kw.shape:
+            raise GridError(
+                f"power flow: [times, {len(self.buses)} buses] are wanted, not {p_kw.shape} and {q_kvar.shape}"
+            )
+        if not (np.isfinite(p_kw).all() and np.isfinite(q_kvar).all()):
+            raise GridError("power flow: a power is not a finite number")
+        voltage = self.voltages(p_kw + 1j * q_kvar)
+        current = voltage @ self._ends.transpose(0, 2, 1) + self._ends_source[:, None, :]
+        loading = (np.abs(current) * self._percent_per_pu[:, None, :]).max(axis=0)
+        power = self._source_pu * current[0, :, -1].conj() * self._base_kva
+        losses = power.real - p_kw.sum(axis=1)
+        magnitude = np.abs(voltage)
+        for array in (p_kw, q_kvar, magnitude, loading):
+            array.flags.writeable = False
+        times = [None] * len(p_kw) if at is None else at
+        return [
+            GridState(
+                self.buses,
+                self.lines,
+                self.transformer,
+                p_kw[row],
+                q_kvar[row],
+                magnitude[row],
+                loading[row, :-1],
+                float(loading[row, -1]),
+                float(power[row].real),
+                float(power[row].imag),
+                float(losses[row]),
+                times[row],
+            )
+            for row in range(len(p_kw))
+        ]
+
+    def voltages(self, s_kva: Complexes) -> Complexes:
+        """Complex bus voltages in per unit for the power drawn, both [times, buses]. Raises PowerFlowError."""
+        injected = -np.conj(s_kva) / self._base_kva
+        voltage = np.broadcast_to(self._no_load, s_kva.shape)
+        for _ in range(_MAX_ITERATIONS):
+            improved = self._no_load + (injected / voltage.conj()) @ self._z.T
+            change = float(np.abs(improved - voltage).max(initial=0.0))
+            voltage = improved
+            if change < _TOLERANCE_PU:
+                return np.asarray(voltage)
+            if not np.isfinite(change):
+                break
+        worst = float(s_kva.real.sum(axis=1).max())
+        raise PowerFlowError(f"network {self.name!r} cannot carry {worst:.0f} kW: the power flow has no solution")
+
+    def by_bus(self, power: Floats | Mapping[str, float]) -> Floats:
+        """An array in the order of `buses` from a mapping by name; an array passes through."""
+        if isinstance(power, Mapping):
+            array = np.zeros(len(self.buses))
+            for name, value in power.items():
+                array[self.index(name)] += value
+            return array
+        return np.asarray(power, dtype=np.float64)
+
+    def index(self, bus: str) -> int:
+        """The position of a bus; GridError names it when it does not exist."""
+        try:
+            return self.bus_index[bus]
+        except KeyError:
+            raise GridError(f"network {self.name!r} has no low-voltage bus {bus!r}") from None
+
+    def resolve(self, name: str) -> tuple[str, ...]:
+        """The buses behind a name: a bus itself, or a place of the demonstrator such as `office` or `households`."""
+        return self.places[name] if name in self.places else (self.buses[self.index(name)],)
+
+    def _ratings(self) -> Floats:
+        """Per cent of the rated current for one per unit of current, [both ends, lines then transformer]."""
+        net, base_mva = self.net, self._base_kva / 1e3
+        line, trafo = net.line, net.trafo.iloc[0]
+        vn_kv = net.bus.vn_kv
+        per_line = [
+            100 * base_mva / (np.sqrt(3) * vn_kv[bus].to_numpy() * line.max_i_ka * line.df * line.parallel)
+            for bus in (line.from_bus, line.to_bus)
+        ]
+        rated_mva = trafo.sn_mva * trafo.df * trafo.parallel
+        per_trafo = [
+            100 * base_mva / rated_mva * trafo.vn_hv_kv / vn_kv[trafo.hv_bus],
+            100 * base_mva / rated_mva * trafo.vn_lv_kv / vn_kv[trafo.lv_bus],
+        ]
+        return np.array([[*lines, t] for lines, t in zip(per_line, per_trafo, strict=True)])
+
+    def _check(self) -> None:
+        """Compare with pandapower at the network's own installed power; a difference means a model we do not cover."""
+        net = self.net
+        p, q = np.zeros(len(self.buses)), np.zeros(len(self.buses))
+        for table, sign, at in ((net.load, 1e3, self.load_bus), (net.sgen, -1e3, self.pv_bus)):
+            np.add.at(p, at, sign * (table.p_mw * table.scaling).to_numpy())
+            np.add.at(q, at, sign * (table.q_mvar * table.scaling).to_numpy())
+        ours = self.solve(p, q)
+        theirs = net.res_bus.vm_pu[net.bus.index != net.ext_grid.bus.iloc[0]].to_numpy()
+        gap = float(np.abs(ours.vm_pu - theirs).max())
+        loading_gap = abs(ours.trafo_loading_percent - float(net.res_trafo.loading_percent.iloc[0]))
+        if gap > _AGREEMENT_PU or loading_gap > 1e-3:
+            raise GridError(
+                f"network {self.name!r}: our power flow differs from pandapower's by {gap:.1e} pu and "
+                f"{loading_gap:.1e} % of transformer loading; it has an element that is not covered"
+            )
+
+
+def networks() -> tuple[str, ...]:
+    """The names of the shipped networks."""
+    folder = files("environment") / "data"
+    return tuple(sorted(path.name[:-5] for path in folder.iterdir() if path.name.endswith(".json")))
