@@ -15,9 +15,9 @@ from protocols.exchanges.vocabulary import ChargerState
 class ChargerReading:
     """What one charger says about itself and its vehicle at one moment.
 
-    `max_charge_kw` and `max_discharge_kw` (both >= 0) hold for charger and vehicle together. `meter_kwh` is the charger's
-    energy register: drawn less given since it was built. `energy_kwh` is in the battery of `capacity_kwh`; these two and
-    `soc_percent` are None while no vehicle is connected.
+    `max_charge_kw` and `max_discharge_kw` (both >= 0) hold for charger and vehicle together. `meter_kwh` is the
+    charger's energy register: drawn less given since it was built. `energy_kwh` is in the battery of `capacity_kwh`;
+    these two and `soc_percent` are None while no vehicle is connected.
     """
 
     power_kw: float

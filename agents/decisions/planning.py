@@ -15,7 +15,7 @@ import numpy as np
 from scipy.optimize import linprog
 from scipy.sparse import coo_array
 
-from agents.decisions.fleet import PERIOD_HOURS, Fleet, Floats, FlexVehicle, energies, follow, uncontrolled
+from agents.decisions.fleet import PERIOD_HOURS, Fleet, FlexVehicle, Floats, energies, follow, uncontrolled
 
 __all__ = ["Costs", "FlexVehicle", "PlanningError", "Reduction", "cost_curve", "cost_eur", "reduction", "uncontrolled"]
 
@@ -92,14 +92,15 @@ def reduction(
     *,
     power_kw: float | None = None,
     costs: Costs | None = None,
-    cap_kw: float | None = None,
+    cap_kw: float | Floats | None = None,
 ) -> Reduction:
     """The largest constant reduction over `window` (with `power_kw`: no more than that), by its cheapest plan.
 
     `baseline_kw` is the fleet's, [period], or [vehicle, period] to be summed; its length is the horizon. In each period
     of the window the fleet draws at most baseline - power; every vehicle keeps floor, capacity and departure. With
     `cap_kw` the fleet draws no more than the larger of cap and baseline outside the window: no new peak from catching
-    up. Raises ValueError on a window outside the horizon, PlanningError where HiGHS gives up.
+    up; a cap for each period [period] is absolute (infinite for none), and holds what other commitments ask. Raises
+    ValueError on a window outside the horizon, PlanningError where HiGHS gives up.
     """
     baseline = baseline_kw.sum(axis=0) if baseline_kw.ndim == 2 else baseline_kw
     periods = len(baseline)
@@ -109,7 +110,7 @@ def reduction(
     if not vehicles:
         most = float(baseline[window.start : window.stop].min())
         return Reduction(most if power_kw is None else min(most, power_kw), np.zeros((0, periods)), 0.0, window)
-    program = _Program(vehicles, baseline, window, costs, cap_kw)
+    program = Program(vehicles, baseline, window, costs, cap_kw)
     wanted = np.inf if power_kw is None else power_kw
     solution = None
     if power_kw is not None:  # what is asked for can mostly be kept: one solve instead of two
@@ -124,7 +125,7 @@ def reduction(
     kept = float((baseline - total)[window.start : window.stop].min())
     excess_kw = 0.0
     if cap_kw is not None:
-        over = np.delete(total - np.maximum(baseline, cap_kw), list(window))
+        over = np.delete(total - _cap(baseline, cap_kw), list(window))
         excess_kw = max(0.0, round(float(over.max(initial=0.0)), 6))
     extra = cost_eur(vehicles, plan, costs) - cost_eur(vehicles, uncontrolled(vehicles, periods), costs)
     return Reduction(round(min(kept, wanted), 6), plan, round(extra, 9) + 0.0, window, excess_kw)
@@ -138,7 +139,7 @@ def cost_curve(
     up_to_kw: float | None = None,
     steps: int = 4,
     costs: Costs | None = None,
-    cap_kw: float | None = None,
+    cap_kw: float | Floats | None = None,
 ) -> tuple[Reduction, ...]:
     """The cheapest plans for `steps` equal parts of the largest reduction (or of `up_to_kw`), smallest first.
 
@@ -154,7 +155,12 @@ def cost_curve(
     )
 
 
-class _Program:
+def _cap(baseline: Floats, cap_kw: float | Floats) -> Floats:
+    """kW [period]: one number is a level below which the fleet's own baseline is no new peak; a series is absolute."""
+    return cap_kw if isinstance(cap_kw, np.ndarray) else np.maximum(baseline, cap_kw)
+
+
+class Program:
     """The linear program in HiGHS's form. Columns: charge, discharge, energy after (for each vehicle and period that it
     is present), then the reduction P and the excess above the cap S."""
 
@@ -162,9 +168,9 @@ class _Program:
         self,
         vehicles: Sequence[FlexVehicle],
         baseline: Floats,
-        window: range,
+        window: Sequence[int],
         costs: Costs,
-        cap_kw: float | None,
+        cap_kw: float | Floats | None,
     ) -> None:
         periods = len(baseline)
         self.fleet = fleet = Fleet.of(vehicles, periods)
@@ -203,9 +209,9 @@ class _Program:
         self.b_eq = np.where(first, fleet.start[v], 0.0)
 
         inside = np.zeros(periods, dtype=bool)
-        inside[window.start : window.stop] = True
-        bound = inside if cap_kw is None else np.ones(periods, dtype=bool)
-        limit = baseline if cap_kw is None else np.where(inside, baseline, np.maximum(baseline, cap_kw))
+        inside[list(window)] = True
+        limit = np.where(inside, baseline, np.inf if cap_kw is None else _cap(baseline, cap_kw))
+        bound = np.isfinite(limit)
         place = np.cumsum(bound) - 1
         kept, given = bound[t], bound[self.discharge_at[1]]
         bound_periods = np.flatnonzero(bound)
@@ -246,10 +252,10 @@ class _Program:
             ]
         )
 
-    def largest(self, wanted: float) -> tuple[float, float]:
-        """The most reduction up to `wanted` kW, and the excess above the cap; the cap weighs more."""
+    def largest(self, wanted: float, cap_weight: float = _CAP_WEIGHT) -> tuple[float, float]:
+        """The most reduction up to `wanted` kW, and the excess above the cap, which weighs more by default."""
         cost = np.zeros(self.excess + 1)
-        cost[self.power], cost[self.excess] = -1.0, _CAP_WEIGHT
+        cost[self.power], cost[self.excess] = -1.0, cap_weight
         upper = self.upper.copy()
         upper[self.power] = wanted
         found = self._solve(cost, self.lower, upper)
