@@ -112,6 +112,7 @@ Kw = Annotated[float, Field(allow_inf_nan=False, json_schema_extra={"x-unit": "k
 PositiveKw = Annotated[float, Field(gt=0, allow_inf_nan=False, json_schema_extra={"x-unit": "kW"})]
 MagnitudeKw = Annotated[float, Field(ge=0, allow_inf_nan=False, json_schema_extra={"x-unit": "kW"})]
 """Power without a direction: a limit, an offered reduction, a production."""
+Kwh = Annotated[float, Field(allow_inf_nan=False, json_schema_extra={"x-unit": "kWh"})]
 MagnitudeKwh = Annotated[float, Field(ge=0, allow_inf_nan=False, json_schema_extra={"x-unit": "kWh"})]
 PositiveKwh = Annotated[float, Field(gt=0, allow_inf_nan=False, json_schema_extra={"x-unit": "kWh"})]
 Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False, json_schema_extra={"x-unit": "%"})]

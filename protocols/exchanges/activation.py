@@ -15,6 +15,7 @@ from protocols.units import (
     Identifier,
     Jid,
     Kw,
+    Kwh,
     MagnitudeEur,
     MagnitudeKw,
     MagnitudeKwh,
@@ -40,7 +41,8 @@ class ChargerStatus(Part):
     """One charger and the vehicle at it; what only a vehicle has is None where none is connected.
 
     `energy_required_kwh` is still to be charged until `departure`; below `minimum_soc_percent` the vehicle is never
-    discharged. `expected_arrival` is that of the next vehicle. `voltage_v` is phase to neutral.
+    discharged. `expected_arrival` is that of the next vehicle. `voltage_v` is phase to neutral. `meter_kwh` is the
+    charger's energy register, drawn less given.
     """
 
     charger_id: Identifier
@@ -59,10 +61,15 @@ class ChargerStatus(Part):
     frequency_hz: Hertz
     max_charge_kw: MagnitudeKw
     max_discharge_kw: MagnitudeKw
+    meter_kwh: Kwh | None = None
 
 
 class DataMeasurements(Content):
-    """1.2.2: production of the PV behind the CPO's meters (>= 0), the chargers' power, and each charger."""
+    """1.2.2: production of the PV behind the CPO's meters (>= 0), the chargers' power, and each charger.
+
+    `planned_kw` is the CPO's projected usage (3.1.1), the mean power of each market period from `plan_start` on, as
+    things stand; it is empty where only measurements were asked for.
+    """
 
     exchange: Literal["1.2.2"] = "1.2.2"
     request_id: Identifier
@@ -70,6 +77,8 @@ class DataMeasurements(Content):
     production_kw: MagnitudeKw
     power_kw: Kw
     chargers: tuple[ChargerStatus, ...]
+    plan_start: Time | None = None
+    planned_kw: tuple[Kw, ...] = ()
 
     def contradictions(self) -> Iterator[tuple[str, str]]:
         if len({charger.charger_id for charger in self.chargers}) < len(self.chargers):
