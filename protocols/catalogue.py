@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from protocols import schema
 from protocols.acl import AclMessage, Performative, Protocol
 from protocols.dialogues import ANSWER_TO_CANCEL, DIALOGUES, EXCHANGES, PLAIN_ANSWERS, PLAIN_REPLIES, Dialogue, Say
 from protocols.exchanges import Content, ContentError
@@ -145,3 +147,41 @@ def _no_such_leg(exchange: str | None, message: AclMessage) -> str:
         return f"exchange: is missing; {said} must say which exchange it carries"
     legs = dict.fromkeys(f"{leg.protocol} {leg.performative}" for leg in LEGS if leg.exchange == exchange)
     return f"exchange: {exchange} is not carried by {said} but by {', '.join(legs)}"
+
+
+def listing(*, as_json: bool = False) -> str:
+    """Every exchange with its legs: as a table to read, or as JSON together with the JSON Schema of the contents."""
+    if as_json:
+        entries = [
+            {
+                "id": exchange.id,
+                "name": exchange.name,
+                "source": exchange.source,
+                "legs": [
+                    {
+                        "from": _name(leg.sender),
+                        "to": _name(leg.receiver),
+                        "protocol": leg.protocol,
+                        "performative": leg.performative,
+                        "content": leg.content.__name__,
+                    }
+                    for leg in LEGS
+                    if leg.exchange == exchange.id
+                ],
+            }
+            for exchange in EXCHANGES.values()
+        ]
+        return json.dumps({"exchanges": entries, "schema": schema.export()}, indent=2, ensure_ascii=False)
+    rows = [("id", "name", "from > to", "carried by", "content", "source")]
+    for leg in LEGS:
+        exchange = EXCHANGES[leg.exchange]
+        ends = f"{_name(leg.sender)} > {_name(leg.receiver)}"
+        said = f"{leg.protocol.removeprefix('fipa-')}: {leg.performative}"
+        rows.append((exchange.id, exchange.name, ends, said, leg.content.__name__, exchange.source))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _name(role: Role | None) -> str:
+    return "any" if role is None else role
