@@ -13,33 +13,44 @@ charger follows its own plan. Model 711: the droop goes on by itself, whatever b
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from enum import StrEnum
-from types import MappingProxyType
+from typing import TypeAlias
 
 from pymodbus.constants import ExcCodes
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 from environment import sunspec
-from environment.sunspec import BASE, END, MARKER, MODELS, Point
+from environment.charger_map import (
+    ADDRESS,
+    COMPLETED,
+    DISABLED,
+    DROOP,
+    LOCAL,
+    NOMINAL_V,
+    OFF,
+    ORDER,
+    POINT_AT,
+    RANGES,
+    REMOTE,
+    RUNNING,
+    SCALES,
+    SETPOINT,
+    SIZE,
+    STANDBY,
+    START,
+    STOP,
+    UNIT,
+    WATTS,
+    WRITABLE,
+    WRITE_FUNCTIONS,
+)
+from environment.sunspec import BASE, END, MARKER, MODELS, Key, Point
 
-UNIT = 1
-NOMINAL_V = 230.0
-NOMINAL_HZ = 50.0
-
-# After the common model, the three that a controller polls lie side by side, so that one request reads all of them.
-ORDER = (1, 702, 713, 701, 704, 711, 715)
-
-DISABLED, ENABLED = 0, 1
-W_MAX_PCT, WATTS = 0, 1
-REMOTE, LOCAL = 0, 1
-STOP, START = 0, 1
-OFF, RUNNING, FAULT, STANDBY = 0, 3, 6, 7
-COMPLETED = 1
-ADOPT = 2  # AdptCtlReq: the second control set is the one that can be written
-
-WRITE_FUNCTIONS = (6, 16, 23)
+Access: TypeAlias = Callable[
+    [int, int, int, int, list[int], list[int] | list[bool] | None], Coroutine[None, None, ExcCodes | None]
+]
 
 
 class ChargerFault(StrEnum):
@@ -95,51 +106,6 @@ class Droop:
     p_min: float
 
 
-def _addresses() -> tuple[Mapping[tuple[int, str], int], Mapping[int, tuple[int, Point]], int]:
-    first: dict[tuple[int, str], int] = {}
-    points: dict[int, tuple[int, Point]] = {}
-    address = BASE + len(MARKER)
-    for model_id in ORDER:
-        for point in MODELS[model_id].points.values():
-            first[model_id, point.name] = address + point.offset
-            points[address + point.offset] = (model_id, point)
-        address += MODELS[model_id].size
-    return MappingProxyType(first), MappingProxyType(points), address
-
-
-ADDRESS, POINT_AT, END_ADDRESS = _addresses()
-SIZE = END_ADDRESS + len(END) - BASE
-
-_SETPOINT = ("WSetEna", "WSetMod", "WSet", "WSetRvrt", "WSetPct", "WSetPctRvrt", "WSetEnaRvrt", "WSetRvrtTms")
-_DROOP = ("DbOf", "DbUf", "KOf", "KUf", "RspTms", "PMin")
-_WRITABLE = frozenset(
-    [(704, name) for name in _SETPOINT]
-    + [(711, "Ena"), (711, "AdptCtlReq"), *((711, f"Ctl[1].{name}") for name in _DROOP)]
-    + [(715, "ControllerHb"), (715, "AlarmReset"), (715, "OpCtl")]
-)
-_RANGES: Mapping[tuple[int, str], tuple[int, int]] = {
-    (704, "WSetEna"): (DISABLED, ENABLED),
-    (704, "WSetMod"): (W_MAX_PCT, WATTS),
-    (704, "WSetEnaRvrt"): (DISABLED, ENABLED),
-    (711, "Ena"): (DISABLED, ENABLED),
-    (711, "AdptCtlReq"): (0, ADOPT),
-    (711, "Ctl[1].DbOf"): (0, 5_000),
-    (711, "Ctl[1].DbUf"): (0, 5_000),
-    (711, "Ctl[1].KOf"): (1, 0xFFFE),
-    (711, "Ctl[1].KUf"): (1, 0xFFFE),
-    (711, "Ctl[1].RspTms"): (0, 6_000),
-    (711, "Ctl[1].PMin"): (-100, 100),
-    (715, "AlarmReset"): (0, 1),
-    (715, "OpCtl"): (STOP, START),
-}
-# The scale factors of a device; W_SF depends on its rating, because W is an int16.
-_SCALES = {
-    (701, "A_SF"): -1, (701, "V_SF"): -1, (701, "Hz_SF"): -3, (701, "VA_SF"): None, (701, "W_SF"): None,
-    (701, "TotWh_SF"): -1, (702, "W_SF"): None, (702, "V_SF"): -1, (704, "WSet_SF"): 0, (704, "WSetPct_SF"): -1,
-    (711, "Db_SF"): -3, (711, "K_SF"): -5, (711, "RspTms_SF"): -1, (713, "WH_SF"): 1, (713, "Pct_SF"): -2,
-}  # fmt: skip
-
-
 class ChargerRegisters:
     """The registers of one charger and the settings that were written to them (raw values)."""
 
@@ -147,10 +113,10 @@ class ChargerRegisters:
         self.spec = spec
         self.local = False  # a technician has switched the charger to local control
         self.watts_exponent = 0 if spec.rating_kw <= 32.0 else 1 if spec.rating_kw <= 320.0 else 2
-        # FCR in Continental Europe: no deadband, all of it at 200 mHz (0.4 % of 50 Hz), within 15 s to half.
+        # As built: FCR of Continental Europe, all of it at 200 mHz (0.4 % of 50 Hz), 90 % of it within 15 s.
         droop = {"DbOf": 0, "DbUf": 0, "KOf": 400, "KUf": 400, "RspTms": 150, "PMin": -100}
-        self.settings: dict[tuple[int, str], int] = {
-            **{(704, name): 0 for name in _SETPOINT},
+        self.settings: dict[Key, int] = {
+            **{(704, name): 0 for name in SETPOINT},
             (704, "WSetMod"): WATTS,
             (711, "Ena"): DISABLED,
             (711, "AdptCtlReq"): 0,
@@ -160,8 +126,8 @@ class ChargerRegisters:
             (715, "OpCtl"): START,
         }
 
-    def build(self) -> SimDevice:
-        """The device for a Modbus server, without an action yet."""
+    def build(self, access: Access) -> SimDevice:
+        """The device for a Modbus server; `access` is called before every reading and writing of it."""
         registers = [0] * SIZE
         registers[: len(MARKER)] = MARKER
         registers[-len(END) :] = END
@@ -169,7 +135,7 @@ class ChargerRegisters:
             self._put(registers, address, point, None)
         for (model_id, name), value in self._constants().items():
             self._put(registers, ADDRESS[model_id, name], MODELS[model_id].points[name], value)
-        return SimDevice(id=UNIT, simdata=[SimData(BASE, values=registers, datatype=DataType.REGISTERS)])
+        return SimDevice(id=UNIT, simdata=[SimData(BASE, values=registers, datatype=DataType.REGISTERS)], action=access)
 
     @staticmethod
     def _put(registers: list[int], address: int, point: Point, value: int | str | None) -> None:
@@ -179,9 +145,9 @@ class ChargerRegisters:
         """kW (a magnitude) in the unit of the device's W_SF."""
         return round(power_kw * 1000 / 10.0**self.watts_exponent)
 
-    def _constants(self) -> dict[tuple[int, str], int | str]:
+    def _constants(self) -> dict[Key, int | str]:
         spec = self.spec
-        constants: dict[tuple[int, str], int | str] = {
+        constants: dict[Key, int | str] = {
             (1, "Mn"): "Gridparley", (1, "Md"): "V2X charger", (1, "Opt"): "simulated", (1, "Vr"): "1",
             (1, "SN"): spec.charger_id, (1, "DA"): UNIT,
             (701, "ACType"): 2 if spec.phases == 3 else 0, (701, "Alrm"): 0, (701, "DERMode"): 1,
@@ -196,7 +162,7 @@ class ChargerRegisters:
         for model_id in ORDER:
             constants[model_id, "ID"] = model_id
             constants[model_id, "L"] = MODELS[model_id].size - 2
-        for key, exponent in _SCALES.items():
+        for key, exponent in SCALES.items():
             constants[key] = self.watts_exponent if exponent is None else exponent
         return constants
 
@@ -204,7 +170,7 @@ class ChargerRegisters:
 
     def show(self, registers: list[int], address: int, count: int, live: Live, fault: ChargerFault | None) -> None:
         """Brings the live points of `address` to `address + count` up to date in `registers`."""
-        values: dict[tuple[int, str], int | None] = {}
+        values: dict[Key, int | None] = {}
         last = address + count
         for model_id in ORDER:
             first = ADDRESS[model_id, "ID"]
@@ -221,7 +187,7 @@ class ChargerRegisters:
         for key, value in values.items():
             self._put(registers, ADDRESS[key], MODELS[key[0]].points[key[1]], value)
 
-    def _live(self, model_id: int, live: Live) -> dict[tuple[int, str], int | None]:
+    def _live(self, model_id: int, live: Live) -> dict[Key, int | None]:
         match model_id:
             case 701:
                 return self._measured(live)
@@ -241,7 +207,7 @@ class ChargerRegisters:
                     (713, "Sta"): 0,
                 }
             case 704:
-                shown: dict[tuple[int, str], int | None] = {(704, n): self.settings[704, n] for n in _SETPOINT}
+                shown: dict[Key, int | None] = {(704, n): self.settings[704, n] for n in SETPOINT}
                 return shown | {(704, "WSetRvrtRem"): round(live.reversion_left_s)}
             case 711:
                 return {key: value for key, value in self.settings.items() if key[0] == 711}
@@ -253,7 +219,7 @@ class ChargerRegisters:
                 }
         return {}
 
-    def _measured(self, live: Live) -> dict[tuple[int, str], int | None]:
+    def _measured(self, live: Live) -> dict[Key, int | None]:
         watts = round(sunspec.to_sunspec_w(live.power_kw) / 10.0**self.watts_exponent)
         stopped = self.settings[715, "OpCtl"] == STOP
         state = OFF if stopped or not live.connected else STANDBY if watts == 0 else RUNNING
@@ -273,15 +239,15 @@ class ChargerRegisters:
 
     # Writing ------------------------------------------------------------------------------------------------
 
-    def check(self, function: int, address: int, values: list[int]) -> dict[tuple[int, str], int] | ExcCodes:
+    def check(self, function: int, address: int, values: list[int]) -> dict[Key, int] | ExcCodes:
         """What a write would set, or the exception that answers it; nothing is changed yet."""
         if function not in WRITE_FUNCTIONS:
             return ExcCodes.ILLEGAL_FUNCTION
-        wanted: dict[tuple[int, str], int] = {}
+        wanted: dict[Key, int] = {}
         offset = 0
         while offset < len(values):
             model_id, point = POINT_AT.get(address + offset, (0, None))
-            if point is None or (model_id, point.name) not in _WRITABLE or offset + point.size > len(values):
+            if point is None or (model_id, point.name) not in WRITABLE or offset + point.size > len(values):
                 return ExcCodes.ILLEGAL_ADDRESS
             raw = point.decode(values[offset : offset + point.size])
             if raw is not None:
@@ -293,16 +259,16 @@ class ChargerRegisters:
             return ExcCodes.ILLEGAL_VALUE
         return wanted
 
-    def _possible(self, key: tuple[int, str], raw: int) -> bool:
+    def _possible(self, key: Key, raw: int) -> bool:
         if key[1] in ("WSet", "WSetRvrt", "WSetPct", "WSetPctRvrt"):
             watts = raw if "Pct" not in key[1] else raw / 1000 * self.spec.rating_kw * 1000
             return -self.spec.max_charge_kw * 1000 - 0.5 <= watts <= self.spec.max_discharge_kw * 1000 + 0.5
-        low, high = _RANGES.get(key, (0, 0xFFFF_FFFE))
+        low, high = RANGES.get(key, (0, 0xFFFF_FFFE))
         return low <= raw <= high
 
     def adopt_droop(self) -> None:
         """AdptCtlReq = 2: the written control set becomes the current one."""
-        for name in _DROOP:
+        for name in DROOP:
             self.settings[711, f"Ctl[0].{name}"] = self.settings[711, f"Ctl[1].{name}"]
 
     def order_kw(self) -> float | None:

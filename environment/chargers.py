@@ -1,45 +1,28 @@
-"""The chargers of a run: their physics in one array calculation, and a Modbus TCP server for each of them.
-
-Power follows, in this order: the setpoint written over Modbus, else the charger's own plan (charge with all it has
-until the vehicle's target); on top of it the frequency droop; all cut to what charger and vehicle can do. Physics
-advance to the scenario time `now()` whenever something is read, written or changed, so every register is true at the
-moment of reading and every kWh is counted under the setpoint that held. Times inside are seconds since the start.
-"""
+"""The chargers of a run, each behind a Modbus TCP server of its own, in the event loop that runs everything else."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-import numpy as np
-import numpy.typing as npt
 from pymodbus.constants import ExcCodes
 from pymodbus.server import ModbusTcpServer
 
-from environment.charger_device import (
-    ADOPT,
-    NOMINAL_HZ,
-    NOMINAL_V,
-    STOP,
-    ChargerFault,
-    ChargerRegisters,
-    ChargerSpec,
-    Droop,
-    Live,
-)
-from environment.vehicles import SECONDS_PER_HOUR, Fleet, Floats
+from environment.charger_device import ChargerFault, ChargerSpec
+from environment.charger_map import WRITE_FUNCTIONS
+from environment.charging import HEARTBEAT_TIMEOUT_S, Charging, ParkError
+from environment.vehicles import Fleet
 
-__all__ = ["ChargerError", "ChargerFault", "ChargerPark", "ChargerSpec", "Endpoint"]
+__all__ = ["ChargerFault", "ChargerPark", "ChargerSpec", "Endpoint", "ParkError"]
 
-HEARTBEAT_TIMEOUT_S = 300.0
-RESUME_BELOW_TARGET = 0.01  # of the capacity: the own plan tops up again only this far below its target
+READ_HOLDING_REGISTERS = 3
 
-
-class ChargerError(RuntimeError):
-    """The chargers cannot be started, or a vehicle cannot be where it is put; one line says why."""
+# pymodbus logs each fault that it also reports; where nobody listens to the log, it stays silent.
+logging.getLogger("pymodbus").addHandler(logging.NullHandler())
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +36,8 @@ class Endpoint:
         return f"{self.host}:{self.port}"
 
 
-class ChargerPark:
-    """Chargers side by side; arrays have shape [chargers] in the order of `ids`.
-
-    `imported_kwh` and `exported_kwh` are each charger's meter at the grid side. `now` is the scenario clock.
-    """
+class ChargerPark(Charging):
+    """`Charging` with its chargers on the network; `endpoints` says where, once they are started."""
 
     def __init__(
         self,
@@ -67,240 +47,55 @@ class ChargerPark:
         *,
         heartbeat_timeout_s: float = HEARTBEAT_TIMEOUT_S,
     ) -> None:
-        self.specs = tuple(specs)
-        self.ids = tuple(spec.charger_id for spec in specs)
-        self.index = {charger_id: i for i, charger_id in enumerate(self.ids)}
-        if len(self.index) != len(self.ids):
-            raise ChargerError("two chargers have the same id; give each its own")
-        self.fleet = fleet
-        self.heartbeat_timeout_s = heartbeat_timeout_s
+        super().__init__(specs, fleet, now, heartbeat_timeout_s=heartbeat_timeout_s)
         self.endpoints: dict[str, Endpoint] = {}
-        self._now, self._origin = now, now()
-        self._at_s = 0.0
-        count = len(specs)
-        self.max_charge_kw = np.array([spec.max_charge_kw for spec in specs])
-        self.max_discharge_kw = np.array([spec.max_discharge_kw for spec in specs])
-        self._rating_kw = np.maximum(self.max_charge_kw, self.max_discharge_kw)
-        self.voltage_v = np.full(count, NOMINAL_V)
-        self.frequency_hz = NOMINAL_HZ
-        self.imported_kwh = np.zeros(count)
-        self.exported_kwh = np.zeros(count)
-        self._vehicle: npt.NDArray[np.int64] = np.full(count, -1, dtype=np.int64)
-        self._order_kw = np.full(count, np.nan)  # nan: own plan
-        self._stopped = np.zeros(count, dtype=np.bool_)
-        self._satisfied = np.zeros(count, dtype=np.bool_)  # the own plan has reached its target
-        self._reverts_at_s = np.full(count, np.inf)
-        self._silent_at_s = np.full(count, np.inf)
-        self._droops: dict[int, Droop] = {}
-        self._droop_kw = np.zeros(count)
         self._faults: dict[int, ChargerFault] = {}
-        self._registers = [ChargerRegisters(spec) for spec in specs]
         self._servers: list[ModbusTcpServer] = []
 
-    # The vehicles -------------------------------------------------------------------------------------------
+    async def start(self, host: str = "127.0.0.1", ports: Sequence[int] | None = None) -> None:
+        """Starts a Modbus TCP server for each charger, on ports of the system's choice where none are given.
+        Raises ParkError where a port cannot be had."""
+        for charger, registers in enumerate(self._registers):
+            port = 0 if ports is None else ports[charger]
+            server = ModbusTcpServer(
+                registers.build(partial(self._access, charger)),
+                address=(host, port),
+                trace_packet=partial(self._pass, charger),
+            )
+            if not await server.listen():
+                await self.stop()
+                raise ParkError(f"charger {self.ids[charger]} cannot listen on {host}:{port}; choose a free port")
+            assert isinstance(server.transport, asyncio.Server)
+            self._servers.append(server)
+            self.endpoints[self.ids[charger]] = Endpoint(host, server.transport.sockets[0].getsockname()[1])
 
-    def plug_in(
-        self,
-        charger_id: str,
-        vehicle_id: str,
-        *,
-        soc: float | None = None,
-        target_soc: float = 1.0,
-        floor_soc: float | None = None,
-    ) -> None:
-        """A vehicle arrives, with `soc` in its battery; charging by the own plan ends at `target_soc`, discharging
-        at `floor_soc` (fractions; None leaves what the fleet has). Raises ChargerError where the charger is taken
-        or the vehicle is plugged in elsewhere."""
-        self.advance()
-        charger, vehicle = self.index[charger_id], self.fleet.index[vehicle_id]
-        if self._vehicle[charger] >= 0:
-            raise ChargerError(f"charger {charger_id} is taken by {self.fleet.ids[self._vehicle[charger]]}")
-        if self.fleet.connected[vehicle]:
-            raise ChargerError(f"vehicle {vehicle_id} is plugged in elsewhere already")
-        capacity_kwh = self.fleet.capacity_kwh[vehicle]
-        if soc is not None:
-            self.fleet.energy_kwh[vehicle] = soc * capacity_kwh
-        if floor_soc is not None:
-            self.fleet.floor_kwh[vehicle] = floor_soc * capacity_kwh
-        self.fleet.target_kwh[vehicle] = target_soc * capacity_kwh
-        self.fleet.connected[vehicle] = True
-        self._vehicle[charger] = vehicle
-        self._satisfied[charger] = False
-        self._settle()
+    async def stop(self) -> None:
+        """Closes every server and its connections."""
+        for server in self._servers:
+            _hang_up(server)
+            await server.shutdown()  # type: ignore[no-untyped-call]
+        self._servers.clear()
+        self.endpoints.clear()
 
-    def unplug(self, charger_id: str) -> float:
-        """The vehicle leaves; returns its state of charge (a fraction). A setpoint ends with the session."""
+    def set_fault(self, charger_id: str, fault: ChargerFault | None) -> None:
+        """Makes a charger silent or talk nonsense (None: well again); the charging itself goes on.
+
+        A silent charger hangs up on every request, so that its controller knows at once and scenario time need not
+        wait for a time-out of the wall clock.
+        """
+        charger = self.index[charger_id]
+        if fault is None:
+            self._faults.pop(charger, None)
+        else:
+            self._faults[charger] = fault
+
+    def set_local(self, charger_id: str, local: bool) -> None:
+        """Switches a charger to local control, as a technician does: it then refuses remote orders."""
         self.advance()
         charger = self.index[charger_id]
-        vehicle = self._vehicle[charger]
-        if vehicle < 0:
-            raise ChargerError(f"charger {charger_id} has no vehicle")
-        self.fleet.connected[vehicle] = False
-        self._vehicle[charger] = -1
-        self._droop_kw[charger] = 0.0
-        self._disable(charger)
-        return float(self.fleet.soc[vehicle])
-
-    def vehicle_at(self, charger_id: str) -> str | None:
-        """The vehicle that is plugged in."""
-        vehicle = self._vehicle[self.index[charger_id]]
-        return None if vehicle < 0 else self.fleet.ids[vehicle]
-
-    # The physics --------------------------------------------------------------------------------------------
-
-    def observe(self, voltage_v: Floats | float, frequency_hz: float) -> None:
-        """The grid has changed: the voltage (line to neutral) at each charger, the frequency of all."""
-        self.advance()
-        self.voltage_v[:] = voltage_v
-        self.frequency_hz = frequency_hz
-
-    def power_kw(self) -> Floats:
-        """What every charger draws at this moment, kW."""
-        self.advance()
-        setpoint_kw, stop_kwh = self._setpoint_kw(self._droop_kw)
-        return self._of_chargers(self.fleet.power_kw(self._of_vehicles(setpoint_kw), self._stops(stop_kwh)))
-
-    def soc_percent(self) -> Floats:
-        """The state of charge at every charger, %; nan where no vehicle is plugged in."""
-        self.advance()
-        plugged = self._vehicle >= 0
-        return np.where(plugged, self.fleet.soc[self._vehicle] * 100, np.nan)
-
-    def advance(self) -> None:
-        """Lets the physics catch up with the scenario time, with every fallback at its own instant."""
-        until_s = (self._now() - self._origin).total_seconds()
-        while self._at_s < until_s:
-            due_s = min(self._reverts_at_s.min(), self._silent_at_s.min())
-            self._integrate(min(due_s, until_s) - self._at_s)
-            self._at_s = min(due_s, until_s)
-            for charger in np.flatnonzero(self._reverts_at_s <= self._at_s):
-                self._reverts_at_s[charger] = np.inf
-                self._registers[charger].revert()
-                self._obey(int(charger))
-            for charger in np.flatnonzero(self._silent_at_s <= self._at_s):
-                self._silent_at_s[charger] = np.inf
-                self._disable(int(charger))
-
-    def _integrate(self, dt_s: float) -> None:
-        if dt_s <= 0:
-            return
-        mean_droop_kw = self._droop_over(dt_s)
-        setpoint_kw, stop_kwh = self._setpoint_kw(mean_droop_kw)
-        mean_kw = self._of_chargers(self.fleet.step(self._of_vehicles(setpoint_kw), dt_s, self._stops(stop_kwh)))
-        self.imported_kwh += np.maximum(mean_kw, 0.0) * dt_s / SECONDS_PER_HOUR
-        self.exported_kwh += np.maximum(-mean_kw, 0.0) * dt_s / SECONDS_PER_HOUR
-        self._settle()
-
-    def _settle(self) -> None:
-        """Whether each own plan has what it wants; with a hysteresis, so that a droop does not make it flutter."""
-        plugged = self._vehicle >= 0
-        energy, target = self.fleet.energy_kwh[self._vehicle], self.fleet.target_kwh[self._vehicle]
-        resume = target - RESUME_BELOW_TARGET * self.fleet.capacity_kwh[self._vehicle]
-        self._satisfied |= plugged & (energy >= target)
-        self._satisfied &= plugged & (energy >= resume)
-
-    def _setpoint_kw(self, droop_kw: Floats) -> tuple[Floats, Floats]:
-        """What every charger tries, and at which energy it ends charging (inf: at the battery's end)."""
-        own = np.isnan(self._order_kw)
-        base_kw = np.where(own, np.where(self._satisfied, 0.0, self.max_charge_kw), self._order_kw)
-        setpoint_kw = base_kw + droop_kw
-        for charger, droop in self._droops.items():
-            if droop_kw[charger] > 0:
-                most_kw = max(-droop.p_min * self._rating_kw[charger], base_kw[charger])
-                setpoint_kw[charger] = min(setpoint_kw[charger], most_kw)
-        setpoint_kw = np.clip(setpoint_kw, -self.max_discharge_kw, self.max_charge_kw)
-        stop_kwh = np.where(own & ~self._satisfied, self.fleet.target_kwh[self._vehicle], np.inf)
-        return np.where(self._stopped, 0.0, setpoint_kw), stop_kwh
-
-    def _droop_over(self, dt_s: float) -> Floats:
-        """The droop's mean power over the next `dt_s` seconds, kW; moves it to where it then is.
-
-        A first-order lag that comes to 90 % of the change in the open-loop response time (IEEE 1547-2018, 3.1).
-        """
-        mean_kw = np.zeros(len(self.ids))
-        for charger, droop in self._droops.items():
-            rating_kw, deviation_hz = self._rating_kw[charger], self.frequency_hz - NOMINAL_HZ
-            over_hz = max(deviation_hz - droop.deadband_over_hz, 0.0)
-            under_hz = max(-deviation_hz - droop.deadband_under_hz, 0.0)
-            wanted_kw = rating_kw * (over_hz / droop.k_over - under_hz / droop.k_under) / NOMINAL_HZ
-            wanted_kw = float(np.clip(wanted_kw, -2 * rating_kw, 2 * rating_kw))
-            gap_kw = self._droop_kw[charger] - wanted_kw
-            lag_s = droop.response_s / np.log(10.0)
-            left = np.exp(-dt_s / lag_s) if lag_s > 0 else 0.0
-            mean_kw[charger] = wanted_kw + gap_kw * lag_s / dt_s * (1 - left)
-            self._droop_kw[charger] = wanted_kw + gap_kw * left
-        return mean_kw
-
-    def _of_vehicles(self, of_chargers: Floats) -> Floats:
-        values = np.zeros(len(self.fleet))
-        plugged = self._vehicle >= 0
-        values[self._vehicle[plugged]] = of_chargers[plugged]
-        return values
-
-    def _stops(self, stop_kwh: Floats) -> Floats:
-        values = np.full(len(self.fleet), np.inf)
-        plugged = self._vehicle >= 0
-        values[self._vehicle[plugged]] = stop_kwh[plugged]
-        return values
-
-    def _of_chargers(self, of_vehicles: Floats) -> Floats:
-        return np.where(self._vehicle >= 0, of_vehicles[self._vehicle], 0.0)
-
-    # The registers ------------------------------------------------------------------------------------------
-
-    def _obey(self, charger: int) -> None:
-        """Takes over what the registers now order."""
-        registers = self._registers[charger]
-        order_kw = registers.order_kw()
-        self._order_kw[charger] = np.nan if order_kw is None else order_kw
-        self._stopped[charger] = registers.settings[715, "OpCtl"] == STOP
-        droop = registers.droop()
-        if droop is None:
-            self._droops.pop(charger, None)
-            self._droop_kw[charger] = 0.0
-        else:
-            self._droops[charger] = droop
-
-    def _disable(self, charger: int) -> None:
-        self._registers[charger].disable()
-        self._reverts_at_s[charger] = np.inf
-        self._obey(charger)
-
-    def _write(self, charger: int, wanted: dict[tuple[int, str], int]) -> None:
-        registers = self._registers[charger]
-        beats = wanted.get((715, "ControllerHb"), registers.settings[715, "ControllerHb"])
-        if beats != registers.settings[715, "ControllerHb"]:
-            self._silent_at_s[charger] = self._at_s + self.heartbeat_timeout_s
-        registers.settings.update(wanted)
-        if wanted.get((711, "AdptCtlReq")) == ADOPT:
-            registers.adopt_droop()
-        registers.settings[715, "AlarmReset"] = 0
-        if any(model_id == 704 for model_id, _ in wanted):
-            after_s = registers.settings[704, "WSetRvrtTms"]
-            runs = after_s > 0 and registers.order_kw() is not None
-            self._reverts_at_s[charger] = self._at_s + after_s if runs else np.inf
-        self._obey(charger)
-
-    def _live(self, charger: int) -> Live:
-        vehicle = self._vehicle[charger]
-        connected, fleet = bool(vehicle >= 0), self.fleet
-        left_s = self._reverts_at_s[charger] - self._at_s
-        return Live(
-            power_kw=float(self.power_kw()[charger]),
-            voltage_v=float(self.voltage_v[charger]),
-            frequency_hz=self.frequency_hz,
-            connected=connected,
-            capacity_kwh=float(fleet.capacity_kwh[vehicle]) if connected else 0.0,
-            energy_kwh=float(fleet.energy_kwh[vehicle]) if connected else 0.0,
-            max_charge_kw=float(min(self.max_charge_kw[charger], fleet.max_charge_kw[vehicle] if connected else 0)),
-            max_discharge_kw=float(
-                min(self.max_discharge_kw[charger], fleet.max_discharge_kw[vehicle] if connected else 0)
-            ),
-            imported_kwh=float(self.imported_kwh[charger]),
-            exported_kwh=float(self.exported_kwh[charger]),
-            reversion_left_s=float(left_s) if np.isfinite(left_s) else 0.0,
-            seconds=self._at_s,
-        )
+        self._registers[charger].local = local
+        if local:
+            self._disable(charger)
 
     async def _access(
         self,
@@ -315,7 +110,8 @@ class ChargerPark:
         """pymodbus calls this before each access to the registers."""
         device = self._registers[charger]
         if values is None:
-            if function not in (3, 6, 16, 23):
+            # pymodbus reads back what it has written, under the function code of the writing.
+            if function not in (READ_HOLDING_REGISTERS, *WRITE_FUNCTIONS):
                 return ExcCodes.ILLEGAL_FUNCTION
             self.advance()
             device.show(registers, address, count, self._live(charger), self._faults.get(charger))
@@ -327,45 +123,15 @@ class ChargerPark:
         self._write(charger, wanted)
         return None
 
-    # The servers --------------------------------------------------------------------------------------------
-
-    async def start(self, host: str = "127.0.0.1", ports: Sequence[int] | None = None) -> None:
-        """Starts a Modbus TCP server for each charger, on ports of the system's choice where none are given;
-        `endpoints` then says where. Raises ChargerError where a port cannot be had."""
-        for charger, registers in enumerate(self._registers):
-            device = registers.build()
-            device.action = partial(self._access, charger)
-            port = 0 if ports is None else ports[charger]
-            server = ModbusTcpServer(device, address=(host, port), trace_packet=partial(self._pass, charger))
-            if not await server.listen():
-                await self.stop()
-                raise ChargerError(f"charger {self.ids[charger]} cannot listen on {host}:{port}; choose a free port")
-            assert isinstance(server.transport, asyncio.Server)
-            self._servers.append(server)
-            self.endpoints[self.ids[charger]] = Endpoint(host, server.transport.sockets[0].getsockname()[1])
-
-    async def stop(self) -> None:
-        """Closes every server and its connections."""
-        for server in self._servers:
-            await server.shutdown()  # type: ignore[no-untyped-call]
-        self._servers.clear()
-        self.endpoints.clear()
-
-    def set_fault(self, charger_id: str, fault: ChargerFault | None) -> None:
-        """Makes a charger silent or talk nonsense (None: well again); the charging itself goes on."""
-        charger = self.index[charger_id]
-        if fault is None:
-            self._faults.pop(charger, None)
-        else:
-            self._faults[charger] = fault
-
-    def set_local(self, charger_id: str, local: bool) -> None:
-        """Switches a charger to local control, as a technician does: it then refuses remote orders."""
-        self.advance()
-        self._registers[self.index[charger_id]].local = local
-        if local:
-            self._disable(self.index[charger_id])
-
     def _pass(self, charger: int, sending: bool, data: bytes) -> bytes:
-        """Every packet in and out; a silent charger's answers do not leave it."""
-        return b"" if sending and self._faults.get(charger) is ChargerFault.SILENT else data
+        """Every packet in and out of a charger."""
+        if self._faults.get(charger) is not ChargerFault.SILENT:
+            return data
+        if not sending:
+            asyncio.get_running_loop().call_soon(_hang_up, self._servers[charger])
+        return b""
+
+
+def _hang_up(server: ModbusTcpServer) -> None:
+    for connection in list(server.active_connections.values()):
+        connection.close()

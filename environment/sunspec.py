@@ -11,6 +11,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
+
+Key: TypeAlias = tuple[int, str]
+"""A point: its model and its name."""
 
 MARKER = (0x5375, 0x6E53)  # "SunS", the two registers before the first model
 END = (0xFFFF, 0)  # the model that says there is no further one
