@@ -34,11 +34,15 @@ class ChargerReading:
 
 
 class ChargerError(Exception):
-    """A charger that cannot be used; the message is one line: which one, where, what is wrong, what to do."""
+    """A charger that cannot be used; the message is one line: which one, where, what is wrong, what to do.
+
+    `fault` alone has no address in it, so it is the same in every run: use it in what is told to other agents.
+    """
 
     def __init__(self, charger_id: str, address: str, fault: str, advice: str) -> None:
         super().__init__(f"charger {charger_id} at {address}: {fault}; {advice}")
         self.charger_id = charger_id
+        self.fault = fault
 
 
 class ChargerSilentError(ChargerError):
