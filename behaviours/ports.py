@@ -60,8 +60,23 @@ class Letter:
     thread: str | None = None
 
 
+class Outlet(Protocol):
+    """An agent's own way out of the process."""
+
+    def send(self, letter: Letter) -> None: ...
+
+
 class Post(Protocol):
     """Carries letters between agents, each exactly once and in order between any two of them."""
+
+    def open(self, jid: str, deliver: Callable[[Letter], None], outlet: Outlet | None = None) -> None:
+        """From now on letters to `jid` (bare) come to `deliver`. Raises ValueError where that JID is taken."""
+
+    def close(self, jid: str) -> None:
+        """Letters to `jid` no longer arrive here."""
+
+    def is_local(self, jid: str) -> bool:
+        """Whether an agent of this process has that bare JID."""
 
     def send(self, letter: Letter) -> None:
         """Takes a letter on. Raises UnsendableError where it would break an XMPP stream."""

@@ -1,0 +1,38 @@
+"""What all agents of one process share, handed to each of them; nothing of it is global."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from behaviours.ports import Clock, Post, Recorder
+
+
+@dataclass(frozen=True, slots=True)
+class ServerAccess:
+    """Where the XMPP server listens, and how its certificate is checked.
+
+    `tls` is one context for the whole process: making one for each client costs about 40 ms.
+    """
+
+    host: str
+    port: int
+    tls: ssl.SSLContext
+
+
+@dataclass(frozen=True, slots=True)
+class Swarm:
+    """The ports of one run. `failed` is told of every error that nobody else would see, and must end the run.
+
+    Without a `server` the agents do not log in anywhere: for tests, and for studies that no outsider watches.
+    `run` starts every conversation id, where agents outside must tell this run's from another's.
+    """
+
+    clock: Clock
+    post: Post
+    recorder: Recorder
+    directory: str
+    failed: Callable[[BaseException], None]
+    server: ServerAccess | None = None
+    run: str = ""
