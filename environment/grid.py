@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 import pandapower as pp
 
-from agents.grid_view import Floats, GridState
+from agents.grid_view import Floats, GridState, Sensitivity
 
 Complexes: TypeAlias = npt.NDArray[np.complex128]
 
@@ -180,6 +180,40 @@ class Grid:
                 break
         worst = float(s_kva.real.sum(axis=1).max())
         raise PowerFlowError(f"network {self.name!r} cannot carry {worst:.0f} kW: the power flow has no solution")
+
+    def sensitivity(self, state: GridState) -> Sensitivity:
+        """Exact derivatives at `state` for one kW more drawn at each bus, at constant reactive power.
+
+        From the fixed point itself: dV + B conj(dV) = Z d(conj(-S)) / conj(V), B = Z diag(conj(-S) / conj(V)^2), solved
+        once in real and imaginary parts.
+        """
+        n = len(self.buses)
+        s_kva = state.p_kw + 1j * state.q_kvar
+        voltage = self.voltages(s_kva[None])[0]
+        coupling = self._z * (-s_kva.conj() / self._base_kva / voltage.conj() ** 2)
+        drive = self._z * (-1.0 / self._base_kva / voltage.conj())
+        system = np.block(
+            [
+                [np.eye(n) + coupling.real, coupling.imag],
+                [coupling.imag, np.eye(n) - coupling.real],
+            ]
+        )
+        solution = np.linalg.solve(system, np.vstack([drive.real, drive.imag]))
+        dv = solution[:n] + 1j * solution[n:]
+        current = self._ends @ voltage + self._ends_source
+        # Without current there is no direction in which it grows: the derivative of its magnitude is taken as 0.
+        phase = current.conj() / np.maximum(np.abs(current), 1e-12)
+        change = (phase[:, :, None] * (self._ends @ dv)).real
+        percent = change * self._percent_per_pu[:, :, None]
+        higher = (np.abs(current) * self._percent_per_pu).argmax(axis=0)
+        loading = percent[higher, np.arange(len(higher))]
+        magnitude = (voltage.conj()[:, None] * dv).real / np.abs(voltage)[:, None]
+        return Sensitivity(magnitude, loading[:-1], loading[-1])
+
+    def voltage_drop(self, p_kw: Floats, q_kvar: Floats, weights: Floats) -> Floats:
+        """The linearised drop from the source (per unit, [times]) at buses by `weights`: (R p + X q) without losses."""
+        z = weights @ self._z / self._base_kva
+        return np.asarray(p_kw @ z.real + q_kvar @ z.imag)
 
     def by_bus(self, power: Floats | Mapping[str, float]) -> Floats:
         """An array in the order of `buses` from a mapping by name; an array passes through."""

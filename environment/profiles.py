@@ -13,8 +13,9 @@ Signs: positive power is drawn; PV is an injection and so <= 0.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
@@ -53,7 +54,7 @@ class Injections:
 
     def row(self, at: datetime) -> int:
         """The step that `at` lies in; IndexError when it lies outside."""
-        row = (at - self.start) // self.step
+        row = (at.astimezone(UTC) - self.start.astimezone(UTC)) // self.step
         if not 0 <= row < len(self):
             raise IndexError(f"{at.isoformat()} is not within the profile from {self.start.isoformat()}")
         return row
@@ -86,6 +87,7 @@ class Profiles:
         self._load_p = weights([f"{p}/p" for p in load.profile], load_kw, grid.load_bus)
         self._load_q = weights([f"{p}/q" for p in load.profile], load_kvar, grid.load_bus)
         self._pv = weights([f"{p}/p" for p in sgen.profile], -pv_kw, grid.pv_bus)
+        self.is_pv: npt.NDArray[np.bool_] = (self._pv != 0).any(axis=1)
 
     @classmethod
     def load(cls, grid: Grid, path: Path | None = None, *, load_scale: float = 1.0, pv_scale: float = 1.0) -> Profiles:
@@ -101,24 +103,47 @@ class Profiles:
         """`count` minutes from `start` (aware, on a whole minute)."""
         if start.second or start.microsecond:
             raise GridError(f"profiles: {start.isoformat()} is not on a whole minute")
-        skip = (start - _epoch(start)) // timedelta(minutes=1) % 15
+        first = quarter_of(start)
+        skip = (start.astimezone(UTC) - first.astimezone(UTC)) // timedelta(minutes=1)
         quarters = -(-(skip + count) // 15)
-        rows = _rows(start - timedelta(minutes=skip) - QUARTER, quarters + 2)
-        return self._injections(_smooth(self._values[rows])[skip : skip + count], start, timedelta(minutes=1))
+        around = self.values(later(first, -1), quarters + 2)
+        return self.injections(_smooth(around)[skip : skip + count], start, timedelta(minutes=1))
 
     def periods(self, start: datetime, count: int) -> Injections:
         """`count` quarter hours from `start` (aware, on a quarter hour)."""
-        if (start - _epoch(start)) % QUARTER:
-            raise GridError(f"profiles: {start.isoformat()} is not on a quarter hour")
-        return self._injections(self._values[_rows(start, count)], start, QUARTER)
+        return self.injections(self.values(start, count), start, QUARTER)
 
     def year(self) -> Injections:
         """The whole profile year in quarter hours, for what must hold on the worst day."""
-        return self._injections(self._values, datetime(PROFILE_YEAR, 1, 1, tzinfo=PROFILE_CLOCK), QUARTER)
+        return self.injections(self._values, datetime(PROFILE_YEAR, 1, 1, tzinfo=PROFILE_CLOCK), QUARTER)
 
-    def _injections(self, values: Floats, start: datetime, step: timedelta) -> Injections:
+    def values(self, start: datetime, count: int) -> Floats:
+        """The profiles themselves, per unit of each element's size, [quarter hours from `start`, profiles]."""
+        if quarter_of(start) != start:
+            raise GridError(f"profiles: {start.isoformat()} is not on a quarter hour")
+        return self.values_at([later(start, index) for index in range(count)])
+
+    def values_at(self, instants: Sequence[datetime]) -> Floats:
+        """The profiles in the quarter hours that these instants lie in, [instants, profiles]."""
+        return self._values[[_row(instant) for instant in instants]]
+
+    def injections(self, values: Floats, start: datetime, step: timedelta) -> Injections:
+        """What profile values [steps, profiles] are at the buses."""
         load, pv = values @ self._load_p, values @ self._pv
         return Injections(start, step, load + pv, values @ self._load_q, load.sum(axis=1), pv.sum(axis=1), pv)
+
+
+def quarter_of(at: datetime) -> datetime:
+    """The start of the quarter hour that `at` (aware) lies in."""
+    if at.tzinfo is None:
+        raise GridError(f"profiles: {at.isoformat()} has no time zone")
+    instant = at.astimezone(UTC)
+    return (instant - (instant - datetime(2000, 1, 1, tzinfo=UTC)) % QUARTER).astimezone(at.tzinfo)
+
+
+def later(at: datetime, quarters: int) -> datetime:
+    """So many quarter hours later (or earlier) in real time, whatever the local clock does in between."""
+    return (at.astimezone(UTC) + quarters * QUARTER).astimezone(at.tzinfo)
 
 
 def profile_date(day: date) -> date:
@@ -129,26 +154,14 @@ def profile_date(day: date) -> date:
     return date(PROFILE_YEAR, 1, 1) + timedelta(days=ordinal % 366)
 
 
-def _epoch(at: datetime) -> datetime:
-    if at.tzinfo is None:
-        raise GridError(f"profiles: {at.isoformat()} has no time zone")
-    return datetime(2000, 1, 1, tzinfo=PROFILE_CLOCK)
-
-
-def _rows(start: datetime, count: int) -> npt.NDArray[np.int64]:
-    """The rows of the profile year for `count` quarter hours from `start`: each local day takes its profile day.
+def _row(instant: datetime) -> int:
+    """The row of the profile year for an instant: its local day takes that day's profile.
 
     A local day starts at local midnight, which in summer is 23:00 of the profile's clock on the day before.
     """
-    rows = np.empty(count, dtype=np.int64)
-    zone = start.tzinfo
-    for index in range(count):
-        instant = start.astimezone(PROFILE_CLOCK) + index * QUARTER
-        day = instant.astimezone(zone).date()
-        offset = (instant - datetime(day.year, day.month, day.day, tzinfo=PROFILE_CLOCK)) // QUARTER
-        first = (profile_date(day) - date(PROFILE_YEAR, 1, 1)).days * 96
-        rows[index] = (first + offset) % _QUARTERS
-    return rows
+    day = instant.date()
+    offset = (instant - datetime(day.year, day.month, day.day, tzinfo=PROFILE_CLOCK)) // QUARTER
+    return ((profile_date(day) - date(PROFILE_YEAR, 1, 1)).days * 96 + offset) % _QUARTERS
 
 
 def _smooth(quarters: Floats) -> Floats:
