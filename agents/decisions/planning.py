@@ -117,7 +117,9 @@ def reduction(
         solution = program.cheapest(power_kw, 0.0)
     if solution is None:
         most, excess = program.largest(wanted)
-        solution = program.cheapest(most - 1e-7, excess + 1e-7)
+        solution = program.cheapest(most, excess)
+        if solution is None:  # the solver's own tolerance is in the way
+            solution = program.cheapest(most - 1e-7, excess + 1e-7)
     if solution is None:
         raise PlanningError("no plan keeps the reduction that was found possible")
     plan = follow(program.fleet, solution)
