@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -30,7 +30,7 @@ from protocols.events import (
     Received,
     Uninvited,
 )
-from protocols.tables import CANCELLING, EXPIRED, OPENING, REFUSAL, START, TABLES, Side, Table, late_answer
+from protocols.tables import CANCELLING, EXPIRED, LATE, OPENING, REFUSAL, START, TABLES, Side, Table
 
 __all__ = [
     "DEFAULT_PATIENCE",
@@ -107,6 +107,15 @@ class _Peer:
             answers=dict(self.answers),
         )
 
+    def snapshot(self) -> Hashable:
+        return (
+            (self.state, self.deadline, self.resume, self.heard, self.cancel),
+            frozenset(self.cancels),
+            frozenset(self.received.items()),
+            frozenset(self.sent.items()),
+            frozenset((heard, answer.reply_with) for heard, answer in self.answers.items()),
+        )
+
 
 class Conversation:
     """The state of one conversation towards each of its peers. Made by `opening` or `answering`."""
@@ -154,6 +163,16 @@ class Conversation:
     def allowed(self, peer: str) -> frozenset[str]:
         """The triggers that the table has in this state."""
         return frozenset(self._table[self.state(peer)])
+
+    def heard(self, peer: str) -> str | None:
+        """The reply-with of the last lawful message of `peer` that was no cancel: what a result answers."""
+        return self._peers[peer].heard if peer in self._peers else None
+
+    def trigger_of(self, message: AclMessage) -> str:
+        """The table's name of a message of this conversation: `!agree`, `?inform-cancel`, ..."""
+        sent = message.sender == self.me
+        peer = self._peers.get(message.receiver if sent else message.sender, _Peer())
+        return self._trigger("!" if sent else "?", message, peer)
 
     def ended(self, peer: str | None = None) -> bool:
         """Whether the conversation with `peer`, or with every peer, is over. False before anybody is invited."""
@@ -286,10 +305,16 @@ class Conversation:
         twin._count = self._count
         return twin
 
+    def snapshot(self) -> Hashable:
+        """A hashable value, equal for two conversations that will behave the same from here on."""
+        peers = tuple((name, peer.snapshot()) for name, peer in self._peers.items())
+        return (self.protocol, self.side, self._count, peers, tuple(m.reply_with for m in self._outbox))
+
     def _trigger(self, mark: str, message: AclMessage, peer: _Peer) -> str:
         answers_cancel = message.in_reply_to in peer.cancels and message.performative in (
             Performative.INFORM,
             Performative.FAILURE,
+            Performative.NOT_UNDERSTOOD,
         )
         return f"{mark}{message.performative}{'-cancel' if answers_cancel else ''}"
 
@@ -345,12 +370,12 @@ class Conversation:
         return Conflict(message)
 
     def _too_late(self, message: AclMessage, peer: _Peer, trigger: str) -> Event:
-        answer = late_answer(self.protocol, self.side, peer.state, trigger)
-        if answer is None:
+        late = LATE[self.protocol, self.side][peer.state]
+        if trigger not in late:
             return self._out_of_sequence(message, peer)
-        if answer:
+        if (answer := late[trigger]) is not None:
             act = Performative(answer.removesuffix("-cancel"))
-            self._answer(message, act, "late", f"{message.performative} came in state {peer.state}", peer=peer)
+            self._answer(message, act, "late", f"{message.performative} came in state {peer.state}")
         return Late(message)
 
     def _out_of_sequence(self, message: AclMessage, peer: _Peer) -> Event:
@@ -371,10 +396,10 @@ class Conversation:
         code: str,
         why: str,
         faults: Iterable[str] = (),
-        *,
-        peer: _Peer | None = None,
     ) -> None:
-        content = {"code": code, "reason": why, "faults": list(faults)}
+        content: dict[str, Any] = {"code": code, "reason": why, "faults": list(faults)}
+        if act is Performative.INFORM:
+            content = {"reference": message.reply_with}
         answer = self.compose(act, content, message.sender, in_reply_to=message.reply_with)
         if (peer := self._peers.get(message.sender)) is not None and code != "conflict":
             self._note_sent(peer, answer, _digest(answer))

@@ -190,7 +190,11 @@ def _cancellable(side: Side, table: Table) -> Table:
             for trigger, to in table[state].items()
             if side is Side.PARTICIPANT or not trigger.startswith("!")
         }
-        ends = {f"{answers}inform-cancel": CANCELLED, f"{answers}failure-cancel": state}
+        ends = {
+            f"{answers}inform-cancel": CANCELLED,
+            f"{answers}failure-cancel": state,
+            f"{answers}not-understood-cancel": "not-understood",
+        }
         whole[CANCELLING + state] = _deadline_last({**goes_on, **ends})
     whole[CANCELLED] = {}
     return whole
@@ -222,18 +226,63 @@ TABLES: Mapping[tuple[Protocol, Side], Table] = MappingProxyType(
 """The whole table, cancel included, of each protocol and side."""
 
 
-def late_answer(protocol: Protocol, side: Side, state: str, trigger: str) -> str | None:
-    """What a trigger that `state` does not have gets when it was only overtaken: an act to answer, or `""` for nothing.
+_GONE = (EXPIRED, CANCELLED, "not-understood")
 
-    None: the trigger was never lawful, it is out of sequence.
-    """
+_LATE: Mapping[Side, tuple[tuple[str, tuple[str, ...], str | None], ...]] = MappingProxyType(
+    {
+        Side.INITIATOR: (
+            ("?agree", (*_GONE, "done", "failed", "subscribed", "cancelling-subscribed"), None),
+            ("?refuse", _GONE, None),
+            ("?propose", _GONE, "reject-proposal"),
+            ("?accept-proposal", (EXPIRED, "not-understood"), None),
+            ("?reject-proposal", _GONE, None),
+            ("?inform", (EXPIRED, "not-understood"), None),
+            ("?failure", _GONE, None),
+            ("?inform-cancel", (EXPIRED, "not-understood", "refused", "failed", "accepted"), None),
+            ("?failure-cancel", (EXPIRED, "not-understood", "refused", "failed", "done", "accepted"), None),
+        ),
+        Side.PARTICIPANT: (
+            ("?accept-proposal", (EXPIRED,), "failure"),
+            ("?accept-proposal", (CANCELLED, "not-understood"), None),
+            ("?reject-proposal", _GONE, None),
+            ("?cancel", (EXPIRED, "not-understood", "refused", "failed", "rejected"), "inform-cancel"),
+            ("?cancel", ("done", "accepted"), "failure-cancel"),
+        ),
+    }
+)
+"""Trigger, the states that can have overtaken it, and the act that answers it there."""
+
+_LATE_ONLY: Mapping[Protocol, tuple[tuple[str, tuple[str, ...], str | None], ...]] = MappingProxyType(
+    {
+        Protocol.SUBSCRIBE: (("?inform", (CANCELLED, "failed"), None),),
+        Protocol.PROPOSE: (("?inform-cancel", ("rejected",), None), ("?failure-cancel", ("rejected",), None)),
+    }
+)
+"""The same for the initiator of one protocol."""
+
+
+def _late(protocol: Protocol, side: Side) -> Mapping[str, Mapping[str, str | None]]:
     table = TABLES[protocol, side]
-    if table[state] or not any(trigger in rows for rows in table.values()):
-        return None
-    if trigger == "?propose" and side is Side.INITIATOR:
-        return "reject-proposal"
-    if trigger == "?accept-proposal" and protocol is Protocol.CONTRACT_NET:
-        return "failure"
-    if trigger == "?cancel":
-        return "failure-cancel" if state == "done" else "inform-cancel"
-    return ""
+    known = {trigger for rows in table.values() for trigger in rows}
+    late: dict[str, dict[str, str | None]] = {state: {} for state in table}
+    more = _LATE_ONLY.get(protocol, ()) if side is Side.INITIATOR else ()
+    for trigger, states, answer in (*_LATE[side], *more):
+        for state in states:
+            if trigger in known and state in table:
+                late[state][trigger] = answer
+    for state, rows in table.items():
+        # A not-understood changes what it is about or nothing, and is never answered: nowhere out of sequence.
+        for trigger in ("?not-understood", "?not-understood-cancel"):
+            if trigger not in rows and state != START:
+                late[state][trigger] = None
+    return MappingProxyType({state: MappingProxyType(rows) for state, rows in late.items()})
+
+
+LATE: Mapping[tuple[Protocol, Side], Mapping[str, Mapping[str, str | None]]] = MappingProxyType(
+    {key: _late(*key) for key in TABLES}
+)
+"""`state -> {trigger: act that answers it, or None}`: lawful messages that a deadline or another message overtook.
+
+They change nothing. A late proposal is rejected, so that its sender is free; an acceptance of a proposal that has
+lapsed fails; a cancel of what is done fails, and of what has ended otherwise succeeds.
+"""
