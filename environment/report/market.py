@@ -1,0 +1,110 @@
+"""The rounds of bidding that a trace holds: what was needed, what was offered, what was awarded at which price.
+
+A round is one contract-net: the DSO's pool (6.1.1, BUC 6) or the market operator's call (1.x.7, BUC 1).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from environment.run_folder import Entry, Trace
+
+_OPENINGS = {"6.1.1": "pool_id", "1.x.7": "market_id"}
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """One bid: power in kW, prices in EUR/kW for each 15 minutes; `paid_price` is that of the award."""
+
+    id: str
+    bidder: str
+    power_kw: float
+    price: Decimal
+    awarded_kw: float = 0.0
+    paid_price: Decimal | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One call for bids. `kind` is `pool` (BUC 6) or `market` (BUC 1); `declined` names who refused to bid."""
+
+    id: str
+    kind: str
+    conversation_id: str
+    start: datetime
+    end: datetime
+    needed_kw: float
+    max_price: Decimal
+    bids: tuple[Offer, ...]
+    declined: tuple[tuple[str, str], ...]
+
+    @property
+    def awarded_kw(self) -> float:
+        """The sum of what was awarded."""
+        return round(sum(bid.awarded_kw for bid in self.bids), 6)
+
+    @property
+    def price(self) -> Decimal | None:
+        """The highest price that was awarded: the market's price where everyone is paid the same."""
+        return max((bid.paid_price for bid in self.bids if bid.paid_price is not None), default=None)
+
+
+def rounds(trace: Trace) -> tuple[Round, ...]:
+    """Every round of the trace, in the order of the periods it is for."""
+    openings: dict[str, Entry] = {}
+    replies: dict[str, list[Entry]] = {}
+    for entry in trace.entries:
+        if entry.performative == "cfp" and entry.exchange in _OPENINGS:
+            openings.setdefault(entry.conversation_id, entry)
+        elif entry.conversation_id in openings:
+            replies.setdefault(entry.conversation_id, []).append(entry)
+    found = [_round(entry, replies.get(conversation, [])) for conversation, entry in openings.items()]
+    return tuple(sorted(found, key=lambda market: (market.start, market.id)))
+
+
+def _round(opening: Entry, replies: list[Entry]) -> Round:
+    content = opening.content
+    bids: dict[str, Offer] = {}
+    declined: list[tuple[str, str]] = []
+    for entry in replies:
+        bid_id = str(entry.content.get("bid_id", ""))
+        match entry.performative:
+            case "propose":
+                bids[bid_id] = Offer(
+                    bid_id, entry.sender, float(entry.content["power_kw"]), _price(entry.content) or Decimal(0)
+                )
+            case "accept-proposal" | "reject-proposal" if bid_id in bids:
+                bids[bid_id] = _answered(bids[bid_id], entry)
+            case "refuse":
+                declined.append((entry.sender, str(entry.content.get("reason") or "gave no reason")))
+    return Round(
+        id=str(content.get(_OPENINGS[opening.exchange or ""], "")),
+        kind="pool" if opening.exchange == "6.1.1" else "market",
+        conversation_id=opening.conversation_id,
+        start=datetime.fromisoformat(content["start"]),
+        end=datetime.fromisoformat(content["end"]),
+        needed_kw=float(content["power_needed_kw"]),
+        max_price=Decimal(str(content["max_price_eur_per_kw"])),
+        bids=tuple(sorted(bids.values(), key=lambda bid: (bid.price, bid.id))),
+        declined=tuple(declined),
+    )
+
+
+def _answered(bid: Offer, entry: Entry) -> Offer:
+    reason = entry.content.get("reason")
+    if entry.performative == "reject-proposal":
+        return Offer(bid.id, bid.bidder, bid.power_kw, bid.price, reason=reason)
+    awarded = entry.content.get("cleared_power_kw", entry.content.get("power_kw", bid.power_kw))
+    return Offer(bid.id, bid.bidder, bid.power_kw, bid.price, float(awarded), _price(entry.content), reason)
+
+
+def _price(content: Any) -> Decimal | None:
+    """The price of a bid, an award or a market result, whichever of D5.1's names it goes by."""
+    for name in ("market_price_eur_per_kw", "price_eur_per_kw"):
+        if content.get(name) is not None:
+            return Decimal(str(content[name]))
+    return None

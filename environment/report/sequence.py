@@ -1,0 +1,159 @@
+"""One negotiation out of a trace: the richest chain from a call for bids to its chargers, drivers and bill.
+
+A chain is the contract-net of one round, and the conversations of one activation that was awarded in it, nested as
+they were: grid operator, aggregator, charging operator, drivers, and back. What many drivers were told and answered at
+the same time is one step with a count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from environment.report.market import Round
+from environment.report.words import actor, number
+from environment.run_folder import Entry, Trace
+
+_CROWD = "ev_owner"
+
+
+@dataclass(frozen=True, slots=True)
+class Lifeline:
+    """One actor of the diagram, or the crowd of drivers as one (`members` > 1)."""
+
+    key: str
+    name: str
+    note: str
+    members: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One arrow: `count` messages of the same act between the same two lifelines (indices)."""
+
+    at: datetime
+    source: int
+    target: int
+    performative: str
+    exchange: str | None
+    gist: str
+    conversation: str
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """What a sequence diagram shows. `others` counts activations of the same round that it leaves out."""
+
+    round: Round
+    activation: str | None
+    lifelines: tuple[Lifeline, ...]
+    steps: tuple[Step, ...]
+    others: int
+
+
+def richest(trace: Trace, rounds: Iterable[Round]) -> Story | None:
+    """The chain with the most different acts (BUC 6 before BUC 1, then the most messages); None without rounds."""
+    conversations: dict[str, list[Entry]] = {}
+    activations: dict[str, set[str]] = {}  # activation id -> its conversations
+    ordered: dict[str, list[str]] = {}  # bid id -> activation ids
+    for entry in trace.entries:
+        # A subscription informs about many activations: it belongs to none of them.
+        if entry.protocol == "fipa-subscribe":
+            continue
+        conversations.setdefault(entry.conversation_id, []).append(entry)
+        if activation := entry.content.get("activation_id"):
+            activations.setdefault(activation, set()).add(entry.conversation_id)
+            if (bid := entry.content.get("bid_id")) and activation not in ordered.setdefault(bid, []):
+                ordered[bid].append(activation)
+    best: tuple[tuple[int, int, int], Round, str | None, set[str], int] | None = None
+    for market in rounds:
+        chosen = [activation for bid in market.bids for activation in ordered.get(bid.id, [])]
+        candidates: list[str | None] = [*chosen] or [None]
+        for activation in candidates:
+            parts = {market.conversation_id} | (activations[activation] if activation else set())
+            entries = [entry for part in parts for entry in conversations[part]]
+            acts = {(entry.exchange, entry.performative) for entry in entries}
+            score = (market.kind == "pool", len(acts), len(entries))
+            if best is None or score > best[0]:
+                best = (score, market, activation, parts, max(0, len(chosen) - 1))
+    if best is None:
+        return None
+    _, market, activation, parts, others = best
+    entries = [entry for entry in trace.entries if entry.conversation_id in parts]
+    lifelines = _lifelines(entries, trace.roles)
+    return Story(market, activation, lifelines, _steps(entries, lifelines, trace.roles), others)
+
+
+def _lifelines(entries: Iterable[Entry], roles: Mapping[str, str]) -> tuple[Lifeline, ...]:
+    """Who takes part: the market's side left, the drivers right, in between as the orders go down."""
+    order = ("tso", "fmo", "dso", "vpp", "cpo", _CROWD)
+    people = list(dict.fromkeys(jid for entry in entries for jid in (entry.sender, entry.receiver)))
+    crowd = [jid for jid in people if roles.get(jid) == _CROWD]
+    lines = [
+        Lifeline(jid, *actor(jid, roles))
+        for jid in sorted(
+            (jid for jid in people if jid not in crowd),
+            key=lambda jid: order.index(roles[jid]) if roles.get(jid) in order else len(order),
+        )
+    ]
+    if len(crowd) == 1:
+        lines.append(Lifeline(_CROWD, *actor(crowd[0], roles)))
+    elif crowd:
+        lines.append(Lifeline(_CROWD, "EV owners", f"{len(crowd)} of them", len(crowd)))
+    return tuple(lines)
+
+
+def _steps(entries: Iterable[Entry], lifelines: tuple[Lifeline, ...], roles: Mapping[str, str]) -> tuple[Step, ...]:
+    places = {line.key: index for index, line in enumerate(lifelines)}
+    steps: list[Step] = []
+    burst = 0  # where the present run of messages with the crowd began
+    for entry in entries:
+        source, target = (places[_CROWD if roles.get(jid) == _CROWD else jid] for jid in (entry.sender, entry.receiver))
+        step = Step(entry.at, source, target, entry.performative, entry.exchange, gist(entry), entry.conversation_id)
+        if _CROWD not in (lifelines[source].key, lifelines[target].key):
+            steps.append(step)
+            burst = len(steps)
+            continue
+        # The crowd's conversations are one, as its members are.
+        step = replace(step, conversation=f"{_CROWD}-{burst}")
+        kind = (source, target, step.performative, step.exchange)
+        for index in range(burst, len(steps)):
+            same = steps[index]
+            if (same.source, same.target, same.performative, same.exchange) == kind:
+                told = same.gist if same.gist == step.gist else ""
+                steps[index] = replace(same, count=same.count + 1, gist=told)
+                break
+        else:
+            steps.append(step)
+    return tuple(steps)
+
+
+def gist(entry: Entry) -> str:
+    """What a message says, in a few words: its power, its price, its reason."""
+    content = entry.content
+    parts: list[str] = []
+    for name, words in (
+        ("power_needed_kw", "{} kW needed"),
+        ("power_kw", "{} kW"),
+        ("cleared_power_kw", "{} kW cleared"),
+        ("available_power_kw", "{} kW available"),
+        ("delivered_energy_kwh", "{} kWh delivered"),
+    ):
+        value = content.get(name)
+        if isinstance(value, int | float):
+            parts.append(words.format(number(value, 1)))
+    for name, words in (
+        ("price_eur_per_kw", "{} EUR/kW"),
+        ("market_price_eur_per_kw", "{} EUR/kW"),
+        ("benefit_eur", "for {} EUR"),
+        ("amount_eur", "{} EUR"),
+    ):
+        if content.get(name) is not None:
+            parts.append(words.format(content[name]))
+    if "max_price_eur_per_kw" in content and entry.performative == "cfp":
+        parts.append(f"at most {content['max_price_eur_per_kw']} EUR/kW")
+    if content.get("reason"):
+        parts.append(str(content["reason"]))
+    return ", ".join(parts)

@@ -1,0 +1,90 @@
+"""The figures of a run, against small series whose answers are known by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from environment.run_folder import Entry, Posting
+from environment.series import Series, SeriesRecorder
+from environment.summary import DriverOutcome, balances, exchange_counts, figures, outside_en50160
+
+START = datetime.fromisoformat("2025-01-15T00:00:00+01:00")
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture
+def series(tmp_path: Path) -> Series:
+    """Four minutes: 80, 125, 200 and 100 % at 100 kW of rating; one charger at 6, 6, -3 and 0 kW."""
+    recorder = SeriesRecorder("Europe/Ljubljana", ["LV"], ["home-1"])
+    for minute, (loading, power) in enumerate([(80.0, 6.0), (125.0, 6.0), (200.0, -3.0), (100.0, 0.0)]):
+        recorder.append(
+            START + minute * MINUTE, "with", trafo_loading_percent=loading, trafo_p_kw=loading, losses_kw=3.0,
+            line_loading_percent_max=loading / 2, load_kw=90.0, pv_kw=-30.0, frequency_hz=50.0,
+            vm_pu=[1.0 - loading / 2000], p_kw=[power], soc_percent=[50.0], connected=[True],
+        )  # fmt: skip
+    recorder.write(tmp_path / "series.parquet")
+    return Series.read(tmp_path / "series.parquet")
+
+
+def test_overload_counts_minutes_strictly_above_the_rating_and_the_energy_above_it(series: Series) -> None:
+    found = figures(series, "with")
+    assert found.minutes_above_100_percent == 2.0
+    assert found.overload_kwh == pytest.approx((25 + 100) / 60, abs=1e-3)
+    assert found.peak_trafo_loading_percent == 200.0
+    assert found.peak_trafo_loading_at == "2025-01-15T00:02:00+01:00"
+
+
+def test_charging_and_discharging_are_counted_apart_and_both_are_positive(series: Series) -> None:
+    found = figures(series, "with")
+    assert found.energy_charged_kwh == pytest.approx(12 / 60, abs=0.005)
+    assert found.energy_discharged_kwh == pytest.approx(3 / 60, abs=0.005)
+    assert found.peak_fleet_kw == 6.0
+    assert found.pv_kwh == 2.0
+    assert found.losses_kwh == 0.2
+
+
+def test_a_short_dip_is_within_en50160_as_its_ten_minute_mean_is() -> None:
+    volts = np.ones((20, 2))
+    volts[3, 0] = 0.5
+    assert outside_en50160(volts, MINUTE) == 0.0
+
+
+def test_a_ten_minute_mean_of_one_bus_outside_counts_ten_minutes_once() -> None:
+    volts = np.ones((30, 2))
+    volts[10:20, :] = 0.89
+    assert outside_en50160(volts, MINUTE) == 10.0
+    volts[20:30, 1] = 1.11
+    assert outside_en50160(volts, MINUTE) == 20.0
+
+
+def test_the_last_interval_may_be_shorter_than_ten_minutes() -> None:
+    volts = np.ones((13, 1))
+    volts[10:] = 0.8
+    assert outside_en50160(volts, MINUTE) == 3.0
+
+
+def test_exchanges_are_counted_by_id_and_plain_acts_are_not() -> None:
+    entry = Entry(START, "a", "b", "cfp", "fipa-contract-net", "c", "6.1.1", {})
+    plain = replace(entry, exchange=None)
+    assert exchange_counts([entry, plain, replace(entry, exchange="1.1.1"), entry]) == {"1.1.1": 1, "6.1.1": 2}
+
+
+def test_balances_are_exact_and_sum_to_zero() -> None:
+    rows = [("t1", "dso", "-0.10"), ("t1", "vpp", "0.10"), ("t2", "dso", "-0.20"), ("t2", "vpp", "0.20")]
+    found = balances(Posting(t, account, Decimal(eur), START, "") for t, account, eur in rows)
+    assert found == {"dso": Decimal("-0.30"), "vpp": Decimal("0.30")}
+    assert sum(found.values()) == 0
+
+
+@pytest.mark.parametrize(
+    ("got", "departed", "short"), [(20.0, True, False), (19.95, True, False), (19.8, True, True), (3.0, False, False)]
+)
+def test_a_driver_is_short_only_when_gone_with_clearly_less(got: float, departed: bool, short: bool) -> None:
+    driver = DriverOutcome("o@x", "home-1", "ev", START, START + timedelta(hours=8), 20.0, got, departed)
+    assert driver.short is short
