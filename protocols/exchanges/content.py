@@ -57,7 +57,7 @@ class Content(Part):
             # pydantic's strict mode takes tuples and enumerations only from JSON text, not from parsed JSON.
             return cls.model_validate_json(json.dumps(members))
         except ValidationError as error:
-            raise ContentError(list(_faults(error))) from None
+            raise ContentError(list(faults_of(error))) from None
         except RecursionError:
             raise ContentError(["content: is nested too deeply"]) from None
 
@@ -68,7 +68,8 @@ def ordered(earlier: str, later: str, content: Part) -> Iterator[tuple[str, str]
         yield later, f"is not after {earlier}"
 
 
-def _faults(error: ValidationError) -> Iterator[str]:
+def faults_of(error: ValidationError) -> Iterator[str]:
+    """Every fault that pydantic found, as `path: what is wrong`."""
     for detail in error.errors(include_url=False, include_input=False):
         path = ""
         for step in detail["loc"]:
