@@ -1,0 +1,258 @@
+"""The desk of a charging point operator: what is plugged in where, what the drivers asked for, what the chargers say,
+and the plan that follows. Its arithmetic is in `agents.decisions`; nothing here sends a message."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+import numpy as np
+
+from agents.decisions.fleet import FlexVehicle, Floats
+from agents.decisions.planning import Costs, uncontrolled
+from agents.decisions.steering import steer
+from agents.periods import QUARTER, quarter_at
+from agents.ports import Charger, ChargerError, ChargerReading
+from protocols.exchanges.activation import ChargerStatus, SessionAnnouncement
+from protocols.exchanges.vocabulary import ChargerState
+
+HORIZON = 96
+"""Quarters that a plan looks ahead: a day."""
+
+
+class ChargingDesk:
+    """Chargers, sessions and the plan of one operator. Powers in kW, drawn from the grid is positive.
+
+    `under_control` are the chargers whose vehicles follow the operator's plan; the others charge by their own.
+    """
+
+    def __init__(
+        self,
+        chargers: Sequence[Charger],
+        buses: Sequence[str],
+        efficiency: Sequence[tuple[float, float]],
+        costs: Costs,
+        notice: Callable[[str], None],
+    ) -> None:
+        self.chargers = {charger.charger_id: charger for charger in chargers}
+        self.bus = dict(zip(self.chargers, buses, strict=True))
+        self.efficiency = dict(zip(self.chargers, efficiency, strict=True))
+        self.costs = costs
+        self.notice = notice
+        self.under_control: set[str] = set()
+        self._sessions: dict[str, SessionAnnouncement] = {}
+        self._expected: dict[str, SessionAnnouncement] = {}
+        self._owners: dict[str, str] = {}
+        self._readings: dict[str, ChargerReading] = {}
+        self._faulty: set[str] = set()
+
+    def note(self, session: SessionAnnouncement, owner: str) -> None:
+        """A driver's announcement; that of a car that is plugged in ends its expectation."""
+        self._owners[session.charger_id] = owner
+        if session.plugged_in:
+            self._sessions[session.charger_id] = session
+            self._expected.pop(session.charger_id, None)
+            self.under_control.discard(session.charger_id)
+        else:
+            self._expected[session.charger_id] = session
+
+    def owner_of(self, charger_id: str) -> str | None:
+        """The JID of the driver at that charger, None where nobody announced a session."""
+        return self._owners.get(charger_id)
+
+    @property
+    def power_kw(self) -> float:
+        """What the chargers drew together when last read."""
+        return sum(reading.power_kw for reading in self._readings.values())
+
+    async def read(self, which: Iterable[str] | None = None) -> None:
+        """Reads the chargers over Modbus. One that is silent or talks nonsense is noted once and left out."""
+        ids = list(self.chargers) if which is None else list(which)
+        results = await asyncio.gather(*(self.chargers[c].read() for c in ids), return_exceptions=True)
+        for charger_id, result in zip(ids, results, strict=True):
+            if isinstance(result, ChargerReading):
+                self._readings[charger_id] = result
+                if charger_id in self._faulty:
+                    self._faulty.discard(charger_id)
+                    self.notice(f"charger {charger_id} answers again")
+            elif isinstance(result, ChargerError):
+                self._readings.pop(charger_id, None)
+                if charger_id not in self._faulty:
+                    self._faulty.add(charger_id)
+                    self.notice(str(result))
+            else:
+                raise result
+
+    def statuses(self) -> tuple[ChargerStatus, ...]:
+        """Each charger as exchange 1.2.2 tells it."""
+        return tuple(self._status(charger_id) for charger_id in self.chargers)
+
+    def _status(self, charger_id: str) -> ChargerStatus:
+        reading = self._readings.get(charger_id)
+        session = self._sessions.get(charger_id)
+        expected = self._expected.get(charger_id)
+        owner = self._owners.get(charger_id)
+        if reading is None:
+            return ChargerStatus(
+                charger_id=charger_id,
+                location=self.bus[charger_id],
+                ev_owner=owner,
+                connected=False,
+                state=ChargerState.FAULT,
+                power_kw=0.0,
+                voltage_v=0.0,
+                frequency_hz=0.0,
+                max_charge_kw=0.0,
+                max_discharge_kw=0.0,
+            )
+        there = session if reading.connected else None
+        known = there or expected
+        required = None
+        if there is not None and reading.energy_kwh is not None:
+            required = max(0.0, there.wanted_soc_percent / 100 * there.capacity_kwh - reading.energy_kwh)
+        elif expected is not None:
+            required = max(0.0, expected.wanted_soc_percent - expected.soc_percent) / 100 * expected.capacity_kwh
+        soc = reading.soc_percent if reading.connected else (expected.soc_percent if expected else None)
+        return ChargerStatus(
+            charger_id=charger_id,
+            location=self.bus[charger_id],
+            ev_owner=owner,
+            connected=reading.connected,
+            state=reading.state,
+            soc_percent=None if soc is None else round(soc, 3),
+            capacity_kwh=known.capacity_kwh if known else None,
+            energy_required_kwh=None if required is None else round(required, 4),
+            minimum_soc_percent=known.minimum_soc_percent if known else None,
+            departure=known.departure if known else None,
+            expected_arrival=None if there or expected is None else expected.arrival,
+            power_kw=reading.power_kw,
+            voltage_v=reading.voltage_v,
+            frequency_hz=reading.frequency_hz,
+            max_charge_kw=reading.max_charge_kw,
+            max_discharge_kw=reading.max_discharge_kw,
+            meter_kwh=reading.meter_kwh,
+        )
+
+    def vehicles(self, now: datetime) -> list[FlexVehicle]:
+        """The vehicles that are there, and those expected within the day, as planners see them from this quarter on."""
+        return vehicles_of(self.statuses(), quarter_at(now), self.efficiency)
+
+    def planned(self, now: datetime, ceilings: Mapping[datetime, float]) -> tuple[datetime, Floats]:
+        """The power in kW that the chargers will draw in each quarter from `now` on, as things stand."""
+        start = quarter_at(now)
+        vehicles = self.vehicles(now)
+        return start, self._plan(vehicles, start, ceilings, frozenset(self.chargers) - self.under_control).sum(axis=0)
+
+    def contributions(
+        self, now: datetime, ceilings: Mapping[datetime, float], window: range, fixed: frozenset[str]
+    ) -> dict[str, float]:
+        """The mean reduction in kW over `window` that the cheapest plan under the ceilings takes from each vehicle that
+        is plugged in and not in `fixed`, against what it would do now."""
+        start = quarter_at(now)
+        vehicles = self.vehicles(now)
+        here = {v.id for v in vehicles if v.arrival_period == 0}
+        held = fixed | (frozenset(self.chargers) - here)
+        before = self._plan(vehicles, start, {}, frozenset(self.chargers) - self.under_control)
+        after = self._plan(vehicles, start, ceilings, held)
+        change = (before - after)[:, window.start : window.stop].mean(axis=1) if len(vehicles) else np.zeros(0)
+        return {v.id: float(change[i]) for i, v in enumerate(vehicles) if v.id in here and v.id not in held}
+
+    def least_reduction(
+        self,
+        now: datetime,
+        ceilings: Mapping[datetime, float],
+        planned: Floats,
+        window: range,
+        fixed: frozenset[str],
+    ) -> float:
+        """The reduction in kW that holds in every quarter of `window` when only the vehicles not in `fixed` move."""
+        start = quarter_at(now)
+        after = self._plan(self.vehicles(now), start, ceilings, fixed).sum(axis=0)
+        return float((planned - after)[window.start : window.stop].min())
+
+    def _plan(
+        self,
+        vehicles: Sequence[FlexVehicle],
+        start: datetime,
+        ceilings: Mapping[datetime, float],
+        fixed: frozenset[str],
+    ) -> Floats:
+        """kW [vehicle, quarter]: those in `fixed` by their own plan, the others under the ceilings at least cost."""
+        own = uncontrolled(vehicles, HORIZON)
+        free = [i for i, v in enumerate(vehicles) if v.id not in fixed]
+        if not free:
+            return own
+        ceiling = np.full(HORIZON, np.inf)
+        for at, kw in ceilings.items():
+            t = (at - start) // QUARTER
+            if 0 <= t < HORIZON:
+                ceiling[t] = kw
+        others = np.delete(own, free, axis=0).sum(axis=0)
+        plan = own.copy()
+        plan[free] = steer([vehicles[i] for i in free], ceiling, others, self.costs)
+        return plan
+
+    async def steer(self, now: datetime, ceilings: Mapping[datetime, float], reversion: timedelta) -> None:
+        """Writes this quarter's setpoints to the chargers under control; one whose vehicle left is released."""
+        vehicles = self.vehicles(now)
+        plan = self._plan(vehicles, quarter_at(now), ceilings, frozenset(self.chargers) - self.under_control)
+        orders = {v.id: float(plan[i, 0]) for i, v in enumerate(vehicles) if v.arrival_period == 0}
+        for charger_id in sorted(self.under_control):
+            if charger_id not in orders:
+                self.under_control.discard(charger_id)
+        work = [
+            self._order(charger_id, orders[charger_id], int(reversion.total_seconds()))
+            for charger_id in sorted(self.under_control)
+        ]
+        await asyncio.gather(*work)
+
+    async def _order(self, charger_id: str, power_kw: float, reversion_s: int) -> None:
+        try:
+            await self.chargers[charger_id].set_power(round(power_kw, 3), reversion_s)
+        except ChargerError as error:
+            if charger_id not in self._faulty:
+                self._faulty.add(charger_id)
+                self.notice(str(error))
+
+
+def vehicles_of(
+    statuses: Sequence[ChargerStatus], start: datetime, efficiency: Mapping[str, tuple[float, float]]
+) -> list[FlexVehicle]:
+    """The vehicles of exchange 1.2.2 as planners see them, periods counted from `start`.
+
+    Arrivals are rounded up to a quarter and departures down, so that what is planned can be kept.
+    """
+    found = []
+    for status in statuses:
+        if status.state is ChargerState.FAULT or None in (status.capacity_kwh, status.departure, status.soc_percent):
+            continue
+        assert status.capacity_kwh is not None
+        assert status.departure is not None
+        assert status.soc_percent is not None
+        arrival = 0
+        if not status.connected:
+            if status.expected_arrival is None:
+                continue
+            arrival = max(1, -((start - status.expected_arrival) // QUARTER))
+        departure = (status.departure - start) // QUARTER
+        if departure <= arrival or arrival >= HORIZON:
+            continue
+        energy = min(status.capacity_kwh, status.soc_percent / 100 * status.capacity_kwh)
+        inwards, outwards = efficiency[status.charger_id]
+        found.append(
+            FlexVehicle(
+                id=status.charger_id,
+                capacity_kwh=status.capacity_kwh,
+                energy_kwh=energy,
+                floor_kwh=(status.minimum_soc_percent or 0.0) / 100 * status.capacity_kwh,
+                required_kwh=min(status.capacity_kwh, energy + (status.energy_required_kwh or 0.0)),
+                arrival_period=arrival,
+                departure_period=departure,
+                max_charge_kw=status.max_charge_kw,
+                max_discharge_kw=status.max_discharge_kw,
+                efficiency_charge=inwards,
+                efficiency_discharge=outwards,
+            )
+        )
+    return found

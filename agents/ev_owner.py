@@ -1,0 +1,125 @@
+"""The EV owner: who says when the car is needed with which charge, and whether it takes part in a service."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import ClassVar
+
+from agents.actor import Actor
+from agents.decisions.participation import Offer, Preference, Stay, decide
+from behaviours.answering import AcceptProposal, Incoming, RejectProposal, answers
+from behaviours.swarm import Swarm
+from protocols.exchanges.activation import ParticipationAnswer, ParticipationInformation, SessionAnnouncement
+from protocols.exchanges.dso_services import ParticipationReply, ParticipationRequest
+from protocols.roles import Role
+
+ANNOUNCEMENT_TIME = timedelta(minutes=5)
+"""How long the CPO may take to note a session."""
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One stay at the charger as the owner knows it: what was expected before, and what then happened.
+
+    States of charge in percent of the capacity; times are aware.
+    """
+
+    vehicle_id: str
+    expected_arrival: datetime
+    expected_soc_percent: float
+    arrival: datetime
+    departure: datetime
+    capacity_kwh: float
+    soc_percent: float
+    wanted_soc_percent: float
+    minimum_soc_percent: float
+
+
+class EvOwner(Actor):
+    """D5.1 section 3.1.2: the CPO informs the EV owners about participating in the service, with the power and the
+    benefit; "the EV owners are planned to be involved in these services with minimum interaction". Ours decides by a
+    stated preference, may decline, and never agrees to what would cost the charge that was asked for."""
+
+    role: ClassVar[Role] = Role.EV_OWNER
+
+    def __init__(
+        self,
+        jid: str,
+        password: str,
+        swarm: Swarm,
+        *,
+        cpo: str,
+        charger_id: str,
+        max_charge_kw: float,
+        efficiency: float,
+        visits: Sequence[Visit],
+        preference: Preference,
+    ) -> None:
+        super().__init__(jid, password, swarm)
+        self.cpo = cpo
+        self.charger_id = charger_id
+        self.max_charge_kw = max_charge_kw
+        self.efficiency = efficiency
+        self.visits = tuple(visits)
+        self.preference = preference
+        self.location = None
+
+    async def course(self) -> None:
+        """Tells the CPO of each stay: once as expected, once when the plug is in."""
+        for visit in self.visits:
+            if visit.arrival > self.now():
+                await self._announce(visit, plugged_in=False)
+        for visit in self.visits:
+            await self.clock.sleep_until(visit.arrival)
+            await self._announce(visit, plugged_in=True)
+
+    async def _announce(self, visit: Visit, *, plugged_in: bool) -> None:
+        announcement = SessionAnnouncement(
+            charger_id=self.charger_id,
+            vehicle_id=visit.vehicle_id,
+            plugged_in=plugged_in,
+            arrival=visit.arrival if plugged_in else visit.expected_arrival,
+            departure=visit.departure,
+            capacity_kwh=visit.capacity_kwh,
+            soc_percent=visit.soc_percent if plugged_in else visit.expected_soc_percent,
+            wanted_soc_percent=visit.wanted_soc_percent,
+            minimum_soc_percent=visit.minimum_soc_percent,
+        )
+        await self.request(announcement, to=self.cpo, reply_by=self.now() + ANNOUNCEMENT_TIME)
+
+    @answers(ParticipationInformation)
+    async def on_participation_information(
+        self, offer: ParticipationInformation, incoming: Incoming
+    ) -> AcceptProposal | RejectProposal:
+        """1.2.5: the owner's decision on a service of the market."""
+        refusal = self._refusal(offer)
+        answer = ParticipationAnswer(activation_id=offer.activation_id, reason=refusal)
+        return RejectProposal(answer) if refusal else AcceptProposal(answer)
+
+    @answers(ParticipationRequest)
+    async def on_participation_request(
+        self, offer: ParticipationRequest, incoming: Incoming
+    ) -> AcceptProposal | RejectProposal:
+        """6.2.3: the owner's decision on a service that the DSO ordered."""
+        refusal = self._refusal(offer)
+        answer = ParticipationReply(activation_id=offer.activation_id, reason=refusal)
+        return RejectProposal(answer) if refusal else AcceptProposal(answer)
+
+    def _refusal(self, offer: ParticipationInformation | ParticipationRequest) -> str | None:
+        """None to take part, else why not."""
+        visit = next((v for v in self.visits if v.arrival <= offer.start and offer.end <= v.departure), None)
+        if visit is None:
+            return "my car is not at the charger in that time"
+        stay = Stay(
+            departure=visit.departure,
+            energy_required_kwh=max(0.0, visit.wanted_soc_percent - visit.soc_percent) / 100 * visit.capacity_kwh,
+            max_charge_kw=self.max_charge_kw,
+            efficiency_charge=self.efficiency,
+        )
+        return decide(
+            Offer(start=offer.start, end=offer.end, power_kw=offer.power_kw, benefit_eur=float(offer.benefit_eur)),
+            stay,
+            self.preference,
+        )

@@ -1,0 +1,499 @@
+"""The virtual power plant: aggregates vehicles, bids what they can keep, activates it, proves what was delivered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import ClassVar
+
+from agents.actor import Actor
+from agents.decisions.bidding import NoOffer, Strategy
+from agents.decisions.money import cents
+from agents.decisions.planning import Costs
+from agents.ledger import Ledger
+from agents.periods import QUARTER
+from agents.portfolio import Portfolio, Promise, Stage, View, mean_power
+from behaviours.answering import Failure, Incoming, Inform, Propose, Refuse, answers, cancels, refusal
+from behaviours.outcomes import Accepted, Agreed, Informed, Refused
+from behaviours.swarm import Swarm
+from protocols.acl import Performative
+from protocols.exchanges.activation import (
+    ActivationConfirmation,
+    ActivationSignal,
+    DataMeasurements,
+    DataRequest,
+)
+from protocols.exchanges.dso_services import (
+    CpoActivation,
+    PoolActivation,
+    PoolAward,
+    PoolBid,
+    PoolOpening,
+    VppActivationResponse,
+)
+from protocols.exchanges.plain import Cancellation, Done
+from protocols.exchanges.procurement import (
+    Bid,
+    MarketResult,
+    RegistrationResult,
+    RequestForBids,
+    ResourceRegistration,
+)
+from protocols.exchanges.settlement import (
+    Bill,
+    DeliveredVolume,
+    MeasurementsCollection,
+    MeasurementsQuery,
+    Payment,
+)
+from protocols.exchanges.vocabulary import DataType, ServiceType
+from protocols.roles import Role
+
+ANSWER_TIME = timedelta(minutes=3)
+ACTIVATION_TIME = timedelta(minutes=5)
+"""A CPO must ask its drivers, in two rounds of two minutes, before it answers."""
+LEAST_SHARE = 0.02
+"""An activation of which the CPOs keep a smaller part is refused."""
+
+
+@dataclass(slots=True)
+class UnderWay:
+    """The CPOs that agreed to an activation, so that it can be called off or waited for."""
+
+    agreed: list[Agreed] = field(default_factory=list)
+
+
+class Vpp(Actor):
+    """D5.1 section 3.1: GEN-I "will play the role of an aggregator (VPP)"; it registers its resources, creates "a bid
+    strategy based on data, such as consumption, generation, EV's battery state of charge (SoC), projected usage",
+    checks before an activation "if the status matches the prediction", activates the units and acknowledges."""
+
+    role: ClassVar[Role] = Role.VPP
+
+    def __init__(
+        self,
+        jid: str,
+        password: str,
+        swarm: Swarm,
+        *,
+        product_id: str,
+        strategy: Strategy,
+        costs: Costs,
+        efficiency: Mapping[str, tuple[float, float]],
+        registrations: Sequence[datetime],
+        ledger: Ledger,
+        min_power_kw: float,
+        granularity_kw: float,
+    ) -> None:
+        super().__init__(jid, password, swarm)
+        self.product_id = product_id
+        self.portfolio = Portfolio(strategy, costs)
+        self.efficiency = efficiency
+        self.registrations = tuple(registrations)
+        self.ledger = ledger
+        self.min_power_kw = min_power_kw
+        self.granularity_kw = granularity_kw
+        self.qualified_kw: dict[str, RegistrationResult] = {}
+        self._under_way: dict[str, UnderWay] = {}
+        self._numbers: defaultdict[str, int] = defaultdict(int)
+
+    def _next_id(self, kind: str) -> str:
+        self._numbers[kind] += 1
+        return f"{self.name}-{kind}-{self._numbers[kind]}"
+
+    async def course(self) -> None:
+        """Registers the chargers of its CPOs as resources, one for each CPO and bus (1.x.2)."""
+        for at in self.registrations:
+            await self.clock.sleep_until(at)
+            await self._register_resources()
+
+    async def _register_resources(self) -> None:
+        operators = await self.search(role=Role.FMO)
+        for cpo, report in (await self._reports()).items():
+            by_bus: defaultdict[str, list[int]] = defaultdict(list)
+            for number, charger in enumerate(report.chargers):
+                by_bus[charger.location].append(number)
+            for bus, numbers in by_bus.items():
+                chargers = [report.chargers[n] for n in numbers]
+                registration = ResourceRegistration(
+                    resource_id=f"{self.name}/{cpo.partition('@')[0]}/{bus}",
+                    product_id=self.product_id,
+                    cpo=cpo,
+                    location=bus,
+                    charger_ids=tuple(c.charger_id for c in chargers),
+                    max_charge_kw=sum(c.max_charge_kw for c in chargers),
+                    max_discharge_kw=sum(c.max_discharge_kw for c in chargers),
+                    energy_kwh=sum(c.capacity_kwh or 0.0 for c in chargers),
+                )
+                for fmo in operators:
+                    answer = await self.request(registration, to=fmo.jid, reply_by=self.now() + ANSWER_TIME)
+                    if isinstance(answer, Agreed):
+                        answer = await answer.result(self.now() + 2 * ANSWER_TIME)
+                    if isinstance(answer, Informed) and isinstance(answer.content, RegistrationResult):
+                        self.qualified_kw[registration.resource_id] = answer.content
+                    else:
+                        self.notice(f"resource {registration.resource_id} is not in the register: {answer}")
+
+    async def _reports(self, data_type: DataType = DataType.STATUS) -> dict[str, DataMeasurements]:
+        """1.2.1 to every CPO with which it has a contract; what they answer (1.2.2), by JID."""
+        cpos = await self.search(role=Role.CPO, service=f"flexibility:{self.name}")
+        request_id = self._next_id("request")
+
+        async def ask(cpo: str) -> DataMeasurements | None:
+            request = DataRequest(
+                request_id=f"{request_id}/{cpo.partition('@')[0]}", data_type=data_type, timestamp=self.now()
+            )
+            answer = await self.query_ref(request, to=cpo, reply_by=self.now() + ANSWER_TIME)
+            if isinstance(answer, Informed) and isinstance(answer.content, DataMeasurements):
+                return answer.content
+            self.notice(f"{cpo} gives no data: {type(answer).__name__.lower()}")
+            return None
+
+        replies = await asyncio.gather(*(ask(entry.jid) for entry in cpos))
+        return {entry.jid: reply for entry, reply in zip(cpos, replies, strict=True) if reply is not None}
+
+    async def _view(self) -> View:
+        return View.of(self.now(), await self._reports(), self.efficiency)
+
+    # ---- BUC 1.1: the market -------------------------------------------------------------------------------------
+
+    @answers(RequestForBids)
+    async def on_request_for_bids(self, call: RequestForBids, incoming: Incoming) -> Propose | Refuse:
+        """1.x.7: the FMO asks for bids; the answer is 1.1.1, a bid that the vehicles can really keep."""
+        if not self.qualified_kw:
+            return refusal("not-registered", "none of my resources is in the flexibility register")
+        view = await self._view()
+        found = self.portfolio.best_offer(
+            view,
+            call.start,
+            call.end,
+            needed_kw=call.power_needed_kw,
+            max_price_eur_per_kw=call.max_price_eur_per_kw,
+            min_power_kw=self.min_power_kw,
+            granularity_kw=self.granularity_kw,
+        )
+        if isinstance(found, NoOffer):
+            return refusal(found.code, found.reason)
+        promise = self._promise(
+            view, call.start, call.end, found.power_kw, found.price_eur_per_kw, incoming.sender, "bid"
+        )
+        return Propose(
+            Bid(
+                bid_id=promise.bid_id,
+                market_id=call.market_id,
+                timestamp=self.now(),
+                price_eur_per_kw=promise.price_eur_per_kw,
+                power_kw=promise.power_kw,
+                min_power_kw=found.min_power_kw,
+                location=call.congestion_point,
+                start=call.start,
+                end=call.end,
+                baseline_kw=promise.baseline_kw,
+            ),
+            reply_by=call.start,
+        )
+
+    def _promise(
+        self, view: View, start: datetime, end: datetime, power_kw: float, price: Decimal, buyer: str, kind: str
+    ) -> Promise:
+        window = view.window(start, end)
+        assert window is not None
+        promise = Promise(
+            bid_id=self._next_id(kind),
+            start=start,
+            end=end,
+            power_kw=power_kw,
+            price_eur_per_kw=price,
+            baseline_kw=tuple(round(float(kw), 3) for kw in view.total_kw[window.start : window.stop]),
+            buyer=buyer,
+        )
+        self.portfolio.promises[promise.bid_id] = promise
+        return promise
+
+    @answers(MarketResult, on=Performative.ACCEPT_PROPOSAL)
+    async def on_market_result(self, result: MarketResult, incoming: Incoming) -> Inform | Failure:
+        """1.1.2: what was cleared is promised from now on."""
+        promise = self.portfolio.promises[result.bid_id]
+        promise.power_kw = result.cleared_power_kw
+        promise.price_eur_per_kw = result.market_price_eur_per_kw
+        promise.stage = Stage.AWARDED
+        return Inform(Done(reference=result.bid_id))
+
+    @answers(MarketResult, on=Performative.REJECT_PROPOSAL)
+    async def on_market_rejection(self, result: MarketResult, incoming: Incoming) -> None:
+        """1.1.2: nothing cleared; the vehicles are free again."""
+        self.portfolio.promises.pop(result.bid_id, None)
+
+    # ---- BUC 6.1: the DSO's pool ---------------------------------------------------------------------------------
+
+    @answers(PoolOpening)
+    async def on_pool_opening(self, pool: PoolOpening, incoming: Incoming) -> Propose | Refuse:
+        """6.1.1: "they will evaluate their flexibility, determine their bidding strategy, and submit bids" (6.1.2)."""
+        view = await self._view()
+        found = self.portfolio.best_offer(
+            view,
+            pool.start,
+            pool.end,
+            needed_kw=pool.power_needed_kw,
+            max_price_eur_per_kw=pool.max_price_eur_per_kw,
+            min_power_kw=self.min_power_kw,
+            granularity_kw=self.granularity_kw,
+        )
+        if isinstance(found, NoOffer):
+            return refusal(found.code, found.reason)
+        promise = self._promise(
+            view, pool.start, pool.end, found.power_kw, found.price_eur_per_kw, incoming.sender, "pool-bid"
+        )
+        return Propose(
+            PoolBid(
+                pool_id=pool.pool_id,
+                bid_id=promise.bid_id,
+                timestamp=self.now(),
+                price_eur_per_kw=promise.price_eur_per_kw,
+                power_kw=promise.power_kw,
+                baseline_kw=promise.baseline_kw,
+            ),
+            reply_by=pool.start,
+        )
+
+    @answers(PoolAward, on=Performative.ACCEPT_PROPOSAL)
+    async def on_pool_award(self, award: PoolAward, incoming: Incoming) -> Inform:
+        """6.x.1: the contract on which an activation of BUC 6.2 rests."""
+        promise = self.portfolio.promises[award.bid_id]
+        promise.power_kw, promise.price_eur_per_kw = award.power_kw, award.price_eur_per_kw
+        promise.stage = Stage.AWARDED
+        return Inform(Done(reference=award.bid_id))
+
+    @answers(PoolAward, on=Performative.REJECT_PROPOSAL)
+    async def on_pool_rejection(self, award: PoolAward, incoming: Incoming) -> None:
+        """6.x.1: not chosen."""
+        self.portfolio.promises.pop(award.bid_id, None)
+
+    # ---- BUC 1.2 and 6.2: activation -----------------------------------------------------------------------------
+
+    @answers(ActivationSignal)
+    async def on_activation_signal(self, signal: ActivationSignal, incoming: Incoming) -> Inform | Refuse | Failure:
+        """1.2.3: activates the flexibility units that meet the bid, and acknowledges to the DSO (1.2.4)."""
+        if fault := self._fault(signal, incoming.sender):
+            return Refuse(
+                ActivationConfirmation(activation_id=signal.activation_id, available_power_kw=0.0, reason=fault)
+            )
+        available = await self._activate(signal)
+        answer = ActivationConfirmation(
+            activation_id=signal.activation_id,
+            available_power_kw=available,
+            reason=self._shortage(signal.power_kw, available),
+        )
+        if available < LEAST_SHARE * signal.power_kw:
+            return Refuse(answer)
+        await incoming.agree(answer)
+        return await self._deliver(signal)
+
+    @answers(PoolActivation)
+    async def on_pool_activation(self, signal: PoolActivation, incoming: Incoming) -> Inform | Refuse | Failure:
+        """6.2.1: as contracted; the answer 6.2.5 "will then offer the available amount of flexibility to the DSO"."""
+        fault = self._fault(signal, incoming.sender)
+        available = 0.0 if fault else await self._activate(signal)
+        accepted = available >= LEAST_SHARE * signal.power_kw
+        answer = VppActivationResponse(
+            activation_id=signal.activation_id,
+            accepted=accepted,
+            available_power_kw=available,
+            reason=fault or self._shortage(signal.power_kw, available),
+        )
+        if not accepted:
+            return Refuse(answer)
+        await incoming.agree(answer)
+        return await self._deliver(signal)
+
+    def _fault(self, signal: ActivationSignal | PoolActivation, sender: str) -> str | None:
+        """Why this signal must not be followed: unknown or used bids, another's bid, other terms than awarded."""
+        promise = self.portfolio.promises.get(signal.bid_id)
+        if promise is None or promise.stage is Stage.OFFERED:
+            return f"bid {signal.bid_id} was never awarded"
+        if promise.stage is not Stage.AWARDED:
+            return f"bid {signal.bid_id} is activated already, by {promise.activation_id}"
+        if isinstance(signal, PoolActivation) and sender != promise.buyer:
+            return f"bid {signal.bid_id} was not awarded by you"
+        if (signal.start, signal.end) != (promise.start, promise.end):
+            return f"bid {signal.bid_id} is for another time"
+        if signal.power_kw > promise.power_kw + 1e-6:
+            return f"bid {signal.bid_id} was awarded {promise.power_kw:g} kW, not {signal.power_kw:g}"
+        if signal.start < self.now():
+            return "the start has passed"
+        return None
+
+    @staticmethod
+    def _shortage(ordered: float, available: float) -> str | None:
+        return None if available >= ordered - 0.1 else f"{available:.1f} of {ordered:.1f} kW are available"
+
+    async def _activate(self, signal: ActivationSignal | PoolActivation) -> float:
+        """Checks the status of its vehicles, asks the CPOs for their parts, and returns the kW that they agreed to."""
+        promise = self.portfolio.promises[signal.bid_id]
+        promise.stage, promise.activation_id = Stage.ACTIVATED, signal.activation_id
+        promise.power_kw = signal.power_kw
+        view = await self._view()
+        parts = self.portfolio.split(view, promise)
+        under_way = self._under_way[signal.activation_id] = UnderWay()
+
+        async def ask(cpo: str, power_kw: float) -> float:
+            answer = await self.request(
+                self._order(signal, cpo, power_kw),
+                to=cpo,
+                reply_by=min(signal.start, self.now() + ACTIVATION_TIME),
+                done_by=signal.end + ANSWER_TIME,
+            )
+            if not isinstance(answer, Agreed):
+                if not isinstance(answer, Refused):
+                    self.notice(f"{cpo} does not answer to activation {signal.activation_id}")
+                return 0.0
+            under_way.agreed.append(answer)
+            kept = float(getattr(answer.content, "available_power_kw", 0.0))
+            promise.parts_kw[cpo] = kept
+            return kept
+
+        kept = sum(await asyncio.gather(*(ask(cpo, kw) for cpo, kw in parts.items())))
+        window = view.window(promise.start, promise.end)
+        if window is None:
+            return 0.0
+        # what the plans moved since the nomination counts for the promise as well
+        after = max(view.total_kw[window.start : window.stop] - kept - promise.baseline_kw)
+        return max(0.0, min(signal.power_kw, round(float(-after), 1)))
+
+    def _order(
+        self, signal: ActivationSignal | PoolActivation, cpo: str, power_kw: float
+    ) -> ActivationSignal | CpoActivation:
+        part = f"{signal.activation_id}/{cpo.partition('@')[0]}"
+        if isinstance(signal, ActivationSignal):
+            return signal.model_copy(update={"activation_id": part, "power_kw": power_kw})
+        return CpoActivation(
+            activation_id=part,
+            bid_id=signal.bid_id,
+            service=signal.service,
+            congestion_point=signal.congestion_point,
+            start=signal.start,
+            end=signal.end,
+            max_price_eur_per_kw=signal.max_price_eur_per_kw,
+            power_kw=power_kw,
+        )
+
+    async def _deliver(self, signal: ActivationSignal | PoolActivation) -> Inform:
+        """Reads the chargers' registers at each quarter of the service, and claims the volume when it is over."""
+        promise = self.portfolio.promises[signal.bid_id]
+        await self.clock.sleep_until(signal.start)
+        before = await self._reports(DataType.MEASUREMENTS)
+        at = signal.start
+        while at < signal.end and promise.stage is Stage.ACTIVATED:
+            await self.clock.sleep_until(at + QUARTER)
+            after = await self._reports(DataType.MEASUREMENTS)
+            power = mean_power(list(before.values()), list(after.values()), QUARTER.total_seconds() / 3600)
+            if power is not None:
+                promise.measured_kw[at] = power
+            before, at = after, at + QUARTER
+        promise.stage = Stage.DELIVERED
+        for agreed in self._under_way.pop(signal.activation_id, UnderWay()).agreed:
+            await agreed.result()
+        self.spawn(self._claim(promise))
+        return Inform(Done(reference=signal.activation_id))
+
+    async def _claim(self, promise: Promise) -> None:
+        """1.x.5: "the delivered volume is calculated by the VPP, and the information is sent to the DSO"."""
+        await self.clock.sleep_until(promise.end + timedelta(minutes=5))
+        assert promise.activation_id is not None
+        measured = tuple(round(kw, 3) for kw in promise.measured)
+        delivered = tuple(
+            round(max(0.0, min(promise.power_kw, b - m)), 3) for b, m in zip(promise.baseline_kw, measured, strict=True)
+        )
+        volume = DeliveredVolume(
+            activation_id=promise.activation_id,
+            baseline_kw=promise.baseline_kw,
+            measured_kw=measured,
+            delivered_kw=delivered,
+            delivered_energy_kwh=round(sum(delivered) * QUARTER.total_seconds() / 3600, 6),
+        )
+        for dso in await self.search(role=Role.DSO):
+            answer = await self.propose(volume, to=dso.jid, reply_by=self.now() + ANSWER_TIME)
+            if not isinstance(answer, Accepted):
+                self.notice(f"the volume of {promise.activation_id} is disputed: {answer}")
+        self.spawn(self._share(promise))
+
+    async def _share(self, promise: Promise) -> None:
+        """Hands the owners' part of what was earned to the CPOs, in proportion to the power of each."""
+        await self.clock.sleep_until(promise.end + timedelta(minutes=40))
+        reference = str(promise.activation_id)
+        earned = sum(
+            (line.amount_eur for line in self.ledger.statement(self.name) if line.reference == reference), Decimal(0)
+        )
+        parts = {cpo: Decimal(repr(kw)) for cpo, kw in promise.parts_kw.items() if kw > 0}
+        if earned <= 0 or not parts:
+            return
+        owners = self.portfolio.strategy.owners_part(earned)
+        for cpo, kw in sorted(parts.items()):
+            account = cpo.partition("@")[0]
+            amount = cents(owners * kw / sum(parts.values()))
+            if amount > 0:
+                self.ledger.post(
+                    f"{reference}/{account}",
+                    self.now(),
+                    f"{reference}/{account}",
+                    {self.name: -amount, account: amount},
+                )
+
+    @cancels(ActivationSignal)
+    async def on_cancel_activation_signal(
+        self, signal: ActivationSignal, cancellation: Cancellation, incoming: Incoming
+    ) -> Inform | Failure:
+        """The DSO calls the service off: so does the VPP with its CPOs."""
+        return await self._call_off(signal, cancellation)
+
+    @cancels(PoolActivation)
+    async def on_cancel_pool_activation(
+        self, signal: PoolActivation, cancellation: Cancellation, incoming: Incoming
+    ) -> Inform | Failure:
+        """The DSO calls the service off: so does the VPP with its CPOs."""
+        return await self._call_off(signal, cancellation)
+
+    async def _call_off(self, signal: ActivationSignal | PoolActivation, cancellation: Cancellation) -> Inform:
+        promise = self.portfolio.promises.get(signal.bid_id)
+        if promise is not None:
+            promise.stage = Stage.DELIVERED
+        for agreed in self._under_way.pop(signal.activation_id, UnderWay()).agreed:
+            await agreed.cancel(cancellation, self.now() + ANSWER_TIME)
+        return Inform(Done(reference=signal.activation_id))
+
+    # ---- settlement ----------------------------------------------------------------------------------------------
+
+    @answers(MeasurementsQuery)
+    async def on_measurements_query(self, query: MeasurementsQuery, incoming: Incoming) -> Inform | Refuse:
+        """1.2.6: what the chargers' registers measured, and the nominated baseline."""
+        promise = self.portfolio.by_activation(query.activation_id)
+        if promise is None:
+            return refusal("unknown-activation", f"{query.activation_id} is not an activation of mine")
+        return Inform(
+            MeasurementsCollection(
+                activation_id=query.activation_id,
+                service=ServiceType.CONGESTION_MANAGEMENT,
+                start=promise.start,
+                end=promise.end,
+                period_minutes=15,
+                power_kw=tuple(round(kw, 3) for kw in promise.measured),
+                baseline_kw=promise.baseline_kw,
+            )
+        )
+
+    @answers(Bill)
+    async def on_bill(self, bill: Bill, incoming: Incoming) -> Inform | Refuse:
+        """1.2.7: a bill over what was earned is acknowledged; a penalty is paid."""
+        promise = self.portfolio.by_activation(bill.activation_id)
+        if promise is None:
+            return refusal("unknown-activation", f"{bill.activation_id} is not an activation of mine")
+        if bill.amount_eur < 0:
+            debtor, creditor = bill.payee.partition("@")[0], bill.payer.partition("@")[0]
+            self.ledger.post(
+                bill.bill_id, self.now(), bill.activation_id, {debtor: bill.amount_eur, creditor: -bill.amount_eur}
+            )
+        return Inform(Payment(bill_id=bill.bill_id, transaction_id=bill.bill_id, amount_eur=bill.amount_eur))

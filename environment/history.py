@@ -1,0 +1,49 @@
+"""What vehicles usually draw: the mean over days like those of the run, drawn from the same fits with other luck.
+
+The grid operator has its meters' history; ours is generated, because the demonstrator has no past. It knows the habits
+and not the run's own sessions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import numpy as np
+
+from agents.grid_view import Floats
+from agents.periods import QUARTER, quarters
+from environment.scenario import Scenario
+from environment.sessions import generate
+
+DAYS = 20
+
+
+class ChargingHistory:
+    """Implements `agents.grid_watch.ChargingForecast`. kW drawn, by bus."""
+
+    def __init__(self, scenario: Scenario, bus_of: Mapping[str, str], rng: np.random.Generator) -> None:
+        self._begins = scenario.begins.astimezone(UTC)
+        count = quarters(self._begins, scenario.ends.astimezone(UTC))
+        self._kw = {bus: np.zeros(count) for bus in sorted(set(bus_of.values()))}
+        site = {charger: site for site in scenario.site for charger in site.charger_ids()}
+        for stream in rng.spawn(DAYS):
+            for session in generate(stream, scenario).sessions:
+                power = site[session.charger_id].max_charge_kw
+                asked = (session.soc_wanted_percent - session.soc_arrival_percent) / 100 * session.capacity_kwh
+                hours = max(0.0, asked) / site[session.charger_id].efficiency_charge / power
+                first = (session.arrival - self._begins).total_seconds() / 3600
+                edges = np.clip(np.arange(count + 1) / 4 - first, 0.0, hours)
+                self._kw[bus_of[session.charger_id]] += np.diff(edges) * 4 * power / DAYS
+
+    def typical_kw(self, start: datetime, periods: int) -> Mapping[str, Floats]:
+        """kW by bus [period] from `start`; beyond the run's end there is nothing known, and so nothing."""
+        first = (start.astimezone(UTC) - self._begins) // QUARTER
+        found = {}
+        for bus, series in self._kw.items():
+            window = np.zeros(periods)
+            low, high = max(first, 0), min(first + periods, len(series))
+            if low < high:
+                window[low - first : high - first] = series[low:high]
+            found[bus] = window
+        return found

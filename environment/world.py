@@ -1,0 +1,247 @@
+"""The physical world of a run: vehicles come and go, chargers charge, the network carries it, minute by minute."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+
+from agents.grid_view import GridState
+from environment.charger_device import ChargerFault, ChargerSpec
+from environment.charger_map import NOMINAL_V
+from environment.charging import Charging
+from environment.frequency import CONTINENTAL_EUROPE, FrequencySource, SwingModel
+from environment.grid import Grid, GridError
+from environment.physical_grid import PhysicalGrid
+from environment.profiles import Profiles
+from environment.scenario import Scenario, ScenarioError
+from environment.series import Case, SeriesRecorder
+from environment.sessions import Session, Sessions, generate
+from environment.sessions_csv import read_csv
+from environment.summary import DriverOutcome
+from environment.vehicles import Fleet
+
+MINUTE = timedelta(minutes=1)
+
+
+@dataclass(frozen=True)
+class Plant:
+    """What both cases of a run share: the network, its profiles, the chargers' places, the sessions, the frequency."""
+
+    scenario: Scenario
+    grid: Grid
+    profiles: Profiles
+    specs: tuple[ChargerSpec, ...]
+    bus_of: Mapping[str, str]
+    sessions: Sessions
+    frequency: FrequencySource
+
+    @property
+    def minutes(self) -> int:
+        """How long the run is."""
+        return (self.scenario.ends.astimezone(UTC) - self.scenario.begins.astimezone(UTC)) // MINUTE
+
+    def fleet(self) -> Fleet:
+        """The vehicles as they are before the run."""
+        return Fleet(self.sessions.vehicles)
+
+
+def build(scenario: Scenario, streams: Mapping[str, np.random.Generator], folder: Path | None = None) -> Plant:
+    """The plant of a scenario. Raises ScenarioError, GridError or SessionsError, each line naming what is wrong.
+
+    `folder`: where a relative path of the scenario's sessions starts.
+    """
+    grid = Grid.load(scenario.grid.network)
+    profiles = Profiles.load(grid, load_scale=scenario.grid.load_scale, pv_scale=scenario.grid.pv_scale)
+    bus_of = places(scenario, grid)
+    specs = tuple(
+        ChargerSpec(charger_id, site.max_charge_kw, site.max_discharge_kw)
+        for site in scenario.site
+        for charger_id in site.charger_ids()
+    )
+    if scenario.drivers.sessions_csv is None:
+        sessions = generate(streams["sessions"], scenario)
+    else:
+        sessions = read_csv((folder or Path()) / scenario.drivers.sessions_csv, scenario)
+    frequency = SwingModel(CONTINENTAL_EUROPE, scenario.begins, rng=streams["frequency"])
+    return Plant(scenario, grid, profiles, specs, bus_of, sessions, frequency)
+
+
+def places(scenario: Scenario, grid: Grid) -> dict[str, str]:
+    """The bus of each charger. Sites that name a place of several buses take them in turn, none twice while there are
+    free ones."""
+    used: dict[str, int] = {}
+    found: dict[str, str] = {}
+    for number, site in enumerate(scenario.site, start=1):
+        named = [site.buses] if isinstance(site.buses, str) else list(site.buses)
+        try:
+            buses = [bus for name in named for bus in grid.resolve(name)]
+        except GridError as error:
+            raise ScenarioError(f"scenario {scenario.scenario.name}", [f"site[{number}].buses: {error}"]) from error
+        for index, charger_id in enumerate(site.charger_ids()):
+            if len(named) == site.chargers and len(buses) == site.chargers:
+                bus = buses[index]
+            else:
+                bus = min(buses, key=lambda b: used.get(b, 0))
+            used[bus] = used.get(bus, 0) + 1
+            found[charger_id] = bus
+    return found
+
+
+class World:
+    """One case of a day: `park` with its chargers, and the network around them. Call `minute` at each whole minute."""
+
+    def __init__(
+        self, plant: Plant, park: Charging, case: Case, series: SeriesRecorder, now: Callable[[], datetime]
+    ) -> None:
+        self.plant = plant
+        self.park = park
+        self.case: Case = case
+        self.series = series
+        self._now = now
+        self._begins = plant.scenario.begins.astimezone(UTC)
+        self.injections = plant.profiles.minutes(plant.scenario.begins, plant.minutes)
+        self._physical = PhysicalGrid(plant.grid)
+        self._bus = np.array([plant.grid.index(plant.bus_of[c]) for c in park.ids])
+        self._before_kwh = park.imported_kwh - park.exported_kwh
+        self._charger_kw = np.zeros((plant.minutes, len(park.ids)))
+        self.state: GridState | None = None
+        self.outcomes: list[DriverOutcome] = []
+        self._arrivals = sorted(plant.sessions.sessions, key=lambda s: (s.arrival, s.charger_id))
+        self._present: dict[str, Session] = {}
+
+    def begin(self) -> None:
+        """Before the first minute: who is there already, and the network as it stands."""
+        self._come_and_go(self._begins)
+        self.park.observe(NOMINAL_V, self.plant.frequency.at(self._begins))
+
+    def minute(self) -> None:
+        """The minute that ends now: what the chargers drew in it, what the network made of that; then who comes and goes."""
+        now = self._now().astimezone(UTC)
+        row = (now - self._begins) // MINUTE - 1
+        self.park.advance()
+        meter_kwh = self.park.imported_kwh - self.park.exported_kwh
+        charger_kw = (meter_kwh - self._before_kwh) * 60
+        self._before_kwh = meter_kwh.copy()
+        self._charger_kw[row] = charger_kw
+        p_kw = self.injections.p_kw[row].copy()
+        np.add.at(p_kw, self._bus, charger_kw)
+        start = self._begins + row * MINUTE
+        self.state = self._physical.solve(p_kw, self.injections.q_kvar[row], start)
+        frequency_hz = self.plant.frequency.at(now)
+        self.park.observe(self.state.vm_pu[self._bus] * NOMINAL_V, frequency_hz)
+        soc = self.park.soc_percent()
+        self.series.append(
+            start,
+            self.case,
+            trafo_loading_percent=self.state.trafo_loading_percent,
+            trafo_p_kw=self.state.trafo_p_kw,
+            losses_kw=self.state.losses_kw,
+            line_loading_percent_max=float(self.state.line_loading_percent.max(initial=0.0)),
+            load_kw=float(self.injections.load_kw[row]),
+            pv_kw=float(self.injections.pv_kw[row]),
+            frequency_hz=self.plant.frequency.at(start),
+            vm_pu=self.state.vm_pu,
+            p_kw=charger_kw,
+            soc_percent=soc,
+            connected=~np.isnan(soc),
+        )
+        self._come_and_go(now)
+
+    def _come_and_go(self, now: datetime) -> None:
+        for charger_id, session in sorted(self._present.items()):
+            if session.departure <= now:
+                soc = self.park.unplug(charger_id)
+                self._outcome(session, soc, departed=True)
+                del self._present[charger_id]
+        while self._arrivals and self._arrivals[0].arrival <= now:
+            session = self._arrivals.pop(0)
+            self.park.plug_in(
+                session.charger_id,
+                session.vehicle_id,
+                soc=session.soc_arrival_percent / 100,
+                target_soc=session.soc_wanted_percent / 100,
+            )
+            self._present[session.charger_id] = session
+
+    def _outcome(self, session: Session, soc: float, *, departed: bool) -> None:
+        capacity = session.capacity_kwh
+        self.outcomes.append(
+            DriverOutcome(
+                owner=f"ev-{session.charger_id}",
+                charger_id=session.charger_id,
+                vehicle_id=session.vehicle_id,
+                arrival=session.arrival.astimezone(self.plant.scenario.zone),
+                departure=session.departure.astimezone(self.plant.scenario.zone),
+                asked_kwh=max(0.0, session.soc_wanted_percent - session.soc_arrival_percent) / 100 * capacity,
+                got_kwh=(soc - session.soc_arrival_percent / 100) * capacity,
+                departed=departed,
+            )
+        )
+
+    def finish(self) -> None:
+        """After the last minute: those who are still there have neither been served nor gone short."""
+        for charger_id, session in sorted(self._present.items()):
+            soc = self.park.fleet.soc[self.park.fleet.index[session.vehicle_id]]
+            self._outcome(session, float(soc), departed=False)
+            del self._present[charger_id]
+
+    # ---- what meters and sensors read ----------------------------------------------------------------------------
+
+    def metered_kw(self, location: str, start: datetime, end: datetime, period: timedelta) -> tuple[float, ...]:
+        """Mean kW of each period, positive drawn, at `charger:<id>`, `pv:<bus>` or a bus (everything at it).
+
+        Raises LookupError, in words, for a place that has no meter and for time that has not passed.
+        """
+        first, last = ((t.astimezone(UTC) - self._begins) // MINUTE for t in (start, end))
+        done = (self._now().astimezone(UTC) - self._begins) // MINUTE
+        if first < 0 or last > done or last > self.plant.minutes:
+            raise LookupError(f"the meters have no readings from {start.isoformat()} to {end.isoformat()}")
+        rows = slice(first, last)
+        kind, _, name = location.rpartition(":")
+        if kind == "charger" and name in self.park.index:
+            series = self._charger_kw[rows, self.park.index[name]]
+        elif kind == "pv" and name in self.plant.grid.bus_index:
+            series = self.injections.pv_kw_by_bus[rows, self.plant.grid.index(name)]
+        elif not kind and name in self.plant.grid.bus_index:
+            bus = self.plant.grid.index(name)
+            series = self.injections.p_kw[rows, bus] + self._charger_kw[rows][:, self._bus == bus].sum(axis=1)
+        else:
+            raise LookupError(f"there is no meter at {location}")
+        length = int(period / MINUTE)
+        return tuple(round(float(kw), 4) for kw in series.reshape(-1, length).mean(axis=1))
+
+    def voltage_v(self, location: str) -> float:
+        """Phase to neutral voltage at a bus in the last minute. Raises LookupError for an unknown one."""
+        if location not in self.plant.grid.bus_index:
+            raise LookupError(f"there is no bus {location}")
+        if self.state is None:
+            return NOMINAL_V
+        return float(self.state.vm_pu[self.plant.grid.index(location)]) * NOMINAL_V
+
+    def frequency_hz(self) -> float:
+        """The frequency now."""
+        return self.plant.frequency.at(self._now())
+
+
+def without_flexibility(plant: Plant, series: SeriesRecorder) -> World:
+    """The same day with chargers that nobody asks anything: what the service is measured against."""
+    at = [plant.scenario.begins.astimezone(UTC)]
+    park = Charging(plant.specs, plant.fleet(), lambda: at[0])
+    world = World(plant, park, "without", series, lambda: at[0])
+    world.begin()
+    for _ in range(plant.minutes):
+        at[0] += MINUTE
+        world.minute()
+    world.finish()
+    return world
+
+
+def faults_at(scenario: Scenario, now: datetime) -> dict[str, ChargerFault]:
+    """The chargers that are out of order at this moment, and how."""
+    kinds = {"charger-silent": ChargerFault.SILENT, "charger-nonsense": ChargerFault.NONSENSE}
+    clock = now.astimezone(scenario.zone).time()
+    return {f.target: kinds[f.kind] for f in scenario.fault if f.start <= clock < f.end}
