@@ -5,7 +5,6 @@ The report is built from these files alone, so that it can be built again from a
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
@@ -14,6 +13,8 @@ from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
+
+from protocols.trace import Entry, TraceError, read
 
 TRACE = "trace.jsonl"
 LEDGER = "ledger.sqlite"
@@ -27,22 +28,8 @@ class RunFolderError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One message of the trace, as it was sent. `at` is scenario time; sender and receiver are bare JIDs."""
-
-    at: datetime
-    sender: str
-    receiver: str
-    performative: str
-    protocol: str
-    conversation_id: str
-    exchange: str | None
-    content: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
 class Trace:
-    """A whole trace: the header's scenario, seed and roles (`{jid: role}`), then its messages in order."""
+    """A whole trace: the header's scenario, seed and roles (`{jid: role}`), then its messages as they were sent."""
 
     scenario: str = ""
     seed: int | None = None
@@ -64,40 +51,16 @@ class Posting:
 def read_trace(path: Path) -> Trace:
     """The trace of a run. Raises RunFolderError naming file and line; a missing file is one as well."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # Only a line feed ends a line: other separators of Unicode may stand in a message's text as they are.
+        with path.open(encoding="utf-8", newline="\n") as lines:
+            header, entries = read(lines)
+            return Trace(header.scenario, header.seed, header.roles, tuple(entries))
+    except TraceError as fault:
+        raise RunFolderError(f"{path}:{fault.line}: {fault.reason}") from None
+    except UnicodeDecodeError as reason:
+        raise RunFolderError(f"{path}: {reason}") from None
     except OSError as reason:
         raise RunFolderError(f"{path}: {reason.strerror or reason}") from None
-    if not lines:
-        raise RunFolderError(f"{path}: is empty, the header line is missing")
-    header: dict[str, Any] = {}
-    entries: list[Entry] = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            row = json.loads(line)
-            if number == 1:
-                if row["trace"] != 1:
-                    raise ValueError(f"trace version {row['trace']!r}, expected 1")
-                header = row
-            else:
-                entries.append(_entry(row))
-        except KeyError as reason:
-            raise RunFolderError(f"{path}:{number}: member {reason} is missing") from None
-        except (ValueError, TypeError) as reason:
-            raise RunFolderError(f"{path}:{number}: {reason}") from None
-    return Trace(str(header.get("scenario", "")), header.get("seed"), header.get("roles", {}), tuple(entries))
-
-
-def _entry(row: Mapping[str, Any]) -> Entry:
-    return Entry(
-        at=datetime.fromisoformat(row["at"]),
-        sender=row["sender"],
-        receiver=row["receiver"],
-        performative=row["performative"],
-        protocol=row["protocol"],
-        conversation_id=row["conversation-id"],
-        exchange=row["exchange"],
-        content=row["content"] or {},
-    )
 
 
 def read_postings(path: Path) -> tuple[Posting, ...]:

@@ -24,13 +24,13 @@ from environment.run_folder import (
     SERIES,
     SUMMARY,
     TRACE,
-    Entry,
     Posting,
     Trace,
     read_postings,
     read_trace,
 )
 from environment.series import Case, Floats, Series
+from protocols.trace import Entry
 
 EN50160_LOW_PU, EN50160_HIGH_PU = EN50160_NORMAL_BAND
 EN50160_MEAN: Final = timedelta(minutes=10)
@@ -131,7 +131,7 @@ def outside_en50160(voltages: Floats, step: timedelta) -> float:
 
 def exchange_counts(entries: Iterable[Entry]) -> dict[str, int]:
     """How many messages carried each exchange id, in the order of the ids. Plain acts are not counted."""
-    counts = Counter(entry.exchange for entry in entries if entry.exchange)
+    counts = Counter(entry.message.exchange for entry in entries if entry.message.exchange)
     return dict(sorted(counts.items()))
 
 

@@ -10,7 +10,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from environment.run_folder import Entry, Trace
+from environment.run_folder import Trace
+from protocols.acl import AclMessage, Performative
 
 _OPENINGS = {"6.1.1": "pool_id", "1.x.7": "market_id"}
 
@@ -55,32 +56,31 @@ class Round:
 
 def rounds(trace: Trace) -> tuple[Round, ...]:
     """Every round of the trace, in the order of the periods it is for."""
-    openings: dict[str, Entry] = {}
-    replies: dict[str, list[Entry]] = {}
-    for entry in trace.entries:
-        if entry.performative == "cfp" and entry.exchange in _OPENINGS:
-            openings.setdefault(entry.conversation_id, entry)
-        elif entry.conversation_id in openings:
-            replies.setdefault(entry.conversation_id, []).append(entry)
-    found = [_round(entry, replies.get(conversation, [])) for conversation, entry in openings.items()]
+    openings: dict[str, AclMessage] = {}
+    replies: dict[str, list[AclMessage]] = {}
+    for message in (entry.message for entry in trace.entries):
+        if message.performative is Performative.CFP and message.exchange in _OPENINGS:
+            openings.setdefault(message.conversation_id, message)
+        elif message.conversation_id in openings:
+            replies.setdefault(message.conversation_id, []).append(message)
+    found = [_round(opening, replies.get(conversation, [])) for conversation, opening in openings.items()]
     return tuple(sorted(found, key=lambda market: (market.start, market.id)))
 
 
-def _round(opening: Entry, replies: list[Entry]) -> Round:
+def _round(opening: AclMessage, replies: list[AclMessage]) -> Round:
     content = opening.content
     bids: dict[str, Offer] = {}
     declined: list[tuple[str, str]] = []
-    for entry in replies:
-        bid_id = str(entry.content.get("bid_id", ""))
-        match entry.performative:
-            case "propose":
-                bids[bid_id] = Offer(
-                    bid_id, entry.sender, float(entry.content["power_kw"]), _price(entry.content) or Decimal(0)
-                )
-            case "accept-proposal" | "reject-proposal" if bid_id in bids:
-                bids[bid_id] = _answered(bids[bid_id], entry)
-            case "refuse":
-                declined.append((entry.sender, str(entry.content.get("reason") or "gave no reason")))
+    for reply in replies:
+        bid_id = str(reply.content.get("bid_id", ""))
+        match reply.performative:
+            case Performative.PROPOSE:
+                power, price = float(reply.content["power_kw"]), _price(reply.content) or Decimal(0)
+                bids[bid_id] = Offer(bid_id, reply.sender, power, price)
+            case Performative.ACCEPT_PROPOSAL | Performative.REJECT_PROPOSAL if bid_id in bids:
+                bids[bid_id] = _answered(bids[bid_id], reply)
+            case Performative.REFUSE:
+                declined.append((reply.sender, str(reply.content.get("reason") or "gave no reason")))
     return Round(
         id=str(content.get(_OPENINGS[opening.exchange or ""], "")),
         kind="pool" if opening.exchange == "6.1.1" else "market",
@@ -94,12 +94,12 @@ def _round(opening: Entry, replies: list[Entry]) -> Round:
     )
 
 
-def _answered(bid: Offer, entry: Entry) -> Offer:
-    reason = entry.content.get("reason")
-    if entry.performative == "reject-proposal":
+def _answered(bid: Offer, answer: AclMessage) -> Offer:
+    reason = answer.content.get("reason")
+    if answer.performative is Performative.REJECT_PROPOSAL:
         return Offer(bid.id, bid.bidder, bid.power_kw, bid.price, reason=reason)
-    awarded = entry.content.get("cleared_power_kw", entry.content.get("power_kw", bid.power_kw))
-    return Offer(bid.id, bid.bidder, bid.power_kw, bid.price, float(awarded), _price(entry.content), reason)
+    awarded = answer.content.get("cleared_power_kw", answer.content.get("power_kw", bid.power_kw))
+    return Offer(bid.id, bid.bidder, bid.power_kw, bid.price, float(awarded), _price(answer.content), reason)
 
 
 def _price(content: Any) -> Decimal | None:

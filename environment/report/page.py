@@ -30,6 +30,7 @@ from environment.run_folder import (
     read_trace,
 )
 from environment.series import Series
+from protocols.acl import Performative
 from protocols.dialogues import EXCHANGES
 
 _NAMES = {exchange.id: exchange.name for exchange in EXCHANGES.values()}
@@ -186,13 +187,13 @@ def bills(trace: Trace) -> list[Bill]:
     """Every bill sent, once, in the order of the trace."""
     sent: dict[str, Mapping[str, Any]] = {}
     paid: set[str] = set()
-    for entry in trace.entries:
-        if entry.exchange != "1.2.7":
+    for message in (entry.message for entry in trace.entries):
+        if message.exchange != "1.2.7":
             continue
-        if entry.performative == "request":
-            sent.setdefault(str(entry.content["bill_id"]), entry.content)
-        elif entry.performative == "inform":
-            paid.add(str(entry.content["bill_id"]))
+        if message.performative is Performative.REQUEST:
+            sent.setdefault(str(message.content["bill_id"]), message.content)
+        elif message.performative is Performative.INFORM:
+            paid.add(str(message.content["bill_id"]))
     return [
         Bill(
             activation=str(content["activation_id"]),
@@ -213,10 +214,10 @@ def drivers(summary: Mapping[str, Any], trace: Trace, postings: Sequence[Posting
     """Every driver's stay, those who got less than asked first."""
     asked: Counter[str] = Counter()
     agreed: Counter[str] = Counter()
-    for entry in trace.entries:
-        if entry.exchange in ("1.2.5", "6.2.3"):
-            asked[entry.receiver] += entry.performative == "propose"
-            agreed[entry.sender] += entry.performative == "accept-proposal"
+    for message in (entry.message for entry in trace.entries):
+        if message.exchange in ("1.2.5", "6.2.3"):
+            asked[message.receiver] += message.performative is Performative.PROPOSE
+            agreed[message.sender] += message.performative is Performative.ACCEPT_PROPOSAL
     earned: dict[str, Decimal] = {}
     for posting in postings:
         earned[posting.account] = earned.get(posting.account, Decimal(0)) + posting.amount_eur

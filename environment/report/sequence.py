@@ -13,7 +13,9 @@ from datetime import datetime
 
 from environment.report.market import Round
 from environment.report.words import actor, number
-from environment.run_folder import Entry, Trace
+from environment.run_folder import Trace
+from protocols.acl import AclMessage, Performative, Protocol
+from protocols.trace import Entry
 
 _CROWD = "ev_owner"
 
@@ -35,7 +37,7 @@ class Step:
     at: datetime
     source: int
     target: int
-    performative: str
+    performative: Performative
     exchange: str | None
     gist: str
     conversation: str
@@ -55,17 +57,17 @@ class Story:
 
 def richest(trace: Trace, rounds: Iterable[Round]) -> Story | None:
     """The chain with the most different acts (BUC 6 before BUC 1, then the most messages); None without rounds."""
-    conversations: dict[str, list[Entry]] = {}
+    conversations: dict[str, list[AclMessage]] = {}
     activations: dict[str, set[str]] = {}  # activation id -> its conversations
     ordered: dict[str, list[str]] = {}  # bid id -> activation ids
-    for entry in trace.entries:
+    for message in (entry.message for entry in trace.entries):
         # A subscription informs about many activations: it belongs to none of them.
-        if entry.protocol == "fipa-subscribe":
+        if message.protocol is Protocol.SUBSCRIBE:
             continue
-        conversations.setdefault(entry.conversation_id, []).append(entry)
-        if activation := entry.content.get("activation_id"):
-            activations.setdefault(activation, set()).add(entry.conversation_id)
-            if (bid := entry.content.get("bid_id")) and activation not in ordered.setdefault(bid, []):
+        conversations.setdefault(message.conversation_id, []).append(message)
+        if activation := message.content.get("activation_id"):
+            activations.setdefault(activation, set()).add(message.conversation_id)
+            if (bid := message.content.get("bid_id")) and activation not in ordered.setdefault(bid, []):
                 ordered[bid].append(activation)
     best: tuple[tuple[int, int, int], Round, str | None, set[str], int] | None = None
     for market in rounds:
@@ -73,15 +75,15 @@ def richest(trace: Trace, rounds: Iterable[Round]) -> Story | None:
         candidates: list[str | None] = [*chosen] or [None]
         for activation in candidates:
             parts = {market.conversation_id} | (activations[activation] if activation else set())
-            entries = [entry for part in parts for entry in conversations[part]]
-            acts = {(entry.exchange, entry.performative) for entry in entries}
-            score = (market.kind == "pool", len(acts), len(entries))
+            said = [message for part in parts for message in conversations[part]]
+            acts = {(message.exchange, message.performative) for message in said}
+            score = (market.kind == "pool", len(acts), len(said))
             if best is None or score > best[0]:
                 best = (score, market, activation, parts, max(0, len(chosen) - 1))
     if best is None:
         return None
     _, market, activation, parts, others = best
-    entries = [entry for entry in trace.entries if entry.conversation_id in parts]
+    entries = [entry for entry in trace.entries if entry.message.conversation_id in parts]
     lifelines = _lifelines(entries, trace.roles)
     return Story(market, activation, lifelines, _steps(entries, lifelines, trace.roles), others)
 
@@ -89,7 +91,7 @@ def richest(trace: Trace, rounds: Iterable[Round]) -> Story | None:
 def _lifelines(entries: Iterable[Entry], roles: Mapping[str, str]) -> tuple[Lifeline, ...]:
     """Who takes part: the market's side left, the drivers right, in between as the orders go down."""
     order = ("tso", "fmo", "dso", "vpp", "cpo", _CROWD)
-    people = list(dict.fromkeys(jid for entry in entries for jid in (entry.sender, entry.receiver)))
+    people = list(dict.fromkeys(jid for entry in entries for jid in (entry.message.sender, entry.message.receiver)))
     crowd = [jid for jid in people if roles.get(jid) == _CROWD]
     lines = [
         Lifeline(jid, *actor(jid, roles))
@@ -110,8 +112,12 @@ def _steps(entries: Iterable[Entry], lifelines: tuple[Lifeline, ...], roles: Map
     steps: list[Step] = []
     burst = 0  # where the present run of messages with the crowd began
     for entry in entries:
-        source, target = (places[_CROWD if roles.get(jid) == _CROWD else jid] for jid in (entry.sender, entry.receiver))
-        step = Step(entry.at, source, target, entry.performative, entry.exchange, gist(entry), entry.conversation_id)
+        message = entry.message
+        source, target = (
+            places[_CROWD if roles.get(jid) == _CROWD else jid] for jid in (message.sender, message.receiver)
+        )
+        act, conversation = message.performative, message.conversation_id
+        step = Step(entry.at, source, target, act, message.exchange, gist(message), conversation)
         if _CROWD not in (lifelines[source].key, lifelines[target].key):
             steps.append(step)
             burst = len(steps)
@@ -130,9 +136,9 @@ def _steps(entries: Iterable[Entry], lifelines: tuple[Lifeline, ...], roles: Map
     return tuple(steps)
 
 
-def gist(entry: Entry) -> str:
+def gist(message: AclMessage) -> str:
     """What a message says, in a few words: its power, its price, its reason."""
-    content = entry.content
+    content = message.content
     parts: list[str] = []
     for name, words in (
         ("power_needed_kw", "{} kW needed"),
@@ -152,7 +158,7 @@ def gist(entry: Entry) -> str:
     ):
         if content.get(name) is not None:
             parts.append(words.format(content[name]))
-    if "max_price_eur_per_kw" in content and entry.performative == "cfp":
+    if "max_price_eur_per_kw" in content and message.performative is Performative.CFP:
         parts.append(f"at most {content['max_price_eur_per_kw']} EUR/kW")
     if content.get("reason"):
         parts.append(str(content["reason"]))

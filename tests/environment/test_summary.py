@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -10,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from environment.run_folder import Entry, Posting
+from environment.run_folder import Posting
 from environment.series import Series, SeriesRecorder
 from environment.summary import DriverOutcome, balances, exchange_counts, figures, outside_en50160
+from protocols.acl import AclMessage, Performative, Protocol
+from protocols.trace import Entry
 
 START = datetime.fromisoformat("2025-01-15T00:00:00+01:00")
 MINUTE = timedelta(minutes=1)
@@ -70,9 +71,11 @@ def test_the_last_interval_may_be_shorter_than_ten_minutes() -> None:
 
 
 def test_exchanges_are_counted_by_id_and_plain_acts_are_not() -> None:
-    entry = Entry(START, "a", "b", "cfp", "fipa-contract-net", "c", "6.1.1", {})
-    plain = replace(entry, exchange=None)
-    assert exchange_counts([entry, plain, replace(entry, exchange="1.1.1"), entry]) == {"1.1.1": 1, "6.1.1": 2}
+    def entry(exchange: str | None) -> Entry:
+        content = {"exchange": exchange}
+        return Entry(2, START, AclMessage(Performative.CFP, "a@x", "b@x", Protocol.CONTRACT_NET, "c", "c/a/1", content))
+
+    assert exchange_counts([entry("6.1.1"), entry(None), entry("1.1.1"), entry("6.1.1")]) == {"1.1.1": 1, "6.1.1": 2}
 
 
 def test_balances_are_exact_and_sum_to_zero() -> None:

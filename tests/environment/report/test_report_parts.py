@@ -17,6 +17,7 @@ from environment.report.sequence import richest
 from environment.report.svg import inline
 from environment.run_folder import Posting, RunFolderError, Trace, read_postings, read_trace
 
+HEADER = '{"trace": 1, "scenario": "slovenia", "seed": 7, "roles": {}}\n'
 AT = datetime.fromisoformat("2025-01-15T12:00:00+01:00")
 
 
@@ -122,16 +123,23 @@ def test_a_ledger_kept_elsewhere_is_no_fault_and_a_broken_one_is(tmp_path: Path)
 @pytest.mark.parametrize(
     ("text", "line", "reason"),
     [
-        ("", "", "header line is missing"),
-        ('{"trace": 2}\n', ":1", "trace version 2"),
-        ('{"trace": 1}\n{"at": "2025-01-15T12:00:00+01:00"}\n', ":2", "'sender' is missing"),
-        ('{"trace": 1}\nnonsense\n', ":2", "Expecting value"),
+        ("", ":1", "is missing"),
+        ('{"trace": 2}\n', ":1", "trace"),
+        (HEADER + '{"at": "2025-01-15T12:00:00+01:00"}\n', ":2", "sender"),
+        (HEADER + "nonsense\n", ":2", "JSON"),
     ],
 )
 def test_a_trace_that_cannot_be_read_names_its_line(tmp_path: Path, text: str, line: str, reason: str) -> None:
     (tmp_path / "trace.jsonl").write_text(text)
     with pytest.raises(RunFolderError, match=rf"trace\.jsonl{line}: .*{reason}"):
         read_trace(tmp_path / "trace.jsonl")
+
+
+def test_a_line_separator_within_a_message_does_not_end_its_line(run_folder: Path, tmp_path: Path) -> None:
+    text = (run_folder / "trace.jsonl").read_text(encoding="utf-8")
+    path = tmp_path / "trace.jsonl"
+    path.write_text(text.replace("I leave earlier", "I leave\N{LINE SEPARATOR}earlier"), encoding="utf-8")
+    assert len(read_trace(path).entries) == len(read_trace(run_folder / "trace.jsonl").entries)
 
 
 def case(minutes: float, peak: float) -> dict[str, Any]:
