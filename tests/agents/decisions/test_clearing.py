@@ -47,9 +47,9 @@ def test_all_are_paid_the_margin_or_each_its_own(pricing: PricingRule, prices: l
 
 
 def test_equal_prices_go_to_the_earlier_and_then_to_the_lower_id() -> None:
-    bids = [bid("c", 10, "0.1", minute=1), bid("b", 10, "0.1"), bid("a", 10, "0.10")]
-    assert powers(cleared(bids, 25)) == {"a": 10, "b": 10, "c": 5}
-    assert list(powers(cleared(bids, 15))) == ["a", "b"]
+    bids = [bid("a", 10, "0.1", minute=1), bid("z", 10, "0.1"), bid("y", 10, "0.10")]
+    assert powers(cleared(bids, 25)) == {"y": 10, "z": 10, "a": 5}
+    assert list(powers(cleared(bids, 15))) == ["y", "z"]
 
 
 def test_what_nobody_offers_stays_unserved() -> None:

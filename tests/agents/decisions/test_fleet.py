@@ -81,6 +81,15 @@ def test_following_what_can_be_kept_changes_nothing(fleet: list[FlexVehicle], se
     assert np.allclose(follow(table, kept), kept, atol=1e-9)
 
 
+@pytest.mark.parametrize("energy", [20.0, 45.0])
+def test_nobody_leaves_with_more_than_was_wanted_or_brought(energy: float) -> None:
+    car = dataclasses.replace(CAR, energy_kwh=energy)
+    greedy = follow(Fleet.of([car], 24), np.full((1, 24), 10.0))
+    stored = energies([car], greedy)[0]
+    assert stored[-1] == pytest.approx(max(energy, 40.0))
+    assert stored.max() > 45.0  # more in between, to be given back, is allowed
+
+
 @given(fleets())
 def test_the_bounds_can_be_reached_from_each_other(fleet: list[FlexVehicle]) -> None:
     table = Fleet.of(fleet, PERIODS)
