@@ -174,22 +174,26 @@ class DayCharts:
             pad = max(timedelta(minutes=15), (last - first) * 0.04)
             self._time(axes, canvas, labels=False, shade=False, span=(first - pad, last + pad))
             self._time(power, canvas, shade=False, span=(first - pad, last + pad))
-            for market in rounds:
-                start, end = _days(market.start), _days(market.end)
-                axes.hlines(float(market.max_price), start, end, color=LIMIT, linewidth=2)
-                for bid in market.bids:
-                    won = bid.awarded_kw > 0
-                    axes.plot(
-                        [(start + end) / 2], [float(bid.price)], marker="o", markersize=9 if canvas.narrow else 10,
-                        markerfacecolor=WITH if won else SURFACE, markeredgecolor=WITH if won else MUTED,
-                        markeredgewidth=1.6, linestyle="none",
-                    )  # fmt: skip
-                if market.price is not None:
-                    axes.hlines(float(market.price), start, end, color=WITH, linewidth=3)
-                outline: dict[str, Any] = {"facecolor": "none", "edgecolor": LIMIT, "linewidth": 1.4}
-                filled: dict[str, Any] = {"color": WITH, "alpha": 0.75}
-                for kw, look in ((market.needed_kw, outline), (market.awarded_kw, filled)):
-                    power.bar([start], [kw], width=end - start, align="edge", **look)
+            starts = np.array([_days(market.start) for market in rounds])
+            ends = np.array([_days(market.end) for market in rounds])
+            axes.hlines([float(market.max_price) for market in rounds], starts, ends, color=LIMIT, linewidth=2)
+            prices = np.array([np.nan if market.price is None else float(market.price) for market in rounds])
+            axes.hlines(prices, starts, ends, color=WITH, linewidth=3)
+            for won in (False, True):
+                bids = [
+                    (middle, float(bid.price))
+                    for middle, market in zip((starts + ends) / 2, rounds, strict=True)
+                    for bid in market.bids
+                    if (bid.awarded_kw > 0) is won
+                ]
+                axes.plot(
+                    [x for x, _ in bids], [y for _, y in bids], "o", markersize=self._dot(canvas, starts, ends),
+                    markerfacecolor=WITH if won else SURFACE, markeredgecolor=WITH if won else MUTED,
+                    markeredgewidth=1.6,
+                )  # fmt: skip
+            needed, awarded = [market.needed_kw for market in rounds], [market.awarded_kw for market in rounds]
+            power.bar(starts, needed, ends - starts, align="edge", facecolor="none", edgecolor=LIMIT, linewidth=1.4)
+            power.bar(starts, awarded, ends - starts, align="edge", color=WITH, alpha=0.75)
             axes.set_ylim(bottom=0)
             axes.margins(y=0.12)
             axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
@@ -199,6 +203,12 @@ class DayCharts:
             return figure
 
         return draw("prices", alt, drawing)
+
+    @staticmethod
+    def _dot(canvas: Canvas, starts: Any, ends: Any) -> float:
+        """As wide as the shortest round, within what can be seen and what would hide its neighbours."""
+        plotted = canvas.width - canvas.left - canvas.right
+        return float(np.clip((ends - starts).min() / (ends.max() - starts.min()) * plotted * 0.7, 3, 10))
 
     # -- what the charts share
 

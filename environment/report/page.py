@@ -99,7 +99,8 @@ def render(folder: Path) -> str:
         raise RunFolderError(f"{folder / SUMMARY}: the figures of the day with flexibility are missing")
     charts = DayCharts(series, [(market.start, market.end) for market in markets if market.awarded_kw])
     story = richest(trace, markets)
-    paid, spent = money.payments(postings, trace.roles), money.spent(postings, trace.roles)
+    roles = words.accounts_too(trace.roles)
+    paid, spent = money.payments(postings, roles), money.spent(postings, roles)
     frame = series.case("with")
     environment = Environment(
         loader=PackageLoader("environment.report", "templates"),
@@ -220,7 +221,8 @@ def drivers(summary: Mapping[str, Any], trace: Trace, postings: Sequence[Posting
             agreed[message.sender] += message.performative is Performative.ACCEPT_PROPOSAL
     earned: dict[str, Decimal] = {}
     for posting in postings:
-        earned[posting.account] = earned.get(posting.account, Decimal(0)) + posting.amount_eur
+        account = words.account_name(posting.account)
+        earned[account] = earned.get(account, Decimal(0)) + posting.amount_eur
     rows = [
         Driver(
             name=words.account_name(row["owner"]),
@@ -232,7 +234,7 @@ def drivers(summary: Mapping[str, Any], trace: Trace, postings: Sequence[Posting
             departed=row["departed"],
             asked=asked[row["owner"]],
             agreed=agreed[row["owner"]],
-            earned=earned.get(row["owner"], Decimal(0)),
+            earned=earned.get(words.account_name(row["owner"]), Decimal(0)),
         )
         for row in summary.get("drivers", {}).get("each", ())
     ]

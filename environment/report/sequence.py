@@ -54,6 +54,11 @@ class Story:
     steps: tuple[Step, ...]
     others: int
 
+    @property
+    def billed(self) -> bool:
+        """Whether the chain goes on to its bill."""
+        return any(step.exchange == "1.2.7" for step in self.steps)
+
 
 def richest(trace: Trace, rounds: Iterable[Round]) -> Story | None:
     """The chain with the most different acts (BUC 6 before BUC 1, then the most messages); None without rounds."""

@@ -42,6 +42,11 @@ def account_name(account: str) -> str:
     return account.split("@", 1)[0]
 
 
+def accounts_too(roles: Mapping[str, str]) -> dict[str, str]:
+    """The roles by JID, and by the name that the same agent has in the ledger, which knows no domains."""
+    return {**{account_name(jid): role for jid, role in roles.items()}, **roles}
+
+
 def actor(jid: str, roles: Mapping[str, str]) -> tuple[str, str]:
     """An agent's name and, unless the name says it, its role in words: ("vpp-sava", "VPP"), ("DSO", "")."""
     name, role = account_name(jid), roles.get(jid, "")

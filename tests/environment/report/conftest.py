@@ -228,7 +228,7 @@ def billed(script: Script, awards: list[tuple[str, float, str]], number: int, en
             (f"share-{activation_id}", {vpp: -share, "cpo": share}),
             (f"drivers-{activation_id}", {"cpo": -each * len(owners), **dict.fromkeys(owners, each)}),
         ):
-            rows += [(transaction, jid(who), str(eur), at.isoformat(), activation_id) for who, eur in entries.items()]
+            rows += [(transaction, who, str(eur), at.isoformat(), activation_id) for who, eur in entries.items()]
     return rows
 
 
