@@ -152,8 +152,9 @@ class Fleet:
         """
         power_kw = np.minimum(np.maximum(wanted_kw, 0.0) * self.efficiency_charge, self._full_kw)
         fall = np.where(self._fall_per_h > 0, self._fall_per_h, 1.0)
-        meets_kwh = self._knee_kwh + (self._full_kw - power_kw) / fall
-        with np.errstate(divide="ignore", invalid="ignore"):
+        # A power of next to nothing never meets the curve: infinite is the right answer there.
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            meets_kwh = self._knee_kwh + (self._full_kw - power_kw) / fall
             constant_h = np.clip((meets_kwh - self.energy_kwh) / power_kw, 0.0, hours)
         constant_h = np.where(power_kw > 0, constant_h, hours)
         at_kwh = self.energy_kwh + power_kw * constant_h
