@@ -91,18 +91,22 @@ EXCHANGES: dict[str, Exchange] = {
 }
 
 
+_AGREED = Say(Act.AGREE, x.Done)
+_DONE = Say(Act.INFORM, x.Done)
+
+
 def _request(initiator: Role | None, participant: Role, content: type[x.Content], *answers: Say) -> Dialogue:
     return Dialogue(initiator, participant, Protocol.REQUEST, Say(Act.REQUEST, content), answers)
 
 
 def _query(initiator: Role | None, participant: Role, content: type[x.Content], answer: type[x.Content]) -> Dialogue:
     opening = Say(Act.QUERY_REF, content)
-    return Dialogue(initiator, participant, Protocol.QUERY, opening, (Say(Act.INFORM, answer),))
+    return Dialogue(initiator, participant, Protocol.QUERY, opening, (_AGREED, Say(Act.INFORM, answer)))
 
 
 def _subscribe(initiator: Role | None, participant: Role, content: type[x.Content], news: type[x.Content]) -> Dialogue:
     opening = Say(Act.SUBSCRIBE, content)
-    answers = (Say(Act.AGREE, x.Done), Say(Act.INFORM, news))
+    answers = (_AGREED, Say(Act.INFORM, news))
     return Dialogue(initiator, participant, Protocol.SUBSCRIBE, opening, answers)
 
 
@@ -119,7 +123,7 @@ def _contract_net(
         participant,
         Protocol.CONTRACT_NET,
         Say(Act.CFP, call),
-        (Say(Act.PROPOSE, bid), Say(Act.INFORM, x.Done)),
+        (Say(Act.PROPOSE, bid), _DONE),
         (Say(Act.ACCEPT_PROPOSAL, award), Say(Act.REJECT_PROPOSAL, award)),
     )
 
@@ -127,9 +131,6 @@ def _contract_net(
 def _agree_or_refuse(content: type[x.Content]) -> tuple[Say, ...]:
     return (Say(Act.AGREE, content), Say(Act.REFUSE, content))
 
-
-_AGREED = Say(Act.AGREE, x.Done)
-_DONE = Say(Act.INFORM, x.Done)
 
 DIALOGUES: tuple[Dialogue, ...] = (
     # BUC 1.1

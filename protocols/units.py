@@ -105,7 +105,9 @@ Jid = Annotated[
     StringConstraints(max_length=3071, pattern=r"^[^\x00-\x20\x7f\"&'/:<>@]+@[^\x00-\x20\x7f\"&'/:<>@]+(:\d+)?$"),
 ]
 """A bare JID, local@domain (RFC 7622)."""
-Text = Annotated[str, StringConstraints(max_length=4000)]
+MAX_TEXT = 4000
+Text = Annotated[str, StringConstraints(max_length=MAX_TEXT, pattern=r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$")]
+"""Words for people: no control characters but tab and the ends of lines."""
 
 Kw = Annotated[float, Field(allow_inf_nan=False, json_schema_extra={"x-unit": "kW"})]
 """Power, signed: positive is drawn from the grid."""

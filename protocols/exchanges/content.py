@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
@@ -11,13 +11,33 @@ from pydantic_core import PydanticCustomError
 
 from protocols.acl import Performative
 
+MAX_FAULTS = 100
+MAX_FAULT_CHARACTERS = 300
+"""A fault quotes what a stranger sent: the answer that lists them must not outgrow a message."""
+
 
 class ContentError(ValueError):
-    """A content that is not what its exchange says; `faults` lists every fault as `path: what is wrong`."""
+    """A content that is not what its exchange says; `faults` lists every fault as `path: what is wrong`.
+
+    They are fit to be sent back: printable, and bounded in length and number.
+    """
 
     def __init__(self, faults: list[str]) -> None:
-        super().__init__("; ".join(faults))
-        self.faults = faults
+        self.faults = printable(faults)
+        super().__init__("; ".join(self.faults))
+
+
+def printable(faults: Sequence[str]) -> list[str]:
+    """Faults as they may stand in an answer: no control characters, none too long, the last one counts the rest."""
+    told = [fault.translate(_VISIBLE)[:MAX_FAULT_CHARACTERS] for fault in faults]
+    if (more := len(told) - MAX_FAULTS) > 0:
+        told[MAX_FAULTS - 1 :] = [f"and {more + 1} more"]
+    return told
+
+
+_VISIBLE = {code: f"\\x{code:02x}" for code in (*range(32), 127)} | {
+    code: f"\\u{code:04x}" for code in range(0xD800, 0xE000)
+}
 
 
 class Part(BaseModel):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from protocols.exchanges.content import Content
+from collections.abc import Sequence
+
+from protocols.exchanges.content import Content, printable
 from protocols.units import Identifier, MagnitudeKw, Text
 
 
@@ -13,6 +15,12 @@ class Reason(Content):
     code: Identifier
     reason: Text
     faults: tuple[Text, ...] = ()
+
+    @classmethod
+    def of(cls, code: str, reason: str, faults: Sequence[str] = ()) -> Reason:
+        """The reason, made fit to be sent where its words quote what a stranger wrote."""
+        (words,) = printable([reason])
+        return cls(code=code, reason=words, faults=tuple(printable(faults)))
 
 
 class Done(Content):
