@@ -1,19 +1,23 @@
 """The rounds of bidding that a trace holds: what was needed, what was offered, what was awarded at which price.
 
-A round is one contract-net: the DSO's pool (6.1.1, BUC 6) or the market operator's call (1.x.7, BUC 1).
+A round is one contract-net: the DSO's pool (6.1.1, BUC 6) or the market operator's call (1.x.7, BUC 1). A trace also
+holds what was not understood or not invited; here only the well-formed words of the buyer and those it asked count.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 
 from environment.run_folder import Trace
 from protocols.acl import AclMessage, Performative
-
-_OPENINGS = {"6.1.1": "pool_id", "1.x.7": "market_id"}
+from protocols.catalogue import parse
+from protocols.exchanges.content import Content, ContentError
+from protocols.exchanges.dso_services import PoolAward, PoolBid, PoolOpening
+from protocols.exchanges.plain import Reason
+from protocols.exchanges.procurement import Bid, MarketResult, RequestForBids
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,57 +58,75 @@ class Round:
         return max((bid.paid_price for bid in self.bids if bid.paid_price is not None), default=None)
 
 
+@dataclass(slots=True)
+class _Call:
+    """A round as it goes on: who called, who was asked, what came."""
+
+    opening: PoolOpening | RequestForBids
+    conversation_id: str
+    buyer: str
+    asked: set[str] = field(default_factory=set)
+    bids: dict[tuple[str, str], Offer] = field(default_factory=dict)
+    declined: dict[str, str] = field(default_factory=dict)
+
+
+def well_formed(trace: Trace, *exchanges: str | None) -> Iterator[tuple[AclMessage, Content]]:
+    """The messages that carry one of `exchanges`, with their contents; malformed ones are left out."""
+    for entry in trace.entries:
+        if entry.message.exchange in exchanges:
+            try:
+                yield entry.message, parse(entry.message)
+            except ContentError:
+                continue
+
+
 def rounds(trace: Trace) -> tuple[Round, ...]:
     """Every round of the trace, in the order of the periods it is for."""
-    openings: dict[str, AclMessage] = {}
-    replies: dict[str, list[AclMessage]] = {}
-    for message in (entry.message for entry in trace.entries):
-        if message.performative is Performative.CFP and message.exchange in _OPENINGS:
-            openings.setdefault(message.conversation_id, message)
-        elif message.conversation_id in openings:
-            replies.setdefault(message.conversation_id, []).append(message)
-    found = [_round(opening, replies.get(conversation, [])) for conversation, opening in openings.items()]
-    return tuple(sorted(found, key=lambda market: (market.start, market.id)))
+    calls: dict[str, _Call] = {}
+    for message, content in well_formed(trace, "6.1.1", "6.1.2", "6.x.1", "1.x.7", "1.1.1", "1.1.2", None):
+        call = calls.get(message.conversation_id)
+        if isinstance(content, PoolOpening | RequestForBids):
+            if call is None:
+                call = calls[message.conversation_id] = _Call(content, message.conversation_id, message.sender)
+            if message.sender == call.buyer:
+                call.asked.add(message.receiver)
+        elif call is not None:
+            _heard(call, message, content)
+    return tuple(sorted(map(_closed, calls.values()), key=lambda market: (market.start, market.id)))
 
 
-def _round(opening: AclMessage, replies: list[AclMessage]) -> Round:
-    content = opening.content
-    bids: dict[str, Offer] = {}
-    declined: list[tuple[str, str]] = []
-    for reply in replies:
-        bid_id = str(reply.content.get("bid_id", ""))
-        match reply.performative:
-            case Performative.PROPOSE:
-                power, price = float(reply.content["power_kw"]), _price(reply.content) or Decimal(0)
-                bids[bid_id] = Offer(bid_id, reply.sender, power, price)
-            case Performative.ACCEPT_PROPOSAL | Performative.REJECT_PROPOSAL if bid_id in bids:
-                bids[bid_id] = _answered(bids[bid_id], reply)
-            case Performative.REFUSE:
-                declined.append((reply.sender, str(reply.content.get("reason") or "gave no reason")))
+def _heard(call: _Call, message: AclMessage, content: Content) -> None:
+    """A bid or a refusal of who was asked, or what the buyer made of a bid."""
+    who, whom = message.sender, message.receiver
+    match content:
+        case PoolBid() | Bid() if who in call.asked:
+            offer = Offer(content.bid_id, who, content.power_kw, content.price_eur_per_kw)
+            call.bids.setdefault((who, content.bid_id), offer)
+        case Reason() if who in call.asked and message.performative is Performative.REFUSE:
+            call.declined.setdefault(who, content.reason)
+        case PoolAward() | MarketResult() if who == call.buyer and (bid := call.bids.get((whom, content.bid_id))):
+            call.bids[whom, content.bid_id] = _answered(bid, message.performative, content)
+
+
+def _answered(bid: Offer, act: Performative, result: PoolAward | MarketResult) -> Offer:
+    if act is Performative.REJECT_PROPOSAL:
+        return replace(bid, reason=result.reason)
+    if isinstance(result, PoolAward):
+        return replace(bid, awarded_kw=result.power_kw, paid_price=result.price_eur_per_kw)
+    return replace(bid, awarded_kw=result.cleared_power_kw, paid_price=result.market_price_eur_per_kw)
+
+
+def _closed(call: _Call) -> Round:
+    opening = call.opening
+    pool = isinstance(opening, PoolOpening)
     return Round(
-        id=str(content.get(_OPENINGS[opening.exchange or ""], "")),
-        kind="pool" if opening.exchange == "6.1.1" else "market",
-        conversation_id=opening.conversation_id,
-        start=datetime.fromisoformat(content["start"]),
-        end=datetime.fromisoformat(content["end"]),
-        needed_kw=float(content["power_needed_kw"]),
-        max_price=Decimal(str(content["max_price_eur_per_kw"])),
-        bids=tuple(sorted(bids.values(), key=lambda bid: (bid.price, bid.id))),
-        declined=tuple(declined),
+        id=opening.pool_id if isinstance(opening, PoolOpening) else opening.market_id,
+        kind="pool" if pool else "market",
+        conversation_id=call.conversation_id,
+        start=opening.start,
+        end=opening.end,
+        needed_kw=opening.power_needed_kw,
+        max_price=opening.max_price_eur_per_kw,
+        bids=tuple(sorted(call.bids.values(), key=lambda bid: (bid.price, bid.id, bid.bidder))),
+        declined=tuple(call.declined.items()),
     )
-
-
-def _answered(bid: Offer, answer: AclMessage) -> Offer:
-    reason = answer.content.get("reason")
-    if answer.performative is Performative.REJECT_PROPOSAL:
-        return Offer(bid.id, bid.bidder, bid.power_kw, bid.price, reason=reason)
-    awarded = answer.content.get("cleared_power_kw", answer.content.get("power_kw", bid.power_kw))
-    return Offer(bid.id, bid.bidder, bid.power_kw, bid.price, float(awarded), _price(answer.content), reason)
-
-
-def _price(content: Any) -> Decimal | None:
-    """The price of a bid, an award or a market result, whichever of D5.1's names it goes by."""
-    for name in ("market_price_eur_per_kw", "price_eur_per_kw"):
-        if content.get(name) is not None:
-            return Decimal(str(content[name]))
-    return None

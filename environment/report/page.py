@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from environment.report import money, sequence_svg, words
 from environment.report.figures import DayCharts
-from environment.report.market import Round, rounds
+from environment.report.market import Round, rounds, well_formed
 from environment.report.sequence import Story, richest
 from environment.run_folder import (
     LEDGER,
@@ -32,6 +32,8 @@ from environment.run_folder import (
 from environment.series import Series
 from protocols.acl import Performative
 from protocols.dialogues import EXCHANGES
+from protocols.exchanges.settlement import Bill, Payment
+from protocols.roles import Role
 
 _NAMES = {exchange.id: exchange.name for exchange in EXCHANGES.values()}
 _COMPARED = (
@@ -52,17 +54,12 @@ _COMPARED = (
 
 
 @dataclass(frozen=True, slots=True)
-class Bill:
-    """One bill of exchange 1.2.7 as the report shows it, and whether it was paid."""
+class Invoice:
+    """One bill of exchange 1.2.7, the names of its two sides, and whether somebody answered that it is paid."""
 
-    activation: str
+    bill: Bill
     payer: str
     payee: str
-    volume_kwh: float
-    price: str
-    remuneration: Decimal
-    penalty: Decimal
-    amount: Decimal
     paid: bool
 
 
@@ -184,30 +181,24 @@ def compared(figures: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
     return rows
 
 
-def bills(trace: Trace) -> list[Bill]:
+def bills(trace: Trace) -> list[Invoice]:
     """Every bill sent, once, in the order of the trace."""
-    sent: dict[str, Mapping[str, Any]] = {}
+    sent: dict[str, Bill] = {}
     paid: set[str] = set()
-    for message in (entry.message for entry in trace.entries):
-        if message.exchange != "1.2.7":
-            continue
-        if message.performative is Performative.REQUEST:
-            sent.setdefault(str(message.content["bill_id"]), message.content)
-        elif message.performative is Performative.INFORM:
-            paid.add(str(message.content["bill_id"]))
+    for message, content in well_formed(trace, "1.2.7"):
+        # A bill goes to both sides; only the market operator's counts, whoever else may have written one.
+        if isinstance(content, Bill) and trace.roles.get(message.sender) == Role.FMO:
+            sent.setdefault(content.bill_id, content)
+        elif isinstance(content, Payment):
+            paid.add(content.bill_id)
     return [
-        Bill(
-            activation=str(content["activation_id"]),
-            payer=money.party(content["payer"], trace.roles),
-            payee=money.party(content["payee"], trace.roles),
-            volume_kwh=float(content["volume_kwh"]),
-            price=str(content["price_eur_per_kw"]),
-            remuneration=Decimal(str(content["remuneration_eur"])),
-            penalty=Decimal(str(content["penalty_eur"])),
-            amount=Decimal(str(content["amount_eur"])),
+        Invoice(
+            bill,
+            payer=money.party(bill.payer, trace.roles),
+            payee=money.party(bill.payee, trace.roles),
             paid=bill_id in paid,
         )
-        for bill_id, content in sent.items()
+        for bill_id, bill in sent.items()
     ]
 
 

@@ -70,9 +70,11 @@ def richest(trace: Trace, rounds: Iterable[Round]) -> Story | None:
         if message.protocol is Protocol.SUBSCRIBE:
             continue
         conversations.setdefault(message.conversation_id, []).append(message)
-        if activation := message.content.get("activation_id"):
+        activation = message.content.get("activation_id")
+        if isinstance(activation, str):
             activations.setdefault(activation, set()).add(message.conversation_id)
-            if (bid := message.content.get("bid_id")) and activation not in ordered.setdefault(bid, []):
+            bid = message.content.get("bid_id")
+            if isinstance(bid, str) and activation not in ordered.setdefault(bid, []):
                 ordered[bid].append(activation)
     best: tuple[tuple[int, int, int], Round, str | None, set[str], int] | None = None
     for market in rounds:

@@ -43,6 +43,21 @@ def test_a_pay_as_clear_award_shows_the_market_price_and_the_cleared_part(trace:
     assert (partial.power_kw, partial.awarded_kw, partial.paid_price) == (11.0, 5.0, Decimal("0.066"))
 
 
+def test_what_outsiders_say_in_a_round_and_what_is_malformed_changes_nothing(run_folder: Path, tmp_path: Path) -> None:
+    lines = (run_folder / "trace.jsonl").read_text(encoding="utf-8").splitlines()
+    bid = next(line for line in lines if '"exchange": "6.1.2"' in line)
+    award = next(line for line in lines if '"exchange": "6.x.1"' in line)
+    forged = [
+        bid.replace("vpp-sava", "mallory"),
+        bid.replace('"power_kw": 29.4', '"power_kw": "plenty"'),
+        award.replace('"sender": "dso@', '"sender": "mallory@').replace('"power_kw": 29.4', '"power_kw": 29000.0'),
+    ]
+    assert not set(forged) & set(lines)
+    path = tmp_path / "trace.jsonl"
+    path.write_text("\n".join([*lines, *forged]), encoding="utf-8")
+    assert rounds(read_trace(path)) == rounds(read_trace(run_folder / "trace.jsonl"))
+
+
 def test_the_richest_negotiation_nests_activation_drivers_and_bill(trace: Trace) -> None:
     story = richest(trace, rounds(trace))
     assert story is not None
