@@ -1,8 +1,9 @@
 """What households, businesses and roofs draw and feed in: a year of 15-minute profiles, on any day, to the minute.
 
 The profiles are SimBench's (2016, at even steps of absolute time, UTC+1). A day of another year takes the profile of
-the day with the same weekday that is nearest to the same date, three days off at most; public holidays are ordinary
-weekdays. Everything is addressed by instants, so a local day has 92, 96 or 100 periods as its clock has.
+the day with the same weekday that is nearest to the same date, three days off at most (six around New Year); public
+holidays are ordinary weekdays. Everything is addressed by instants, so a local day has 92, 96 or 100 periods as its
+clock has.
 
 Within a quarter hour the minutes follow the parabola that joins its neighbours and has the quarter's own mean, so that
 no energy is gained or lost and nothing changes its sign. It is smooth where a real minute is not: what a household
@@ -68,8 +69,9 @@ class Profiles:
         if len(frame) != _QUARTERS:
             raise GridError(f"profiles of {grid.name!r}: {len(frame)} quarter hours, a leap year has {_QUARTERS}")
         self.grid = grid
-        self._values = frame.to_numpy(dtype=np.float64)
-        column = {name: index for index, name in enumerate(frame.columns)}
+        self.columns: tuple[str, ...] = tuple(frame.columns)
+        self.year_values: Floats = frame.to_numpy(dtype=np.float64)
+        column = {name: index for index, name in enumerate(self.columns)}
         load, sgen = grid.net.load, grid.net.sgen
         wanted = [*(f"{p}/{x}" for p in load.profile for x in "pq"), *(f"{p}/p" for p in sgen.profile)]
         if missing := sorted(set(wanted) - set(column)):
@@ -115,7 +117,7 @@ class Profiles:
 
     def year(self) -> Injections:
         """The whole profile year in quarter hours, for what must hold on the worst day."""
-        return self.injections(self._values, datetime(PROFILE_YEAR, 1, 1, tzinfo=PROFILE_CLOCK), QUARTER)
+        return self.injections(self.year_values, datetime(PROFILE_YEAR, 1, 1, tzinfo=PROFILE_CLOCK), QUARTER)
 
     def values(self, start: datetime, count: int) -> Floats:
         """The profiles themselves, per unit of each element's size, [quarter hours from `start`, profiles]."""
@@ -125,7 +127,7 @@ class Profiles:
 
     def values_at(self, instants: Sequence[datetime]) -> Floats:
         """The profiles in the quarter hours that these instants lie in, [instants, profiles]."""
-        return self._values[[_row(instant) for instant in instants]]
+        return self.year_values[[_row(instant) for instant in instants]]
 
     def injections(self, values: Floats, start: datetime, step: timedelta) -> Injections:
         """What profile values [steps, profiles] are at the buses."""
@@ -147,11 +149,13 @@ def later(at: datetime, quarters: int) -> datetime:
 
 
 def profile_date(day: date) -> date:
-    """The day of the profile year that stands for `day`: the same weekday, at most three days from the same date."""
+    """The day of the profile year that stands for `day`: the same weekday, nearest to the same date.
+
+    At most three days off; near New Year, where the nearest lies in another year, on the other side and at most six.
+    """
     same = date(PROFILE_YEAR, day.month, day.day)
-    shift = (day.weekday() - same.weekday() + 3) % 7 - 3
-    ordinal = (same - date(PROFILE_YEAR, 1, 1)).days + shift
-    return date(PROFILE_YEAR, 1, 1) + timedelta(days=ordinal % 366)
+    found = same + timedelta(days=(day.weekday() - same.weekday() + 3) % 7 - 3)
+    return found + timedelta(weeks=PROFILE_YEAR - found.year)
 
 
 def _row(instant: datetime) -> int:

@@ -1,0 +1,164 @@
+"""The power flow: against a calculation by hand, against pandapower, against what must hold in any case."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandapower as pp
+import pytest
+
+from environment.grid import Grid, GridError, PowerFlowError, networks
+
+R_OHM, X_OHM, VOLTS = 0.12, 0.04, 400.0
+
+
+def two_buses() -> Grid:
+    """A source, a transformer that hardly counts, a line of 0.12 + j0.04 ohm, a bus."""
+    net = pp.create_empty_network(name="two")
+    high, low, end = (pp.create_bus(net, kv, name=name) for kv, name in ((20, "mv"), (0.4, "lv"), (0.4, "end")))
+    pp.create_ext_grid(net, high, vm_pu=1.0)
+    pp.create_transformer_from_parameters(
+        net, high, low, 1.0, 20.0, 0.4, vkr_percent=1.0, vk_percent=5.0, pfe_kw=0.0, i0_percent=0.0, name="trafo"
+    )
+    pp.create_line_from_parameters(net, low, end, 1.0, R_OHM, X_OHM, 0.0, 0.2, name="line")
+    return Grid(net)
+
+
+@pytest.fixture(scope="module")
+def rural() -> Grid:
+    return Grid.load("rural2")
+
+
+@pytest.mark.parametrize(("p_kw", "q_kvar"), [(40.0, 0.0), (60.0, 15.0), (-35.0, 0.0), (0.0, -20.0)])
+def test_the_voltage_of_two_buses_is_the_one_calculated_by_hand(p_kw: float, q_kvar: float) -> None:
+    """|V|^2 is the larger root of V^4 + (2 (R P + X Q) - E^2) V^2 + (R^2 + X^2) (P^2 + Q^2) = 0."""
+    base = VOLTS**2 / 1e6
+    r = R_OHM + 0.01 * base
+    x = X_OHM + math.sqrt(0.05**2 - 0.01**2) * base
+    p, q = p_kw * 1e3, q_kvar * 1e3
+    half = VOLTS**2 / 2 - (r * p + x * q)
+    by_hand = math.sqrt(half + math.sqrt(half**2 - (r**2 + x**2) * (p**2 + q**2))) / VOLTS
+    state = two_buses().solve({"end": p_kw}, {"end": q_kvar})
+    assert state.vm_pu[state.buses.index("end")] == pytest.approx(by_hand, abs=1e-9)
+    amps = math.hypot(p, q) / (math.sqrt(3) * by_hand * VOLTS)
+    assert state.line_loading_percent[0] == pytest.approx(100 * amps / 200, abs=1e-6)
+    assert state.losses_kw == pytest.approx(3 * amps**2 * r / 1e3, abs=1e-6)
+
+
+def reference(grid: Grid, p_kw: np.ndarray, q_kvar: np.ndarray) -> Any:
+    """pandapower's own answer, one load at each bus."""
+    net = pp.from_json_string(pp.to_json(grid.net))
+    net.load, net.sgen = net.load.iloc[:0], net.sgen.iloc[:0]
+    for bus, p, q in zip(net.bus.index[net.bus.index != net.ext_grid.bus.iloc[0]], p_kw, q_kvar, strict=True):
+        pp.create_load(net, bus, p / 1e3, q / 1e3)
+    pp.runpp(net, numba=False, tolerance_mva=1e-9)
+    return net
+
+
+@pytest.mark.parametrize("transformer", [None, "0.25 MVA 20/0.4 kV Dyn5 ASEA", "0.63 MVA 20/0.4 kV Dyn5 ASEA"])
+def test_every_result_is_pandapowers_from_feeding_back_to_twice_the_rating(transformer: str | None) -> None:
+    grid = Grid.load("rural2", transformer=transformer)
+    rng = np.random.default_rng(3)
+    for mean_kw in (-1.5, 0.0, 1.0, 3.2):
+        p, q = rng.normal(mean_kw, 1.0, len(grid.buses)), rng.normal(0.3, 0.3, len(grid.buses))
+        state, net = grid.solve(p, q), reference(grid, p, q)
+        low = net.bus.index != net.ext_grid.bus.iloc[0]
+        np.testing.assert_allclose(state.vm_pu, net.res_bus.vm_pu[low], atol=1e-8)
+        np.testing.assert_allclose(state.line_loading_percent, net.res_line.loading_percent, atol=1e-4)
+        assert state.trafo_loading_percent == pytest.approx(net.res_trafo.loading_percent.iloc[0], abs=1e-4)
+        assert state.trafo_p_kw == pytest.approx(net.res_trafo.p_hv_mw.iloc[0] * 1e3, abs=1e-4)
+        assert state.trafo_q_kvar == pytest.approx(net.res_trafo.q_hv_mvar.iloc[0] * 1e3, abs=1e-4)
+        losses = net.res_line.pl_mw.sum() + net.res_trafo.pl_mw.sum()
+        assert state.losses_kw == pytest.approx(losses * 1e3, abs=1e-4)
+
+
+def test_a_tap_and_a_network_from_elsewhere_are_solved_as_well(tmp_path: Path) -> None:
+    import pandapower.networks as pn
+
+    net = pn.create_kerber_dorfnetz()
+    net.name = "village"
+    net.bus["name"] = [f"bus {index}" for index in net.bus.index]
+    net.trafo["tap_pos"], net.trafo["tap_changer_type"], net.trafo["tap_side"] = 1, "Ratio", "hv"
+    net.trafo["tap_neutral"], net.trafo["tap_step_percent"] = 0, 2.5
+    net.trafo["tap_step_degree"] = 0.0
+    path = tmp_path / "village.json"
+    pp.to_json(net, str(path))
+    grid = Grid.load(str(path))
+    p = np.full(len(grid.buses), 0.4)
+    np.testing.assert_allclose(grid.solve(p).vm_pu, reference(grid, p, 0 * p).res_bus.vm_pu.iloc[1:], atol=1e-8)
+
+
+def test_what_comes_in_is_what_is_drawn_plus_the_losses(rural: Grid) -> None:
+    p = np.random.default_rng(5).normal(1.0, 2.0, (40, len(rural.buses)))
+    for state in rural.solve_many(p, 0.2 * p):
+        assert state.trafo_p_kw == pytest.approx(state.p_kw.sum() + state.losses_kw, abs=1e-9)
+        assert state.losses_kw > 0
+
+
+def test_charging_lowers_the_voltage_and_discharging_raises_it(rural: Grid) -> None:
+    bus = rural.places["office"][0]
+    index = rural.index(bus)
+    empty, charging, discharging = (rural.solve({bus: kw}) for kw in (0.0, 50.0, -50.0))
+    assert charging.vm_pu[index] < empty.vm_pu[index] < discharging.vm_pu[index]
+    assert charging.trafo_p_kw > 50 > -40 > discharging.trafo_p_kw > -50
+
+
+def test_a_state_solved_alone_is_the_state_solved_among_many(rural: Grid) -> None:
+    p = np.random.default_rng(8).normal(1.0, 1.0, (3, len(rural.buses)))
+    for row, state in enumerate(rural.solve_many(p)):
+        np.testing.assert_allclose(rural.solve(p[row]).vm_pu, state.vm_pu, atol=1e-9)
+
+
+def test_more_than_the_network_can_carry_is_said_so(rural: Grid) -> None:
+    with pytest.raises(PowerFlowError, match="cannot carry 5000 kW"):
+        rural.solve({rural.buses[0]: 5000.0})
+
+
+def test_the_shipped_network_has_its_office_its_households_and_where_it_came_from(rural: Grid) -> None:
+    assert networks() == ("rural2",)
+    assert len(rural.places["office"]) == 1
+    assert len(rural.places["households"]) >= 30
+    assert set(rural.places["office"] + rural.places["households"]) <= set(rural.buses)
+    office = rural.index(rural.places["office"][0])
+    assert office in rural.pv_bus, "the office has the rooftop PV"
+    assert rural.net.provenance["licence"] == "ODbL 1.0"
+    assert len(rural.net.provenance["changes"]) == 4
+    assert rural.resolve("office") == rural.places["office"]
+    assert rural.resolve(rural.buses[3]) == (rural.buses[3],)
+
+
+@pytest.mark.parametrize(
+    ("ask", "says"),
+    [
+        (lambda grid: grid.solve({"nowhere": 1.0}), "no low-voltage bus 'nowhere'"),
+        (lambda grid: grid.resolve("moon"), "no low-voltage bus 'moon'"),
+        (lambda grid: grid.solve(np.ones(3)), "96 buses"),
+        (lambda grid: grid.solve({grid.buses[0]: math.nan}), "not a finite number"),
+        (lambda grid: Grid.load("rural9"), "'rural9' is not shipped; there is rural2"),
+        (lambda grid: Grid.load("/no/such.json"), "cannot be read"),
+        (lambda grid: Grid.load("rural2", transformer="1 GVA"), "no transformer type '1 GVA'; there is 0.16 MVA"),
+    ],
+)
+def test_what_does_not_exist_is_named(rural: Grid, ask: Any, says: str) -> None:
+    with pytest.raises(GridError, match=says):
+        ask(rural)
+
+
+def test_a_network_with_an_element_that_is_not_covered_is_refused() -> None:
+    """A load of constant impedance passes every check of the tables; only the comparison with pandapower sees it."""
+    net = two_buses().net
+    pp.create_load(net, 2, p_mw=0.06, const_z_p_percent=100.0)
+    with pytest.raises(GridError, match="differs from pandapower's"):
+        Grid(net)
+    net.load["in_service"] = False
+    with pytest.raises(GridError, match="every load must be in service"):
+        Grid(net)
+
+
+def test_what_is_said_of_a_state_is_not_changed_afterwards(rural: Grid) -> None:
+    state = rural.solve({rural.buses[0]: 5.0})
+    with pytest.raises(ValueError, match="read-only"):
+        state.vm_pu[0] = 2.0
