@@ -21,6 +21,7 @@ from behaviours.ports import Letter
 from behaviours.post import PostOffice
 from behaviours.swarm import ServerAccess, Swarm
 from environment.clock import VirtualClock, run
+from environment.server import EmbeddedServer, generated_passwords
 from protocols.acl import AclMessage
 from protocols.roles import Role
 
@@ -56,26 +57,45 @@ class ListRecorder:
 class SwarmUnderTest:
     """Actors in process; with `server` they log in there as well, and `wire` puts every letter on it."""
 
-    def __init__(self, server: ServerAccess | None = None, *, wire: bool = False) -> None:
+    def __init__(self, server: EmbeddedServer | None = None, *, wire: bool = False) -> None:
         self.clock = VirtualClock(START)
         self.post = PostOffice(self.clock, wire=wire)
         self.recorder = ListRecorder()
         self.errors: list[BaseException] = []
         self.admitted: dict[str, Role] = {}
         self.actors: list[Actor] = []
-        self.passwords: dict[str, str] = {}
+        self.server = server
         self.main: asyncio.Task[Any] | None = None
+        self._set_up(None)
+
+    def _set_up(self, access: ServerAccess | None) -> None:
         self.swarm = Swarm(
             clock=self.clock,
             post=self.post,
             recorder=self.recorder,
             directory=jid("directory"),
             failed=self._failed,
-            server=server,
+            server=access,
         )
 
+    async def _open(self) -> None:
+        if self.server is not None:
+            with self.clock.outstanding():
+                self._set_up(await self.server.start())
+        await self.start_directory()
+
+    async def _account(self, name: str) -> str:
+        """The password of a new account on the server."""
+        if self.server is None:
+            return ""
+        accounts = generated_passwords([name])
+        with self.clock.outstanding():
+            await self.server.admit(accounts)
+        return accounts[name]
+
     async def start_directory(self) -> Directory:
-        directory = Directory(jid("directory"), self.passwords.get("directory", ""), self.swarm, self.admitted)
+        password = await self._account("directory")
+        directory = Directory(jid("directory"), password, self.swarm, self.admitted)
         self.actors.insert(0, directory)
         await directory.start()
         self.directory = directory
@@ -83,7 +103,7 @@ class SwarmUnderTest:
 
     async def start(self, kind: Callable[..., _A], name: str, *arguments: Any, **options: Any) -> _A:
         """Admits and starts an actor of class `kind`, whose role is the class's."""
-        actor = kind(jid(name), self.passwords.get(name, ""), self.swarm, *arguments, **options)
+        actor = kind(jid(name), await self._account(name), self.swarm, *arguments, **options)
         self.admit(name, actor.role)
         self.actors.append(actor)
         await actor.start()
@@ -117,8 +137,9 @@ class SwarmUnderTest:
             self.main.cancel()
 
     async def _stop(self) -> None:
-        for actor in reversed(self.actors):
-            await actor.stop()
+        await asyncio.gather(*(actor.stop() for actor in self.actors))
+        if self.server is not None:
+            await self.server.stop()
 
 
 Main = Callable[[SwarmUnderTest], Coroutine[Any, Any, Any]]
@@ -126,14 +147,13 @@ Main = Callable[[SwarmUnderTest], Coroutine[Any, Any, Any]]
 
 def run_swarm(main: Main, swarm: SwarmUnderTest | None = None, *, guard_s: float = GUARD_S) -> SwarmUnderTest:
     """Starts a directory, runs `main(swarm)` to its end, stops everybody. An agent's error is raised here."""
-    held = swarm
+    under_test = swarm or SwarmUnderTest()
 
     async def body() -> SwarmUnderTest:
-        under_test = held or SwarmUnderTest()
         under_test.main = asyncio.current_task()
         try:
             async with asyncio.timeout(guard_s):
-                await under_test.start_directory()
+                await under_test._open()
                 await main(under_test)
         except asyncio.CancelledError:
             if not under_test.errors:
@@ -145,11 +165,7 @@ def run_swarm(main: Main, swarm: SwarmUnderTest | None = None, *, guard_s: float
             raise under_test.errors[0]
         return under_test
 
-    clock = held.clock if held else None
-    if clock is None:
-        held = SwarmUnderTest()
-        clock = held.clock
-    return run(body, clock)
+    return run(body, under_test.clock)
 
 
 def jid(name: str) -> str:

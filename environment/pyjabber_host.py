@@ -1,0 +1,394 @@
+"""SPADE's XMPP server (pyjabber 0.4) with its holes closed, in a process of its own. See `environment.server`.
+
+Run as `python -m environment.pyjabber_host`; it reads one JSON line of settings, then lines of accounts, from its
+standard input, answers each with one line, and ends when that closes: it never outlives the program that started it.
+
+pyjabber's parsing, stream negotiation, TLS, roster and presence are used as they are. Replaced is what was open:
+- its `Server` (all addresses, server-to-server port, admin page on 9090, forked hash workers that keep the port,
+  signal handlers, a certificate authority whose key is in the wheel): here one listener on one loopback address;
+- login and registration: no registration, one comparison in constant time, a close after a wrong password;
+- stanza handling: `from` is stamped; a stanza that it cannot handle is answered with an error and not by a stream
+  that hangs; no routes to other servers; no offline store (whoever is not there: service-unavailable);
+- the index of connections, which matched JIDs as regular expressions and kept dead ones for ever;
+- presence: a dropped client is unavailable, a directed presence goes to its receiver;
+- the stream header has `from` (RFC 6120 section 4.7.1), `<?xml?>` may come at a stream's restart, a document type
+  or a stanza without end closes the stream.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import hashlib
+import hmac
+import json
+import re
+import ssl
+import sys
+from typing import Any
+from uuid import uuid4
+from xml.etree import ElementTree as ET
+
+import loguru
+from pyjabber import AppConfig
+from pyjabber.db.database import DB
+from pyjabber.db.model import Model
+from pyjabber.features.presence.PresenceFeature import Presence
+from pyjabber.features.SASL.SASL import SASL
+from pyjabber.network.ConnectionManager import ConnectionManager
+from pyjabber.network.parsers.XMLParser import XMLParser
+from pyjabber.network.protocols.XMLProtocol import XMLProtocol
+from pyjabber.plugins.roster.Roster import Roster
+from pyjabber.queues.QueueManager import QueueName, get_queue
+from pyjabber.stream.handlers.StanzaHandler import StanzaHandler
+from pyjabber.stream.JID import JID
+from pyjabber.stream.utils.Enums import Stage
+from pyjabber.stream.utils.Stream import Stream
+from pyjabber.utils.Exceptions import NotAuthorizerStreamNegotiationException
+from sqlalchemy import delete, insert, select
+
+LARGEST_STANZA = 512 * 1024
+STANZAS = "urn:ietf:params:xml:ns:xmpp-stanzas"
+CLIENT = "{jabber:client}"
+ET.register_namespace("", "jabber:client")
+
+
+def host() -> str:
+    config = AppConfig.app_config
+    assert config is not None
+    return str(config.host)
+
+
+class Sessions:
+    """Who is logged in, by bare JID and resource; one lookup for each stanza, however many there are."""
+
+    def __init__(self) -> None:
+        self.by_jid: dict[str, dict[str, StanzaHandler]] = {}
+
+    def add(self, handler: Any) -> None:
+        self.by_jid.setdefault(handler._jid.bare(), {})[handler._jid.resource] = handler
+
+    def remove(self, jid: JID) -> None:
+        resources = self.by_jid.get(jid.bare(), {})
+        resources.pop(jid.resource, None)
+        if not resources:
+            self.by_jid.pop(jid.bare(), None)
+
+    def of(self, bare: str, resource: str | None = None) -> list[Any]:
+        """The session of that resource, else those of the JID that are available."""
+        resources = self.by_jid.get(bare, {})
+        if resource in resources:
+            return [resources[resource]]
+        return [session for session in resources.values() if session.available]
+
+
+SESSIONS = Sessions()
+
+
+class Handler(StanzaHandler):  # type: ignore[misc]  # pyjabber is untyped
+    """The stanzas of one session, from its resource binding to the end of its stream."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._peername = transport.get_extra_info("peername")
+        self._jid = ConnectionManager().get_jid(self._peername)
+        self._presence = Presence()
+        self._functions = {"iq": self.iq, "message": self.message, "presence": self.presence}
+        self.available = False
+        SESSIONS.add(self)
+
+    async def feed(self, element: ET.Element) -> None:
+        tag = element.tag.removeprefix(CLIENT)
+        element.set("from", str(self._jid))
+        if tag not in self._functions:
+            self._transport.close()
+            return
+        try:
+            await self._functions[tag](element)
+        except Exception as error:
+            loguru.logger.error("{}: {!r} for a {}", self._jid, error, tag)
+            self.bounce(element, "internal-server-error")
+
+    def write(self, element: ET.Element) -> None:
+        self._transport.write(ET.tostring(element))
+
+    def bounce(self, element: ET.Element, condition: str) -> None:
+        """Answers a stanza with an error, unless it is one or is the answer to something."""
+        if element.get("type") in ("error", "result"):
+            return
+        answer = ET.Element(element.tag, {"type": "error", "from": element.get("to") or host(), "to": str(self._jid)})
+        if stanza_id := element.get("id"):
+            answer.set("id", stanza_id)
+        error = ET.SubElement(answer, f"{CLIENT}error", {"type": "cancel"})
+        ET.SubElement(error, f"{{{STANZAS}}}{condition}")
+        self.write(answer)
+
+    async def message(self, element: ET.Element) -> None:
+        bare, _, resource = (element.get("to") or self._jid.bare()).partition("/")
+        if bare.rpartition("@")[2] != host():
+            self.bounce(element, "remote-server-not-found")
+        elif sessions := SESSIONS.of(bare, resource):
+            for session in sessions:
+                session.write(element)
+        else:
+            self.bounce(element, "service-unavailable")
+
+    async def iq(self, element: ET.Element) -> None:
+        receiver, kind = element.get("to"), element.get("type")
+        if receiver not in (None, host(), self._jid.bare()):
+            bare, _, resource = str(receiver).partition("/")
+            sessions = [s for s in SESSIONS.of(bare, resource) if s._jid.resource == resource]
+            if sessions:
+                sessions[0].write(element)
+            else:
+                self.bounce(element, "service-unavailable")
+        elif kind in ("get", "set"):
+            await self.serve(element, element[0].tag if len(element) else "")
+
+    async def serve(self, element: ET.Element, query: str) -> None:
+        answer = ET.Element(f"{CLIENT}iq", {"type": "result", "to": str(self._jid), "id": element.get("id") or ""})
+        if receiver := element.get("to"):
+            answer.set("from", receiver)
+        match query:
+            case "{jabber:iq:roster}query":
+                del element.attrib["from"]
+                if reply := await self._presence._roster.feed(self._jid, element):
+                    self._transport.write(reply)
+                return
+            case "{urn:xmpp:ping}ping" | "{urn:ietf:params:xml:ns:xmpp-session}session":
+                pass
+            case "{http://jabber.org/protocol/disco#info}query":
+                info = ET.SubElement(answer, query)
+                name = query.removesuffix("query")
+                ET.SubElement(info, f"{name}identity", {"category": "server", "type": "im", "name": "Gridparley"})
+                for feature in ("http://jabber.org/protocol/disco#info", "urn:xmpp:ping", "jabber:iq:roster"):
+                    ET.SubElement(info, f"{name}feature", {"var": feature})
+            case "{http://jabber.org/protocol/disco#items}query":
+                ET.SubElement(answer, query)
+            case _:
+                self.bounce(element, "service-unavailable")
+                return
+        self.write(answer)
+
+    async def presence(self, element: ET.Element) -> None:
+        receiver, kind = element.get("to"), element.get("type")
+        if receiver is None:
+            self.available = kind != "unavailable"
+            await self._presence._handle_global_presence(self._jid, element)
+        elif kind in ("subscribe", "subscribed", "unsubscribed"):
+            element.set("from", self._jid.bare())
+            await self._presence._handlers[kind](self._jid, element)
+        elif kind in (None, "unavailable"):
+            bare, _, resource = receiver.partition("/")
+            for session in SESSIONS.of(bare, resource):
+                session.write(element)
+
+    async def gone(self) -> None:
+        """The connection has ended: those who watch this client hear it, and nothing is kept of it."""
+        SESSIONS.remove(self._jid)
+        if self.available:
+            leaving = ET.Element(f"{CLIENT}presence", {"type": "unavailable"})
+            await self._presence._handle_global_presence(self._jid, leaving)
+        seen = self._presence._online_status.get(self._jid.bare(), [])
+        seen[:] = [entry for entry in seen if entry[0] != self._jid.resource]
+
+
+class Protocol(XMLProtocol):  # type: ignore[misc]
+    """One client's TCP connection."""
+
+    _declaration = re.compile(rb"<\?xml[^>]*\?>\s*")
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        parser = self._xml_parser.getContentHandler()
+        parser._stream_negotiator._stanza_handler_class = self.session
+        self._handler: Handler | None = None
+        self._unfinished = 0
+
+    def session(self, transport: asyncio.Transport) -> Handler:
+        self._handler = Handler(transport)
+        return self._handler
+
+    def data_received(self, data: bytes) -> None:
+        if self._xml_parser is None or self._transport is None or self._transport.is_closing():
+            return
+        stack = self._xml_parser.getContentHandler()._stack
+        self._unfinished = self._unfinished + len(data) if len(stack) > 1 else len(data)
+        if b"<!DOCTYPE" in data or self._unfinished > LARGEST_STANZA:
+            self._transport.write(b"<stream:error><policy-violation xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>")
+            self._transport.close()
+            return
+        try:
+            super().data_received(self._declaration.sub(b"", data) if data.lstrip().startswith(b"<?xml") else data)
+        except Exception as error:  # pyjabber raises bare exceptions for what is not well-formed
+            loguru.logger.warning("{}: {!r}", self._peer, error)
+            if self._transport is not None:
+                self._transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        with contextlib.suppress(Exception):  # it looks for a connection that a closed stream has taken away
+            super().connection_lost(exc)
+        ConnectionManager()._peerList.pop(self._peer, None)
+        if self._handler is not None:
+            TASKS.add(task := asyncio.ensure_future(self._handler.gone()))
+            task.add_done_callback(TASKS.discard)
+
+
+TASKS: set[asyncio.Future[None]] = set()
+_start_element = XMLParser.startElementNS
+
+
+def start_element(self: XMLParser, name: tuple[str, str], qname: Any, attributes: Any) -> None:
+    """A stream header restarts the stream, at whatever moment it comes.
+
+    pyjabber forgets the old header only when its own coroutine goes on after the TLS handshake; a client that is
+    faster than that was never answered.
+    """
+    if name == ("http://etherx.jabber.org/streams", "stream"):
+        self._stack.clear()
+    _start_element(self, name, qname, attributes)
+
+
+def transports_of(_: ConnectionManager, jid: JID) -> list[Any]:
+    """In place of two searches over all connections with the JID as a regular expression."""
+    clients = ConnectionManager()._peerList
+    sessions = SESSIONS.by_jid.get(jid.bare(), {})
+    wanted = [sessions[jid.resource]] if jid.resource in sessions else [] if jid.resource else sessions.values()
+    return [clients[session._peername] for session in wanted if session._peername in clients]
+
+
+def response_stream(attributes: Any, server: bool = False) -> bytes:
+    return (
+        f"<stream:stream id='{uuid4()}' from='{host()}' version='1.0' xml:lang='en' xmlns='jabber:client'"
+        " xmlns:stream='http://etherx.jabber.org/streams'>"
+    ).encode()
+
+
+async def no_registration(self: SASL, element: ET.Element) -> None:
+    raise NotAuthorizerStreamNegotiationException
+
+
+async def log_in(self: SASL, element: ET.Element) -> Stage | None:
+    """SASL PLAIN (RFC 4616) against the stored hash; a wrong password ends the stream."""
+    user, right = "", False
+    with contextlib.suppress(ValueError, UnicodeDecodeError):
+        if element.get("mechanism") == "PLAIN":
+            identity, user, password = base64.b64decode(element.text or "").decode().split("\0")
+            right = identity in ("", f"{user}@{host()}") and await matches(user, password)
+    if not right:
+        self._transport.write(b"<failure xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><not-authorized/></failure>")
+        ConnectionManager().close(self._peer)
+        return None
+    ConnectionManager().set_jid(self._peer, JID(user=user, domain=host()))
+    self._transport.write(b"<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>")
+    self._parser.reset_stack()
+    return Stage.AUTH
+
+
+async def matches(user: str, password: str) -> bool:
+    async with await DB.connection_async() as connection:
+        query = select(Model.Credentials.c.hash_pwd).where(Model.Credentials.c.jid == user)
+        row = (await connection.execute(query)).fetchone()
+    if row is None:
+        return False
+    _, iterations, salt, stored = row[0].split("$")
+    arguments = "sha256", password.encode(), bytes.fromhex(salt), int(iterations)
+    if int(iterations) > 1:  # a thread, not a forked worker
+        return hmac.compare_digest((await asyncio.to_thread(hashlib.pbkdf2_hmac, *arguments)).hex(), stored)
+    return hmac.compare_digest(hashlib.pbkdf2_hmac(*arguments).hex(), stored)
+
+
+async def admit(accounts: list[list[str]]) -> None:
+    """Stores (user, hash) pairs, each in place of what was stored under that name."""
+    async with await DB.connection_async() as connection:
+        for start in range(0, len(accounts), 500):
+            some = accounts[start : start + 500]
+            users = [user for user, _ in some]
+            await connection.execute(delete(Model.Credentials).where(Model.Credentials.c.jid.in_(users)))
+            await connection.execute(insert(Model.Credentials), [{"jid": user, "hash_pwd": h} for user, h in some])
+        await connection.commit()
+
+
+async def store_in_memory(to: str, item: ET.Element) -> None:
+    """A wish to subscribe that finds nobody is delivered when its receiver comes, while this server runs."""
+    if not SESSIONS.of(to):
+        Presence()._pending.setdefault(to, []).append(ET.tostring(item))
+
+
+async def forget_pending(self: Presence, jid: str) -> None:
+    self._pending.pop(jid, None)
+
+
+def harden() -> None:
+    """Puts our functions in place of pyjabber's, in this process only."""
+    Stream.responseStream = staticmethod(response_stream)
+    SASL.handle_iq, SASL.handle_auth = no_registration, log_in
+    ConnectionManager.get_transport = ConnectionManager.get_transport_online = transports_of
+    XMLParser.startElementNS, XMLParser.reset_stack = start_element, lambda self: None
+    Roster.store_pending_sub = staticmethod(store_in_memory)
+    Presence.delete_pending_presence = forget_pending
+
+
+async def drain(name: QueueName) -> None:
+    """Nobody else reads what pyjabber notes for its workers, which do not run here."""
+    while True:
+        await get_queue(name).get()
+
+
+async def serve(settings: dict[str, Any]) -> None:
+    loguru.logger.remove()
+    loguru.logger.add(settings["log"], level="INFO")
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(settings["certificate"], settings["key"])
+    AppConfig.app_config = AppConfig.AppConfig(
+        host=settings["domain"],
+        ip=[],
+        ssl_context=tls,
+        ssl_context_s2s=tls,
+        connection_timeout=600,
+        family=None,
+        server_port=0,
+        database_path=settings["database"],  # a file: in memory, a dropped client can wipe it
+        database_purge=False,
+        database_in_memory=False,
+        database_debug=False,
+        config_path="",
+        cert_path="",
+        root_path="",
+        message_persistence=False,
+        semaphore=asyncio.Semaphore(1),
+        process_pool_exe=None,
+        verbose=False,
+        plugins=[],
+        items={},
+    )
+    harden()
+    await DB.setup_database()
+    await Roster()._update_roster()
+    drains = [asyncio.ensure_future(drain(name)) for name in (QueueName.CONNECTIONS, QueueName.MESSAGES)]
+    lines = asyncio.StreamReader(limit=64 * 1024 * 1024)
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
+    try:
+        listener = await loop.create_server(
+            lambda: Protocol("jabber:client", 600), settings["address"], settings["port"], backlog=1000
+        )
+    except OSError as error:
+        tell({"error": error.strerror or str(error)})
+        return
+    tell({"port": listener.sockets[0].getsockname()[1]})
+    while line := await lines.readline():
+        await admit(json.loads(line)["admit"])
+        tell({})
+    listener.close()
+    for task in drains:
+        task.cancel()
+
+
+def tell(answer: dict[str, Any]) -> None:
+    print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(serve(json.loads(sys.stdin.readline())))
