@@ -20,6 +20,7 @@ from environment.vehicles import Fleet
 __all__ = ["ChargerFault", "ChargerPark", "ChargerSpec", "Endpoint", "ParkError"]
 
 READ_HOLDING_REGISTERS = 3
+ROUNDS_TO_ACCEPT = 5
 
 # pymodbus logs each fault that it also reports; where nobody listens to the log, it stays silent.
 logging.getLogger("pymodbus").addHandler(logging.NullHandler())
@@ -71,9 +72,13 @@ class ChargerPark(Charging):
 
     async def stop(self) -> None:
         """Closes every server and its connections."""
+        # asyncio leaks a connection whose server closes while it is being accepted: those first, then the servers.
+        await _rounds_of_the_loop()
         for server in self._servers:
             _hang_up(server)
             await server.shutdown()  # type: ignore[no-untyped-call]
+        # A closed connection lets go of its socket in the loop's next round.
+        await _rounds_of_the_loop()
         self._servers.clear()
         self.endpoints.clear()
 
@@ -135,3 +140,8 @@ class ChargerPark(Charging):
 def _hang_up(server: ModbusTcpServer) -> None:
     for connection in list(server.active_connections.values()):
         connection.close()
+
+
+async def _rounds_of_the_loop() -> None:
+    for _ in range(ROUNDS_TO_ACCEPT):
+        await asyncio.sleep(0)
