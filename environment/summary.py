@@ -87,12 +87,13 @@ def figures(series: Series, case: Case) -> CaseFigures:
 
     `overload_kwh` is the energy that passed the transformer above its rating; the rating in kW is what the loading
     says it is at that minute's power, so it counts active power only. Voltages are judged by the 10-minute means
-    of each bus, as EN 50160 does; the extremes are those of the single minutes.
+    of each bus, as EN 50160 does; the extremes are those of the single minutes. A minute without a value (a power
+    flow that found no solution) counts nowhere.
     """
     frame, hours = series.case(case), series.step(case) / timedelta(hours=1)
     loading = frame["trafo_loading_percent"].to_numpy(np.float64)
     power = frame["trafo_p_kw"].to_numpy(np.float64)
-    chargers = series.powers(case)
+    chargers = np.nan_to_num(series.powers(case))
     above = loading > 100.0
     excess_kw = np.abs(power[above]) * (1.0 - 100.0 / loading[above])
 
@@ -100,11 +101,11 @@ def figures(series: Series, case: Case) -> CaseFigures:
         return float(frame[column].sum()) * hours
 
     return CaseFigures(
-        peak_trafo_loading_percent=round(float(loading.max()), 2),
-        peak_trafo_loading_at=frame.index[int(loading.argmax())].isoformat(),
+        peak_trafo_loading_percent=round(float(np.nanmax(loading)), 2),
+        peak_trafo_loading_at=frame.index[int(np.nanargmax(loading))].isoformat(),
         minutes_above_100_percent=round(float(above.sum()) * hours * 60, 2),
         overload_kwh=round(float(excess_kw.sum()) * hours, 3),
-        peak_trafo_kw=round(float(power.max()), 2),
+        peak_trafo_kw=round(float(np.nanmax(power)), 2),
         peak_line_loading_percent=round(float(frame["line_loading_percent_max"].max()), 2),
         min_voltage_pu=round(float(frame["vm_pu_min"].min()), 4),
         max_voltage_pu=round(float(frame["vm_pu_max"].max()), 4),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -94,11 +95,13 @@ def render(folder: Path) -> str:
     figures: dict[str, Any] = {case: summary[case] for case in series.cases if case in summary}
     if "with" not in figures:
         raise RunFolderError(f"{folder / SUMMARY}: the figures of the day with flexibility are missing")
+    index = series.index("with")
     charts = DayCharts(series, [(market.start, market.end) for market in markets if market.awarded_kw])
-    story = richest(trace, markets)
+    zone = index.tz
+    when = partial(words.period, zone=zone, dated=index[-1] - index[0] > timedelta(hours=36))
+    story = richest(trace, markets, zone)
     roles = words.accounts_too(trace.roles)
     paid, spent = money.payments(postings, roles), money.spent(postings, roles)
-    frame = series.case("with")
     environment = Environment(
         loader=PackageLoader("environment.report", "templates"),
         autoescape=True,
@@ -113,8 +116,8 @@ def render(folder: Path) -> str:
         seed=summary.get("seed", trace.seed),
         agents=summary.get("agents"),
         wall_s=summary.get("wall_s"),
-        day=words.day(frame.index[0]),
-        span=words.duration(frame.index[-1] + series.step("with") - frame.index[0]),
+        day=words.day(index[0]),
+        span=words.duration(index[-1] + series.step("with") - index[0]),
         headline=words.headline(figures, spent, any(market.awarded_kw for market in markets)),
         figures=figures,
         compared=compared(figures),
@@ -126,7 +129,7 @@ def render(folder: Path) -> str:
             "fleet": words.fleet_title(figures),
             "drivers": words.drivers_title(summary.get("drivers", {})),
         },
-        charts=_charts(charts, figures, markets),
+        charts=_charts(charts, figures, markets, when),
         markets=markets,
         name=lambda jid: words.actor(jid, trace.roles)[0],
         story=story,
@@ -135,7 +138,8 @@ def render(folder: Path) -> str:
         accounts=money.accounts(paid),
         money_picture=money.draw(paid, _money_alt(paid)) if paid else "",
         bills=bills(trace),
-        drivers=drivers(summary, trace, postings),
+        drivers=drivers(summary, trace, postings, when),
+        when=when,
         totals=summary.get("drivers", {}),
         exchanges=[
             (exchange, _NAMES.get(exchange, ""), count) for exchange, count in summary.get("exchanges", {}).items()
@@ -202,8 +206,13 @@ def bills(trace: Trace) -> list[Invoice]:
     ]
 
 
-def drivers(summary: Mapping[str, Any], trace: Trace, postings: Sequence[Posting]) -> list[Driver]:
-    """Every driver's stay, those who got less than asked first."""
+def drivers(
+    summary: Mapping[str, Any],
+    trace: Trace,
+    postings: Sequence[Posting],
+    when: Callable[[datetime, datetime], str],
+) -> list[Driver]:
+    """Every driver's stay, those who got less than asked first; `when` puts a period into words."""
     asked: Counter[str] = Counter()
     agreed: Counter[str] = Counter()
     for message in (entry.message for entry in trace.entries):
@@ -218,7 +227,7 @@ def drivers(summary: Mapping[str, Any], trace: Trace, postings: Sequence[Posting
         Driver(
             name=words.account_name(row["owner"]),
             charger=row["charger_id"],
-            stay=_stay(row["arrival"], row["departure"]),
+            stay=when(datetime.fromisoformat(row["arrival"]), datetime.fromisoformat(row["departure"])),
             wanted_kwh=row["asked_kwh"],
             got_kwh=row["got_kwh"],
             short=row["short"],
@@ -232,14 +241,11 @@ def drivers(summary: Mapping[str, Any], trace: Trace, postings: Sequence[Posting
     return sorted(rows, key=lambda driver: not driver.short)
 
 
-def _stay(arrival: str, departure: str) -> str:
-    start, end = datetime.fromisoformat(arrival), datetime.fromisoformat(departure)
-    days = (end.date() - start.date()).days
-    return f"{start:%H:%M}–{end:%H:%M}" + (f" +{days} d" if days else "")
-
-
 def _charts(
-    charts: DayCharts, figures: Mapping[str, Mapping[str, Any]], markets: Sequence[Round]
+    charts: DayCharts,
+    figures: Mapping[str, Mapping[str, Any]],
+    markets: Sequence[Round],
+    when: Callable[[datetime, datetime], str],
 ) -> dict[str, Markup | str]:
     return {
         "transformer": charts.transformer(
@@ -251,13 +257,13 @@ def _charts(
             f"Line chart of the chargers' power, and one row for each. {words.fleet_title(figures)}."
         ),
         "soc": charts.state_of_charge("Line chart of the mean state of charge, and one row for each vehicle."),
-        "prices": charts.prices(markets, _market_alt(markets)) if markets else "",
+        "prices": charts.prices(markets, _market_alt(markets, when)) if markets else "",
     }
 
 
-def _market_alt(markets: Sequence[Round]) -> str:
+def _market_alt(markets: Sequence[Round], when: Callable[[datetime, datetime], str]) -> str:
     rows = "; ".join(
-        f"{market.start:%H:%M} to {market.end:%H:%M}: {market.awarded_kw:g} of {market.needed_kw:g} kW"
+        f"{when(market.start, market.end)}: {market.awarded_kw:g} of {market.needed_kw:g} kW"
         + (f" at {market.price} EUR/kW" if market.price is not None else "")
         for market in markets[:12]
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, tzinfo
 
 from environment.report.market import Round
 from environment.report.words import actor, number
@@ -60,8 +60,11 @@ class Story:
         return any(step.exchange == "1.2.7" for step in self.steps)
 
 
-def richest(trace: Trace, rounds: Iterable[Round]) -> Story | None:
-    """The chain with the most different acts (BUC 6 before BUC 1, then the most messages); None without rounds."""
+def richest(trace: Trace, rounds: Iterable[Round], zone: tzinfo | None = None) -> Story | None:
+    """The chain with the most different acts (BUC 6 before BUC 1, then the most messages); None without rounds.
+
+    The steps' times are put into `zone`, or that of this machine where it is None.
+    """
     conversations: dict[str, list[AclMessage]] = {}
     activations: dict[str, set[str]] = {}  # activation id -> its conversations
     ordered: dict[str, list[str]] = {}  # bid id -> activation ids
@@ -92,7 +95,7 @@ def richest(trace: Trace, rounds: Iterable[Round]) -> Story | None:
     _, market, activation, parts, others = best
     entries = [entry for entry in trace.entries if entry.message.conversation_id in parts]
     lifelines = _lifelines(entries, trace.roles)
-    return Story(market, activation, lifelines, _steps(entries, lifelines, trace.roles), others)
+    return Story(market, activation, lifelines, _steps(entries, lifelines, trace.roles, zone), others)
 
 
 def _lifelines(entries: Iterable[Entry], roles: Mapping[str, str]) -> tuple[Lifeline, ...]:
@@ -114,7 +117,9 @@ def _lifelines(entries: Iterable[Entry], roles: Mapping[str, str]) -> tuple[Life
     return tuple(lines)
 
 
-def _steps(entries: Iterable[Entry], lifelines: tuple[Lifeline, ...], roles: Mapping[str, str]) -> tuple[Step, ...]:
+def _steps(
+    entries: Iterable[Entry], lifelines: tuple[Lifeline, ...], roles: Mapping[str, str], zone: tzinfo | None
+) -> tuple[Step, ...]:
     places = {line.key: index for index, line in enumerate(lifelines)}
     steps: list[Step] = []
     burst = 0  # where the present run of messages with the crowd began
@@ -124,7 +129,7 @@ def _steps(entries: Iterable[Entry], lifelines: tuple[Lifeline, ...], roles: Map
             places[_CROWD if roles.get(jid) == _CROWD else jid] for jid in (message.sender, message.receiver)
         )
         act, conversation = message.performative, message.conversation_id
-        step = Step(entry.at, source, target, act, message.exchange, gist(message), conversation)
+        step = Step(entry.at.astimezone(zone), source, target, act, message.exchange, gist(message), conversation)
         if _CROWD not in (lifelines[source].key, lifelines[target].key):
             steps.append(step)
             burst = len(steps)

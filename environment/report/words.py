@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from decimal import Decimal
 from typing import Any
 
@@ -137,6 +137,14 @@ def drivers_title(drivers: Mapping[str, Any]) -> str:
     if not short:
         return f"All {departed} drivers left with the charge they asked for"
     return f"{departed - short} of {departed} drivers left with the charge they asked for, {short} with less"
+
+
+def period(start: datetime, end: datetime, zone: tzinfo | None, *, dated: bool) -> str:
+    """A period in local time, `17:30–18:30`; of a run of several days with its day, `16 Jan 17:30–18:30`."""
+    start, end = start.astimezone(zone), end.astimezone(zone)
+    days = (end.date() - start.date()).days
+    later = f" +{days} d" if days and f"{end:%H:%M}" != "00:00" else ""
+    return f"{f'{start.day} {start:%b} ' if dated else ''}{start:%H:%M}–{end:%H:%M}{later}"
 
 
 def day(start: datetime) -> str:

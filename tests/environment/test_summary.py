@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -48,6 +49,21 @@ def test_charging_and_discharging_are_counted_apart_and_both_are_positive(series
     assert found.peak_fleet_kw == 6.0
     assert found.pv_kwh == 2.0
     assert found.losses_kwh == 0.2
+
+
+def test_a_minute_without_a_value_counts_nowhere(tmp_path: Path) -> None:
+    recorder = SeriesRecorder("Europe/Ljubljana", ["LV"], ["home-1"])
+    for minute, loading in enumerate([90.0, float("nan"), 110.0]):
+        recorder.append(
+            START + minute * MINUTE, "with", trafo_loading_percent=loading, trafo_p_kw=loading, losses_kw=loading,
+            line_loading_percent_max=loading, load_kw=60.0, pv_kw=0.0, frequency_hz=50.0,
+            vm_pu=[loading / 100], p_kw=[1.0], soc_percent=[50.0], connected=[True],
+        )  # fmt: skip
+    recorder.write(tmp_path / "series.parquet")
+    found = figures(Series.read(tmp_path / "series.parquet"), "with")
+    assert (found.peak_trafo_loading_percent, found.minutes_above_100_percent) == (110.0, 1.0)
+    assert (found.min_voltage_pu, found.max_voltage_pu) == (0.9, 1.1)
+    assert not any(value != value for value in asdict(found).values())
 
 
 def test_a_short_dip_is_within_en50160_as_its_ten_minute_mean_is() -> None:

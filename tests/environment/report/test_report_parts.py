@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -176,6 +177,14 @@ def test_the_headline_says_what_happened(
     after: dict[str, Any], before: dict[str, Any], awarded: bool, sentence: str
 ) -> None:
     assert sentence in words.headline({"with": after, "without": before}, Decimal("23.79"), awarded)
+
+
+def test_periods_are_local_and_carry_their_day_only_where_there_are_several() -> None:
+    zone = ZoneInfo("Europe/Ljubljana")
+    start = datetime.fromisoformat("2025-01-15T16:30:00+00:00")
+    assert words.period(start, start + timedelta(hours=1), zone, dated=False) == "17:30–18:30"
+    assert words.period(start, start + timedelta(hours=14), zone, dated=True) == "15 Jan 17:30–07:30 +1 d"
+    assert words.period(start, start + timedelta(hours=6.5), zone, dated=False) == "17:30–00:00"
 
 
 def test_numbers_have_a_true_minus_and_no_negative_zero() -> None:
