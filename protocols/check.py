@@ -155,7 +155,8 @@ class Replay:
             self._conversations[name, sender] = mine
         if mine is None:
             self._hear(message, at, readable=content is not None)
-            if not self._may_decline(message):
+            # Whoever has no part in a conversation may still say so.
+            if message.performative is not Performative.NOT_UNDERSTOOD and not self._declines_a_fault(message):
                 yield "protocol", f"{sender} has no part in conversation {name}"
             return
         trigger = mine.trigger_of(message)
@@ -171,7 +172,10 @@ class Replay:
         self._last_line[name, sender, receiver] = self._last_line[name, receiver, sender] = entry.line
         if content is not None:
             yield from self._dialogue(message, content, answers_cancel=trigger.endswith("-cancel"))
-        for event in self._hear(message, at, readable=content is not None):
+        events = self._hear(message, at, readable=content is not None)
+        if self._declines_a_fault(message):
+            return
+        for event in events:
             match event:
                 case Uninvited():
                     yield "protocol", f"{receiver} is in conversation {name} with others"
@@ -207,10 +211,7 @@ class Replay:
             return events
         return theirs.receive(message, at) if readable else theirs.misunderstand(message, (), at)
 
-    def _may_decline(self, message: AclMessage) -> bool:
-        """An agent outside a conversation may say that it did not understand, or decline what was faulty."""
-        if message.performative is Performative.NOT_UNDERSTOOD:
-            return True
+    def _declines_a_fault(self, message: AclMessage) -> bool:
         declined = (message.conversation_id, message.receiver, message.in_reply_to)
         return message.performative in _DECLINES and declined in self._faulty
 
