@@ -65,7 +65,9 @@ class ChargerPark(Charging):
             )
             if not await server.listen():
                 await self.stop()
-                raise ParkError(f"charger {self.ids[charger]} cannot listen on {host}:{port}; choose a free port")
+                raise ParkError(
+                    f"charger {self.ids[charger]} cannot listen on {host}:{port}; choose a free port, or allow more open files"
+                )
             assert isinstance(server.transport, asyncio.Server)
             self._servers.append(server)
             self.endpoints[self.ids[charger]] = Endpoint(host, server.transport.sockets[0].getsockname()[1])
