@@ -28,16 +28,15 @@ class ContentError(ValueError):
 
 
 def printable(faults: Sequence[str]) -> list[str]:
-    """Faults as they may stand in an answer: no control characters, none too long, the last one counts the rest."""
-    told = [fault.translate(_VISIBLE)[:MAX_FAULT_CHARACTERS] for fault in faults]
+    """Faults as they may stand in an answer: every character visible, none too long, the last one counts the rest."""
+    told = ["".join(map(_visible, fault[:MAX_FAULT_CHARACTERS]))[:MAX_FAULT_CHARACTERS] for fault in faults]
     if (more := len(told) - MAX_FAULTS) > 0:
         told[MAX_FAULTS - 1 :] = [f"and {more + 1} more"]
     return told
 
 
-_VISIBLE = {code: f"\\x{code:02x}" for code in (*range(32), 127)} | {
-    code: f"\\u{code:04x}" for code in range(0xD800, 0xE000)
-}
+def _visible(character: str) -> str:
+    return character if character.isprintable() else character.encode("unicode_escape").decode()
 
 
 class Part(BaseModel):
