@@ -19,6 +19,10 @@ ONTOLOGY = "ev4eu-d5.1"
 LANGUAGE = "json"
 MAX_BODY_CHARACTERS = 200_000
 """A larger stanza closes the shared stream of several XMPP servers, so it is refused at the sender."""
+MAX_ID_CHARACTERS = 300
+"""For conversation-id, reply-with and in-reply-to, which every answer carries back."""
+MAX_DEPTH = 32
+"""How deep lists and objects of a body may nest; a deeper one could exhaust the stack of whoever walks it."""
 
 
 class Performative(StrEnum):
@@ -77,10 +81,15 @@ class AclMessage:
     language: str = LANGUAGE
     ontology: str = ONTOLOGY
 
+    def __post_init__(self) -> None:
+        if self.reply_by is not None and self.reply_by.tzinfo is None:
+            raise ValueError(f"reply-by {self.reply_by.isoformat()} has no UTC offset")
+
     @property
     def exchange(self) -> str | None:
         """The exchange id of D5.1 that the content carries, or None for a plain act."""
-        return self.content.get("exchange")
+        exchange: str | None = self.content.get("exchange")
+        return exchange
 
     def metadata(self) -> dict[str, str]:
         """The ACL parameters under their wire names, without those that are not set."""
@@ -114,6 +123,8 @@ class AclMessage:
         performative = _member(Performative, needed("performative"), "performative", faults)
         protocol = _member(Protocol, needed("protocol"), "protocol", faults)
         conversation_id, reply_with = needed("conversation-id"), needed("reply-with")
+        for name in ("conversation-id", "reply-with", "in-reply-to"):
+            faults += _id_faults(name, metadata.get(name, ""))
         reply_by = None
         if stamp := metadata.get("reply-by"):
             try:
@@ -123,17 +134,8 @@ class AclMessage:
             else:
                 if reply_by.tzinfo is None:
                     faults.append(f"reply-by {stamp!r} has no UTC offset")
-        content: Any = {}
-        if len(body) > MAX_BODY_CHARACTERS:
-            faults.append(f"body has {len(body)} characters, more than {MAX_BODY_CHARACTERS}")
-        else:
-            try:
-                content = json.loads(body)
-            except ValueError as error:
-                faults.append(f"body is not JSON: {error}")
-            else:
-                if not isinstance(content, dict):
-                    faults.append("body is not a JSON object")
+        content, body_faults = _content(body)
+        faults += body_faults
         if faults or performative is None or protocol is None:
             raise MalformedMessageError(faults)
         return cls(
@@ -159,3 +161,63 @@ def _member(kind: type[_E], value: str, name: str, faults: list[str]) -> _E | No
     except ValueError:
         faults.append(f"{name} {value!r} is not one of {', '.join(kind)}")
         return None
+
+
+def _id_faults(name: str, value: str) -> list[str]:
+    if len(value) > MAX_ID_CHARACTERS:
+        return [f"{name} has {len(value)} characters, more than {MAX_ID_CHARACTERS}"]
+    return [] if value.isprintable() else [f"{name} has characters that cannot be printed"]
+
+
+def _content(body: str) -> tuple[dict[str, Any], list[str]]:
+    """The JSON object of a body, or what is wrong with it."""
+    if len(body) > MAX_BODY_CHARACTERS:
+        return {}, [f"body has {len(body)} characters, more than {MAX_BODY_CHARACTERS}"]
+    if body.count("[") + body.count("{") > MAX_DEPTH and _depth(body) > MAX_DEPTH:
+        return {}, [f"body nests deeper than {MAX_DEPTH}"]
+    try:
+        content = json.loads(body, parse_constant=_not_a_number, parse_float=_finite)
+        if "\\u" in body or not body.isascii():
+            json.dumps(content, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return {}, ["body has half of a surrogate pair, which is no character"]
+    except ValueError as error:
+        return {}, [f"body is not JSON: {error}"]
+    if not isinstance(content, dict):
+        return {}, ["body is not a JSON object"]
+    if not isinstance(content.get("exchange"), str | None):
+        return {}, ["exchange is neither a string nor null"]
+    return content, []
+
+
+def _depth(body: str) -> int:
+    """How deep the brackets outside of strings nest."""
+    depth = deepest = 0
+    in_string = escaped = False
+    for character in body:
+        if in_string:
+            if escaped:
+                escaped = False
+            elif character == "\\":
+                escaped = True
+            elif character == '"':
+                in_string = False
+        elif character == '"':
+            in_string = True
+        elif character in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif character in "]}":
+            depth -= 1
+    return deepest
+
+
+def _not_a_number(name: str) -> float:
+    raise ValueError(f"{name} is no number")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if value in (float("inf"), float("-inf")):
+        raise ValueError(f"{text} is beyond every float")
+    return value

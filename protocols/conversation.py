@@ -15,7 +15,7 @@ import json
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from protocols.acl import AclMessage, Performative, Protocol
 from protocols.events import (
@@ -51,6 +51,8 @@ __all__ = [
     "not_understood",
     "opens",
 ]
+
+_T = TypeVar("_T")
 
 REMEMBERED = 4096
 """How many of a peer's messages, newest last, are remembered to know a duplicate again."""
@@ -284,7 +286,9 @@ class Conversation:
         return min((peer.deadline for peer in self._peers.values() if peer.deadline is not None), default=None)
 
     def await_until(self, peer: str, deadline: datetime) -> None:
-        """Sets the deadline of the present state. Raises ValueError where nothing is awaited of `peer`."""
+        """Sets the deadline of the present state (of the cancel, while one is unanswered), in place of the reply-by or
+        of the default. Raises ValueError where `peer` is not invited or has ended.
+        """
         known = self._peers.get(peer)
         if known is None or not self._table[known.state]:
             raise ValueError(f"nothing is awaited of {peer} in state {self.state(peer)!r}")
@@ -408,7 +412,7 @@ class Conversation:
     def _note_sent(self, peer: _Peer, message: AclMessage, digest: bytes) -> None:
         _note(peer.sent, message.reply_with, digest)
         if message.in_reply_to is not None and message.in_reply_to in peer.received:
-            peer.answers[message.in_reply_to] = message
+            _note(peer.answers, message.in_reply_to, message)
 
     def _is_owed(self, message: AclMessage) -> bool:
         for position, owed in enumerate(self._outbox):
@@ -443,8 +447,8 @@ def not_understood(message: AclMessage, reason: str, faults: Iterable[str] = ())
     )
 
 
-def _note(seen: dict[str, bytes], key: str, digest: bytes) -> None:
-    seen[key] = digest
+def _note(seen: dict[str, _T], key: str, value: _T) -> None:
+    seen[key] = value
     if len(seen) > REMEMBERED:
         del seen[next(iter(seen))]
 

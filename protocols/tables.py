@@ -238,7 +238,7 @@ _LATE: Mapping[Side, tuple[tuple[str, tuple[str, ...], str | None], ...]] = Mapp
             ("?reject-proposal", _GONE, None),
             ("?inform", (EXPIRED, "not-understood"), None),
             ("?failure", _GONE, None),
-            ("?inform-cancel", (EXPIRED, "not-understood", "refused", "failed", "accepted"), None),
+            ("?inform-cancel", (EXPIRED, "not-understood", "refused", "failed"), None),
             ("?failure-cancel", (EXPIRED, "not-understood", "refused", "failed", "done", "accepted"), None),
         ),
         Side.PARTICIPANT: (
