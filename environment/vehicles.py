@@ -4,8 +4,10 @@ Powers are kW at the grid side of the charger, charging is positive. Energies ar
 in closed form, the taper included, so it conserves energy exactly and does not depend on how long the steps are.
 
 The charging curve is the usual one of a lithium-ion battery (constant current, then constant voltage): full power up
-to `taper_soc`, then a limit that falls linearly with the state of charge to `taper_final` of it at 100 %. The
-efficiencies are constants of charger and battery together; 0.94 each way (88 % there and back) is an assumption.
+to `taper_soc`, then a limit that falls linearly with the state of charge to `taper_final` of it at 100 %. At the powers
+of homes and offices (a fifth of the capacity an hour) the voltage limit is met late, so the fall begins at 95 %; a fast
+charger's begins earlier. The efficiencies are constants of charger and battery together. These defaults (0.94 each
+way, 88 % there and back; 95 %; a fifth) are assumptions.
 """
 
 from __future__ import annotations
@@ -35,8 +37,8 @@ class Vehicle:
     floor_soc: float = 0.2
     efficiency_charge: float = 0.94
     efficiency_discharge: float = 0.94
-    taper_soc: float = 0.85
-    taper_final: float = 0.1
+    taper_soc: float = 0.95
+    taper_final: float = 0.2
 
     def __post_init__(self) -> None:
         for name, fits, what in (

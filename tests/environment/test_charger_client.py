@@ -160,7 +160,6 @@ async def test_a_reading_is_one_request() -> None:
     async with running() as (_, park, (charger,)):
         await charger.read()
         asked: list[bytes] = []
-        park._servers[0].trace_packet = None  # type: ignore[assignment]
         for connection in park._servers[0].active_connections.values():
             connection.trace_packet = lambda sending, data: (asked.append(data) if not sending else None) or data  # type: ignore[attr-defined]
         await charger.read()

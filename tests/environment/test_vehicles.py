@@ -79,7 +79,7 @@ def test_the_taper_is_the_solution_of_its_differential_equation() -> None:
 
 
 def test_a_setpoint_below_the_curve_is_followed_until_the_curve_is_lower() -> None:
-    fleet = one(soc=0.86)
+    fleet = one(soc=0.86, taper_soc=0.85, taper_final=0.1)
     assert fleet.power_kw(kw(5.0)) == pytest.approx(5.0)
     assert fleet.step(kw(5.0), 60.0) == pytest.approx(5.0)
     fleet.energy_kwh[:] = 59.9
