@@ -133,7 +133,7 @@ class ChargerRegisters:
         registers[-len(END) :] = END
         for address, (_, point) in POINT_AT.items():
             self._put(registers, address, point, None)
-        for (model_id, name), value in self._constants().items():
+        for (model_id, name), value in self.constants().items():
             self._put(registers, ADDRESS[model_id, name], MODELS[model_id].points[name], value)
         return SimDevice(id=UNIT, simdata=[SimData(BASE, values=registers, datatype=DataType.REGISTERS)], action=access)
 
@@ -145,7 +145,8 @@ class ChargerRegisters:
         """kW (a magnitude) in the unit of the device's W_SF."""
         return round(power_kw * 1000 / 10.0**self.watts_exponent)
 
-    def _constants(self) -> dict[Key, int | str]:
+    def constants(self) -> dict[Key, int | str]:
+        """The points that never change, raw."""
         spec = self.spec
         constants: dict[Key, int | str] = {
             (1, "Mn"): "Gridparley", (1, "Md"): "V2X charger", (1, "Opt"): "simulated", (1, "Vr"): "1",
@@ -175,7 +176,7 @@ class ChargerRegisters:
         for model_id in ORDER:
             first = ADDRESS[model_id, "ID"]
             if first < last and first + MODELS[model_id].size > address:
-                values |= self._live(model_id, live)
+                values |= self.live(model_id, live)
         if fault is ChargerFault.NONSENSE:
             values |= {
                 key: value
@@ -187,7 +188,8 @@ class ChargerRegisters:
         for key, value in values.items():
             self._put(registers, ADDRESS[key], MODELS[key[0]].points[key[1]], value)
 
-    def _live(self, model_id: int, live: Live) -> dict[Key, int | None]:
+    def live(self, model_id: int, live: Live) -> dict[Key, int | None]:
+        """The points of one model that change, raw; None is "not implemented"."""
         match model_id:
             case 701:
                 return self._measured(live)
