@@ -66,7 +66,8 @@ class ChargerPark(Charging):
             if not await server.listen():
                 await self.stop()
                 raise ParkError(
-                    f"charger {self.ids[charger]} cannot listen on {host}:{port}; choose a free port, or allow more open files"
+                    f"charger {self.ids[charger]} cannot listen on {host}:{port}; "
+                    "choose a free port, or allow more open files"
                 )
             assert isinstance(server.transport, asyncio.Server)
             self._servers.append(server)

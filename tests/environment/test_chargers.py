@@ -162,3 +162,24 @@ async def test_a_large_charger_scales_its_watts_so_that_they_fit() -> None:
         assert (await charger.read()).power_kw == pytest.approx(150.0)
         await charger.set_power(120.0, 60)
         assert (await charger.read()).power_kw == pytest.approx(120.0)
+
+
+@pytest.mark.parametrize(("p_min_percent", "power_kw"), [(-100, 11.0), (-50, 5.5), (0, 0.0)])
+async def test_the_droop_charges_no_more_than_its_least_injection_allows(p_min_percent: int, power_kw: float) -> None:
+    async with running() as (clock, park, (charger,)):
+        park.plug_in("c0", "v0")
+        await charger.set_power(0.0, 0)
+        place = park.endpoints["c0"]
+        async with AsyncModbusTcpClient(place.host, port=place.port) as client:
+            await client.write_registers(ADDRESS[711, "Ctl[1].PMin"], [p_min_percent & 0xFFFF])
+            await client.write_registers(ADDRESS[711, "Ena"], [1, 2])
+        park.observe(230.0, 50.3)
+        clock.passes(600)
+        assert park.power_kw()[0] == pytest.approx(power_kw)
+
+
+async def test_another_unit_is_answered_by_an_exception() -> None:
+    async with running() as (_, park, _):
+        place = park.endpoints["c0"]
+        async with AsyncModbusTcpClient(place.host, port=place.port) as client:
+            assert (await client.read_holding_registers(BASE, count=2, device_id=7)).isError()
