@@ -2,12 +2,12 @@
 
 One function for each rule, as the validators of Shapeshifter (the UFTP implementation) have one for each rejection
 reason. They look at an act and at a `Register` of earlier ones; the time is that of the act. An act that has no
-violation is then noted in the register. UFTP 3.0, appendix "rejection reasons", is where the set of rules is from.
+violation is then noted in the register (`admit`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -81,6 +81,22 @@ def violations(register: Register, said: Said) -> tuple[Violation, ...]:
     """Every rule that the act breaks, none if it may be acted upon. The register is not changed."""
     grounds = Grounds(register, said)
     return tuple(violation for check in CHECKS for violation in check(register, said, grounds))
+
+
+def admit(register: Register, said: Said) -> tuple[Violation, ...]:
+    """Every rule that the act breaks; an act that breaks none is noted, and may be acted upon.
+
+    An agent admits what it receives, after the catalogue's authority, and notes (`Register.note`) what it sends.
+    """
+    found = violations(register, said)
+    if not found:
+        register.note(said)
+    return found
+
+
+def reason_for(found: Sequence[Violation]) -> x.Reason:
+    """What to answer to an act that breaks rules: the first one's name as the code, all of them as faults."""
+    return x.Reason.of(found[0].rule, str(found[0]), [str(violation) for violation in found])
 
 
 def period_bounds(register: Register, said: Said, grounds: Grounds) -> Iterator[Violation]:

@@ -16,7 +16,7 @@ from protocols.acl import Performative as Act
 from protocols.market_time import begins_period, day_start, period_index, period_start, periods_in_day
 from protocols.references import Register, Said
 from protocols.roles import Role
-from protocols.semantics import CHECKS, Rule, violations
+from protocols.semantics import CHECKS, Rule, admit, reason_for, violations
 from tests.protocols.samples import END, NOON, START, ZONE, sample
 
 DSO, FMO, VPP, CPO, OWNER, TSO, RIVAL = (
@@ -187,7 +187,7 @@ def test_every_check_is_a_function_of_this_module_and_none_is_forgotten() -> Non
         for name, thing in vars(semantics).items()
         if callable(thing) and getattr(thing, "__module__", "") == semantics.__name__ and name[0] != "_"
     }
-    functions = {thing for thing in public if not isinstance(thing, type)} - {violations}
+    functions = {thing for thing in public if not isinstance(thing, type)} - {violations, admit, reason_for}
     assert functions == set(CHECKS)
 
 
@@ -331,3 +331,16 @@ def test_a_whole_day_may_be_needed_on_the_days_when_the_clocks_change(day: date,
         pool = sample(x.PoolOpening).model_copy(update={"start": start, "end": start + periods * timedelta(minutes=15)})
         act = Said(pool, Act.CFP, DSO, VPP, "pool", start)
         assert rules(Register(ZONE, ROLES), act) == expected
+
+
+def test_an_act_that_is_admitted_is_remembered_and_one_that_is_not_gets_its_reason() -> None:
+    register = before(step_of(x.PoolBid))
+    bid = HISTORY[step_of(x.PoolBid)]
+    dear = admit(register, said(bid, price_eur_per_kw=Decimal("0.60")))
+    assert reason_for(dear) == x.Reason(
+        code="price-above-maximum",
+        reason="price-above-maximum: price_eur_per_kw is 0.60 EUR/kW, more than 0.50",
+        faults=("price-above-maximum: price_eur_per_kw is 0.60 EUR/kW, more than 0.50",),
+    )
+    assert admit(register, said(bid)) == ()
+    assert [violation.rule for violation in admit(register, said(bid))] == [Rule.REFERENCE_USED]
