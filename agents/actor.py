@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, TypeVar
 
@@ -96,13 +95,19 @@ class Actor(Agent):  # type: ignore[misc]  # SPADE is untyped
     # --- life
 
     async def start(self, auto_register: bool = False) -> None:
-        """Logs in, becomes reachable, registers with the directory, and runs `setup`.
+        """Logs in, becomes reachable, registers with the directory, and runs `setup`. Many: see `start_all`.
 
         Raises ServerUnreachableError or LoginRefusedError (behaviours.link) and AgentError, each with one line.
         """
-        with self.swarm.clock.outstanding() if self.swarm.server else nullcontext():
-            if self.swarm.server is not None:
-                self.link = Link(self, self.swarm.server)
+        await self.connect()
+        await self.register()
+        await self.setup()
+
+    async def connect(self) -> None:
+        """The first part of `start`: logs in at the swarm's server, where there is one, and becomes reachable."""
+        if self.swarm.server is not None:
+            self.link = Link(self, self.swarm.server)
+            with self.swarm.clock.outstanding():
                 await self.link.connect()
         self.swarm.post.open(self.address, self.deliver, self.link)
         self.add_behaviour(self.dispatcher)
@@ -111,8 +116,6 @@ class Actor(Agent):  # type: ignore[misc]  # SPADE is untyped
             if not behaviour.is_running:
                 behaviour.set_agent(self)
                 behaviour.start()
-        await self.register()
-        await self.setup()
 
     async def stop(self) -> None:
         """Leaves at once, without a word to the others. What is still running of the agent is cancelled."""
@@ -129,6 +132,9 @@ class Actor(Agent):  # type: ignore[misc]  # SPADE is untyped
 
     async def setup(self) -> None:
         """What the agent does first. To be overridden."""
+
+    async def course(self) -> None:
+        """What the agent does of its own accord, from the beginning of the run. To be overridden."""
 
     async def register(self) -> None:
         """Makes itself known to the directory. Raises AgentError where that refuses or keeps silent."""
@@ -157,6 +163,10 @@ class Actor(Agent):  # type: ignore[misc]  # SPADE is untyped
         return task
 
     submit = spawn
+
+    def notice(self, text: str) -> None:
+        """Tells whoever runs the swarm what went otherwise than planned; the run goes on."""
+        self.swarm.notice(self.address, text)
 
     def _finished(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
@@ -251,6 +261,27 @@ class Actor(Agent):  # type: ignore[misc]  # SPADE is untyped
         return self.roles.get(jid)
 
 
+async def start_all(actors: Sequence[Actor], at_once: int = 50) -> None:
+    """Starts many agents: logs them in side by side, then registers them, then sets them up, in the given order.
+
+    Logins end in any order; what is said must not depend on it, or the same seed would give another trace.
+    Give the directory first.
+    """
+    gate = asyncio.Semaphore(at_once)
+
+    async def connect(actor: Actor) -> None:
+        async with gate:
+            await actor.connect()
+
+    async with asyncio.TaskGroup() as group:
+        for actor in actors:
+            group.create_task(connect(actor))
+    for actor in actors:
+        await actor.register()
+    for actor in actors:
+        await actor.setup()
+
+
 class _Container:
     """Stands in for SPADE's process-wide container: what a behaviour sends goes to the swarm's post."""
 
@@ -288,5 +319,6 @@ def _to_spade(letter: Letter) -> Message:
 
 
 def _from_spade(message: Message, receiver: str, sender: str | None = None) -> Letter:
-    metadata: Mapping[str, str] = dict(message.metadata)
+    # SPADE's FIPAMessageBuilder sets an attribute that SPADE's own sending does not look at.
+    metadata = {**message._metadata, **getattr(message, "metadata", {})}
     return Letter(sender or str(message.sender), receiver, message.body or "", metadata, message.thread)

@@ -13,9 +13,10 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 
-from behaviours.ports import Clock, Letter
+from behaviours.ports import Clock, Letter, Timer
 from behaviours.post import bare
 
 log = logging.getLogger("gridparley.delivery")
@@ -28,13 +29,16 @@ KNOWN_IDS = 10_000
 """How many letters are remembered to know one again that comes a second time."""
 
 
+Later = Callable[[float, Callable[[], None]], Timer]
+
+
 @dataclass(slots=True)
 class _Pending:
     letter: Letter
     stanza_id: str
     hold: ExitStack
     attempts: int = 0
-    timer: asyncio.TimerHandle | None = field(default=None, repr=False)
+    timer: Timer | None = field(default=None, repr=False)
 
 
 class Outgoing:
@@ -42,13 +46,21 @@ class Outgoing:
 
     `transmit(letter, stanza_id)` puts a letter on the wire and says whether there is one. `is_ours(jid)`: an agent
     of this process, which acknowledges without fail. An agent outside that never acknowledged anything (a person's
-    chat program) gets its letters once. Scenario time holds while an acknowledgement is awaited.
+    chat program) gets its letters once. Scenario time holds while an acknowledgement is awaited. `later` sets the
+    timers of retries, which keep to the wall (default: the running loop's).
     """
 
-    def __init__(self, clock: Clock, transmit: Callable[[Letter, str], bool], is_ours: Callable[[str], bool]) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        transmit: Callable[[Letter, str], bool],
+        is_ours: Callable[[str], bool],
+        later: Later | None = None,
+    ) -> None:
         self._clock = clock
         self._transmit = transmit
         self._is_ours = is_ours
+        self._later = later or (lambda delay, call: asyncio.get_running_loop().call_later(delay, call))
         self._acknowledging: set[str] = set()
         self._queues: dict[str, deque[_Pending]] = {}
         self._prefix = uuid.uuid4().hex[:12]  # another run's letters must not look like ours
@@ -101,7 +113,7 @@ class Outgoing:
             ours = self._is_ours(receiver)
             if ours or (receiver in self._acknowledging and pending.attempts < FOREIGN_ATTEMPTS):
                 delay = min(LONGEST_RETRY_S, FIRST_RETRY_S * 2 ** (pending.attempts - 1))
-                pending.timer = asyncio.get_running_loop().call_later(delay, self._try, receiver)
+                pending.timer = self._later(delay, partial(self._try, receiver))
                 return
             if receiver in self._acknowledging:
                 log.warning("%s does not acknowledge any more: a letter to it is given up", receiver)

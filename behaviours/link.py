@@ -150,7 +150,9 @@ class Link:
         self.outgoing.link_up()
 
     def _down(self, reason: object) -> None:
-        if self._login is not None and not self._login.done():
+        if isinstance(reason, ssl.SSLCertVerificationError):
+            self._bad_certificate(reason)
+        elif self._login is not None and not self._login.done():
             self._fail(ServerUnreachableError(f"{self._where()} closed the connection ({reason}): see its log"))
         elif not self._closing:
             log.info("%s lost its connection (%s)", self._agent.address, reason)

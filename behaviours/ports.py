@@ -42,7 +42,8 @@ class Clock(Protocol):
 
     def outstanding(self) -> AbstractContextManager[None]:
         """While this is entered, something of the real world is awaited (a device's answer, a message on the
-        wire, a thread's result), and scenario time may not jump."""
+        wire, a thread's result): scenario time may not jump and no idle call is made, letters in process
+        included. So never await another agent's answer in it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ class Swarm:
     """The ports of one run. `failed` is told of every error that nobody else would see, and must end the run.
 
     Without a `server` the agents do not log in anywhere: for tests, and for studies that no outsider watches.
+    `notice(agent, text)` is told what went otherwise than planned and does not end the run: a line for the user.
     `run` starts every conversation id, where agents outside must tell this run's from another's.
     """
 
@@ -36,3 +37,4 @@ class Swarm:
     failed: Callable[[BaseException], None]
     server: ServerAccess | None = None
     run: str = ""
+    notice: Callable[[str, str], None] = lambda agent, text: None
