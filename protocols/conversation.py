@@ -10,12 +10,9 @@ not allow is the owner's own bug and raises IllegalSendError.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from datetime import datetime
+from typing import Any
 
 from protocols.acl import AclMessage, Performative, Protocol
 from protocols.events import (
@@ -30,7 +27,8 @@ from protocols.events import (
     Received,
     Uninvited,
 )
-from protocols.tables import CANCELLING, EXPIRED, LATE, OPENING, REFUSAL, START, TABLES, Side, Table
+from protocols.peer import DEFAULT_PATIENCE, Patience, Peer, digest
+from protocols.tables import EXPIRED, LATE, OPENING, REFUSAL, START, TABLES, Side, Table
 
 __all__ = [
     "DEFAULT_PATIENCE",
@@ -52,32 +50,6 @@ __all__ = [
     "opens",
 ]
 
-_T = TypeVar("_T")
-
-REMEMBERED = 4096
-"""How many of a peer's messages, newest last, are remembered to know a duplicate again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long a state lasts where no `reply-by` says it. `answer`: the next act is due; `result`: the work is under
-    way (agreed, awarded); `lease`: a subscription without a word from the publisher.
-    """
-
-    answer: timedelta = timedelta(hours=1)
-    result: timedelta = timedelta(days=1)
-    lease: timedelta = timedelta(days=31)
-
-    def of(self, state: str) -> timedelta:
-        """The default length of `state`."""
-        return {"agreed": self.result, "awarded": self.result, "subscribed": self.lease}.get(state, self.answer)
-
-
-DEFAULT_PATIENCE = Patience()
-
-_EXPECTING = frozenset({*OPENING.values(), Performative.PROPOSE, Performative.ACCEPT_PROPOSAL, Performative.CANCEL})
-"""The acts whose `reply-by` counts: those that a reply is due to."""
-
 
 class IllegalSendError(Exception):
     """Our own agent tried to send what its state does not allow."""
@@ -86,37 +58,6 @@ class IllegalSendError(Exception):
         self.trigger, self.state, self.allowed = trigger, state, frozenset(allowed)
         rows = ", ".join(sorted(self.allowed)) or "nothing: the conversation has ended"
         super().__init__(f"{trigger} may not be sent in state {state!r}; allowed: {rows}")
-
-
-@dataclass(slots=True)
-class _Peer:
-    state: str = START
-    deadline: datetime | None = None
-    resume: datetime | None = None  # the deadline of the state that an unanswered cancel interrupts
-    heard: str | None = None  # reply-with of the peer's last lawful message that was no cancel
-    cancel: str | None = None  # the peer's cancel that we have not answered
-    cancels: dict[str, None] = field(default_factory=dict)  # reply-with of every cancel, ours or the peer's
-    received: dict[str, bytes] = field(default_factory=dict)
-    sent: dict[str, bytes] = field(default_factory=dict)
-    answers: dict[str, AclMessage] = field(default_factory=dict)
-
-    def copy(self) -> _Peer:
-        return replace(
-            self,
-            cancels=dict(self.cancels),
-            received=dict(self.received),
-            sent=dict(self.sent),
-            answers=dict(self.answers),
-        )
-
-    def snapshot(self) -> Hashable:
-        return (
-            (self.state, self.deadline, self.resume, self.heard, self.cancel),
-            frozenset(self.cancels),
-            frozenset(self.received.items()),
-            frozenset(self.sent.items()),
-            frozenset((heard, answer.reply_with) for heard, answer in self.answers.items()),
-        )
 
 
 class Conversation:
@@ -129,7 +70,7 @@ class Conversation:
         self.conversation_id = conversation_id
         self.patience = patience
         self._table: Table = TABLES[protocol, side]
-        self._peers: dict[str, _Peer] = {}
+        self._peers: dict[str, Peer] = {}
         self._outbox: list[AclMessage] = []
         self._count = 0
 
@@ -150,7 +91,7 @@ class Conversation:
         if not opens(message):
             raise ValueError(f"{message.performative} does not open {message.protocol}")
         conversation = cls(message.protocol, Side.PARTICIPANT, message.receiver, message.conversation_id, patience)
-        conversation._peers[message.sender] = _Peer()
+        conversation._peers[message.sender] = Peer()
         return conversation, conversation.receive(message, now)
 
     @property
@@ -173,8 +114,8 @@ class Conversation:
     def trigger_of(self, message: AclMessage) -> str:
         """The table's name of a message of this conversation: `!agree`, `?inform-cancel`, ..."""
         sent = message.sender == self.me
-        peer = self._peers.get(message.receiver if sent else message.sender, _Peer())
-        return self._trigger("!" if sent else "?", message, peer)
+        peer = self._peers.get(message.receiver if sent else message.sender, Peer())
+        return peer.trigger("!" if sent else "?", message)
 
     def ended(self, peer: str | None = None) -> bool:
         """Whether the conversation with `peer`, or with every peer, is over. False before anybody is invited."""
@@ -215,23 +156,19 @@ class Conversation:
         if self._is_owed(message):
             return
         name = message.receiver
-        known = self._peers.get(name)
-        peer = known or _Peer()
-        digest = _digest(message)
-        if peer.sent.get(message.reply_with) == digest:
+        peer = self._peers.get(name) or Peer()
+        if peer.sent.get(message.reply_with) == digest(message):
             return
-        trigger = self._trigger("!", message, peer)
-        state = EXPIRED if peer.deadline is not None and peer.deadline < now else peer.state
+        trigger = peer.trigger("!", message)
+        state = EXPIRED if peer.overdue(now) else peer.state
         to = self._table[state].get(trigger)
         if to is None or not self._is_of_this(message, message.sender) or message.reply_with in peer.sent:
             raise IllegalSendError(trigger, state, self._table[state])
         self._peers[name] = peer
-        self._note_sent(peer, message, digest)
-        if message.performative is Performative.CANCEL:
-            peer.cancels[message.reply_with] = None
+        peer.note_sent(message)
         if trigger.endswith("-cancel"):
             peer.cancel = None
-        self._move(peer, trigger, to, message, now)
+        peer.move(self._table, trigger, message, now, self.patience)
 
     def receive(self, message: AclMessage, now: datetime) -> tuple[Event, ...]:
         """What an incoming message means. Never raises; only Received and Expired change the state."""
@@ -243,7 +180,7 @@ class Conversation:
         events = self._expire_before(name, peer, now)
         if (seen := self._seen(peer, message)) is not None:
             return (*events, seen)
-        trigger = self._trigger("?", message, peer)
+        trigger = peer.trigger("?", message)
         to = self._table[peer.state].get(trigger)
         answers_us = message.in_reply_to is None or message.in_reply_to in peer.sent or peer.state == START
         if not answers_us or not self._is_of_this(message, message.receiver):
@@ -251,11 +188,10 @@ class Conversation:
         if to is None:
             return (*events, self._too_late(message, peer, trigger))
         if message.performative is Performative.CANCEL:
-            peer.cancels[message.reply_with] = None
             peer.cancel = message.reply_with
         else:
             peer.heard = message.reply_with
-        self._move(peer, trigger, to, message, now)
+        peer.move(self._table, trigger, message, now, self.patience)
         overdue = self._expire_before(name, peer, now)
         if overdue:
             return (*events, *overdue)
@@ -314,14 +250,6 @@ class Conversation:
         peers = tuple((name, peer.snapshot()) for name, peer in self._peers.items())
         return (self.protocol, self.side, self._count, peers, tuple(m.reply_with for m in self._outbox))
 
-    def _trigger(self, mark: str, message: AclMessage, peer: _Peer) -> str:
-        answers_cancel = message.in_reply_to in peer.cancels and message.performative in (
-            Performative.INFORM,
-            Performative.FAILURE,
-            Performative.NOT_UNDERSTOOD,
-        )
-        return f"{mark}{message.performative}{'-cancel' if answers_cancel else ''}"
-
     def _is_of_this(self, message: AclMessage, end: str) -> bool:
         return (message.protocol, message.conversation_id, end) == (
             self.protocol,
@@ -329,40 +257,18 @@ class Conversation:
             self.me,
         )
 
-    def _move(self, peer: _Peer, trigger: str, to: str, message: AclMessage, now: datetime) -> None:
-        was, peer.state = peer.state, to
-        if not self._table[to]:
-            peer.deadline = peer.resume = None
-            return
-        promised = message.reply_by if message.performative in _EXPECTING else None
-        due = promised or now + self.patience.of(to.removeprefix(CANCELLING))
-        if trigger[1:] == Performative.CANCEL:
-            peer.resume = peer.deadline
-            peer.deadline = promised or now + self.patience.answer
-        elif trigger.endswith("-cancel"):
-            peer.deadline, peer.resume = peer.resume, None
-        elif to.startswith(CANCELLING):
-            peer.resume = due if was != to or peer.resume is None else max(peer.resume, due)
-        else:
-            # A state that leads to itself (a subscription's inform) prolongs its lease and never shortens it.
-            peer.deadline = due if was != to or peer.deadline is None else max(peer.deadline, due)
+    def _expire(self, name: str, peer: Peer) -> tuple[Event, ...]:
+        return Expired(name, peer.expire(self._table)), Ended(name, peer.state)
 
-    def _expire(self, name: str, peer: _Peer) -> tuple[Event, ...]:
-        was, peer.state = peer.state, self._table[peer.state]["@expired"]
-        peer.deadline = peer.resume = None
-        return Expired(name, was), Ended(name, peer.state)
+    def _expire_before(self, name: str, peer: Peer, now: datetime) -> tuple[Event, ...]:
+        return self._expire(name, peer) if peer.overdue(now) else ()
 
-    def _expire_before(self, name: str, peer: _Peer, now: datetime) -> tuple[Event, ...]:
-        return self._expire(name, peer) if peer.deadline is not None and peer.deadline < now else ()
-
-    def _seen(self, peer: _Peer, message: AclMessage) -> Event | None:
+    def _seen(self, peer: Peer, message: AclMessage) -> Event | None:
         """Duplicate or Conflict for a `reply-with` that is known; a new one is noted, and None."""
-        digest = _digest(message)
-        known = peer.received.get(message.reply_with)
+        known = peer.note_received(message)
         if known is None:
-            _note(peer.received, message.reply_with, digest)
             return None
-        if known == digest:
+        if known == digest(message):
             if (answer := peer.answers.get(message.reply_with)) is not None:
                 self._outbox.append(answer)
             return Duplicate(message)
@@ -373,7 +279,7 @@ class Conversation:
             self._refuse_to_read(message, "conflict", why)
         return Conflict(message)
 
-    def _too_late(self, message: AclMessage, peer: _Peer, trigger: str) -> Event:
+    def _too_late(self, message: AclMessage, peer: Peer, trigger: str) -> Event:
         late = LATE[self.protocol, self.side][peer.state]
         if trigger not in late:
             return self._out_of_sequence(message, peer)
@@ -382,7 +288,7 @@ class Conversation:
             self._answer(message, act, "late", f"{message.performative} came in state {peer.state}")
         return Late(message)
 
-    def _out_of_sequence(self, message: AclMessage, peer: _Peer) -> Event:
+    def _out_of_sequence(self, message: AclMessage, peer: Peer) -> Event:
         allowed = frozenset(self._table[peer.state])
         why = f"{message.performative} is out of sequence in state {peer.state}"
         self._refuse_to_read(message, "out-of-sequence", why)
@@ -406,13 +312,8 @@ class Conversation:
             content = {"reference": message.reply_with}
         answer = self.compose(act, content, message.sender, in_reply_to=message.reply_with)
         if (peer := self._peers.get(message.sender)) is not None and code != "conflict":
-            self._note_sent(peer, answer, _digest(answer))
+            peer.note_sent(answer)
         self._outbox.append(answer)
-
-    def _note_sent(self, peer: _Peer, message: AclMessage, digest: bytes) -> None:
-        _note(peer.sent, message.reply_with, digest)
-        if message.in_reply_to is not None and message.in_reply_to in peer.received:
-            _note(peer.answers, message.in_reply_to, message)
 
     def _is_owed(self, message: AclMessage) -> bool:
         for position, owed in enumerate(self._outbox):
@@ -445,29 +346,3 @@ def not_understood(message: AclMessage, reason: str, faults: Iterable[str] = ())
         content={"code": "unknown-conversation", "reason": reason, "faults": list(faults)},
         in_reply_to=message.reply_with,
     )
-
-
-def _note(seen: dict[str, _T], key: str, value: _T) -> None:
-    seen[key] = value
-    if len(seen) > REMEMBERED:
-        del seen[next(iter(seen))]
-
-
-def _digest(message: AclMessage) -> bytes:
-    """What makes two messages the same: everything that the sender said, whatever the order of members."""
-    said = [
-        message.performative,
-        message.receiver,
-        message.protocol,
-        message.in_reply_to,
-        message.reply_by.isoformat() if message.reply_by else None,
-        message.language,
-        message.ontology,
-        message.content,
-    ]
-    text = json.dumps(said, sort_keys=True, separators=(",", ":"), default=_plain)
-    return hashlib.blake2b(text.encode(), digest_size=16).digest()
-
-
-def _plain(value: object) -> object:
-    return dict(value) if isinstance(value, Mapping) else repr(value)
