@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, time
 from typing import Protocol
 
 from agents.grid_view import Direction, GridState, Hosting, Limits, Relief, Sensitivity
@@ -115,10 +115,13 @@ class GridModel(Protocol):
         *,
         up_to_kw: float = 1000.0,
         already_kw: Mapping[str, float] | None = None,
+        between: tuple[time, time] | None = None,
     ) -> Hosting:
         """The power at `bus` (or shared over buses by weight) that breaks no limit in the year's worst quarter hour.
 
-        `already_kw`: power at other buses that is promised already, same direction (magnitudes)."""
+        `already_kw`: power that is promised already, same direction (magnitudes). `between`: local times of day in
+        which the power will be used; without it, the whole day counts.
+        """
         ...
 
     def relief(self, state: GridState, available_kw: Mapping[str, float], limits: Limits) -> Relief:

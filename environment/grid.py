@@ -103,7 +103,8 @@ class Grid:
         elif name.endswith(".json"):
             try:
                 net = pp.from_json(name)
-            except (OSError, UserWarning, ValueError) as error:
+            except (OSError, UserWarning, ValueError, AttributeError, KeyError, TypeError) as error:
+                # Whatever pandapower stumbles over in a file that is JSON but not a network of its own.
                 raise GridError(f"network {name}: cannot be read ({error})") from None
         else:
             raise GridError(f"network {name!r} is not shipped; there is {', '.join(networks())}")

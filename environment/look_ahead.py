@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, time, tzinfo
 from functools import cached_property
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from agents.grid_view import Direction, Floats, GridState, Hosting, Limits, Relief, Sensitivity, Violation
 from environment.forecast import Forecaster
 from environment.grid import Grid, GridError, PowerFlowError
-from environment.profiles import Injections, Profiles, later
+from environment.profiles import PROFILE_CLOCK, Injections, Profiles, later
 
 RESOLUTION_KW: Final = 0.01
 _WORST_QUARTERS: Final = 12
@@ -28,8 +29,10 @@ _STEPS: Final = 12
 class LookAhead:
     """Look-ahead, sensitivities, hosting and relief for one network."""
 
-    def __init__(self, grid: Grid, profiles: Profiles) -> None:
+    def __init__(self, grid: Grid, profiles: Profiles, zone: tzinfo = PROFILE_CLOCK) -> None:
+        """`zone`: the local time that times of day are meant in."""
         self.grid = grid
+        self.zone = zone
         self.profiles = profiles
         self.forecaster = Forecaster(profiles)
 
@@ -42,6 +45,13 @@ class LookAhead:
     def buses(self) -> tuple[str, ...]:
         """Low-voltage buses, in the order of every state's arrays."""
         return self.grid.buses
+
+    @cached_property
+    def _minute_of_day(self) -> npt.NDArray[np.int64]:
+        """Local minute of the day at which each quarter hour of the year starts."""
+        starts = pd.date_range(self._year.start, periods=len(self._year), freq=self._year.step)
+        local = starts.tz_convert(self.zone)
+        return np.asarray(local.hour * 60 + local.minute, dtype=np.int64)
 
     def look_ahead(
         self,
@@ -73,16 +83,18 @@ class LookAhead:
         *,
         up_to_kw: float = 1000.0,
         already_kw: Mapping[str, float] | None = None,
+        between: tuple[time, time] | None = None,
     ) -> Hosting:
         """The power that breaks no limit in the worst quarter hours of the year of profiles, to 0.01 kW.
 
         `bus`: one bus, or weights by which the power is shared; `already_kw`: magnitudes promised before, in the same
         direction. Charging is tried where the year's net load is highest (at the transformer, and by its effect on the
         voltages here), discharging where it is lowest. `binding` is the limit that the next 0.1 kW would break.
+        `between` (from, to; over midnight where `to` is not later) leaves only the quarter hours that start in it.
         """
         weights = self._weights({bus: 1.0} if isinstance(bus, str) else bus)
         sign = 1.0 if direction is Direction.CHARGE else -1.0
-        rows = self._worst(weights, sign)
+        rows = self._worst(weights, sign, between)
         promised = sign * self.grid.by_bus(already_kw or {})
         base_p, base_q = self._year.p_kw[rows] + promised, self._year.q_kvar[rows]
 
@@ -179,11 +191,18 @@ class LookAhead:
             raise GridError(f"weights by bus must be >= 0 and not all 0, not {dict(by_bus)}")
         return self.grid.by_bus(by_bus) / total
 
-    def _worst(self, weights: Floats, sign: float) -> npt.NDArray[np.int64]:
+    def _worst(self, weights: Floats, sign: float, between: tuple[time, time] | None) -> npt.NDArray[np.int64]:
         """The year's quarter hours to try: by the transformer's net power, and by the voltage where the power goes."""
         total = sign * self._year.p_kw.sum(axis=1)
         drop = sign * self.grid.voltage_drop(self._year.p_kw, self._year.q_kvar, weights)
-        return np.union1d(np.argsort(total)[-_WORST_QUARTERS:], np.argsort(drop)[-_WORST_QUARTERS:])
+        rows = np.arange(len(self._year))
+        if between is not None:
+            first, last = (at.hour * 60 + at.minute for at in between)
+            since = (self._minute_of_day - first) % 1440
+            rows = np.flatnonzero(since < ((last - first) % 1440 or 1440))
+        if not len(rows):
+            raise GridError(f"hosting: no quarter hour starts between {between}")
+        return rows[np.union1d(np.argsort(total[rows])[-_WORST_QUARTERS:], np.argsort(drop[rows])[-_WORST_QUARTERS:])]
 
 
 def worst_of(violations: Sequence[Violation]) -> Violation | None:

@@ -147,6 +147,14 @@ def test_what_does_not_exist_is_named(rural: Grid, ask: Any, says: str) -> None:
         ask(rural)
 
 
+@pytest.mark.parametrize("text", ["", "no json", "{}", "[1]", '{"_module": "os", "_class": "x", "_object": 1}'])
+def test_a_file_that_is_no_network_is_one_line(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "bad.json"
+    path.write_text(text)
+    with pytest.raises(GridError, match=r"bad\.json: cannot be read"):
+        Grid.load(str(path))
+
+
 def test_a_network_with_an_element_that_is_not_covered_is_refused() -> None:
     """A load of constant impedance passes every check of the tables; only the comparison with pandapower sees it."""
     net = two_buses().net

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -124,6 +124,28 @@ def test_hosting_stops_at_what_was_asked_and_counts_what_is_promised_already(mod
     assert full.binding is not None
     shared = model.hosting(chargers(model, 11.0), Direction.DISCHARGE, LIMITS)
     assert 30 < shared.power_kw < 100
+
+
+def test_hosting_for_the_evening_leaves_the_suns_hours_out(model: LookAhead) -> None:
+    """At noon the roofs feed back already; in the evening there is load to serve."""
+    shares = chargers(model, 11.0)
+    local = LookAhead(model.grid, model.profiles, ZONE)
+    day, noon, evening, night = (
+        local.hosting(shares, Direction.DISCHARGE, LIMITS, between=between).power_kw
+        for between in (
+            None,
+            (time(11), time(15)),
+            (time(20, 30), time(22)),
+            (time(22), time(5)),
+        )
+    )
+    assert day == noon
+    assert evening > 150 > noon
+    assert night > 150
+    standard_time = model.hosting(shares, Direction.DISCHARGE, LIMITS, between=(time(19, 30), time(22)))
+    assert standard_time.power_kw == pytest.approx(evening, abs=10), "20:30 in summer is 19:30 in standard time"
+    with pytest.raises(GridError, match="no quarter hour starts"):
+        model.hosting(shares, Direction.CHARGE, LIMITS, between=(time(11, 1), time(11, 2)))
 
 
 def test_hosting_that_no_limit_stops_is_stopped_by_the_network_itself(model: LookAhead) -> None:

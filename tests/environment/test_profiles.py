@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -107,6 +108,14 @@ def test_times_that_cannot_be_meant_are_refused(profiles: Profiles) -> None:
         profiles.periods(datetime(2026, 3, 18, 12, 7, tzinfo=ZONE), 1)
     with pytest.raises(GridError, match="not on a whole minute"):
         profiles.minutes(datetime(2026, 3, 18, 12, 7, 3, tzinfo=ZONE), 1)
+
+
+def test_profiles_that_are_not_there_or_are_no_parquet_are_one_line(profiles: Profiles, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.parquet"
+    bad.write_text("no parquet")
+    for path in (bad, tmp_path / "none.parquet"):
+        with pytest.raises(GridError, match=rf"profiles {path.name}: cannot be read"):
+            Profiles.load(profiles.grid, path)
 
 
 def test_a_frame_that_is_no_year_or_lacks_a_profile_is_refused(profiles: Profiles) -> None:
