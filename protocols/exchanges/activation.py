@@ -83,6 +83,8 @@ class DataMeasurements(Content):
     def contradictions(self) -> Iterator[tuple[str, str]]:
         if len({charger.charger_id for charger in self.chargers}) < len(self.chargers):
             yield "chargers", "names a charger twice"
+        if self.planned_kw and self.plan_start is None:
+            yield "plan_start", "is missing where there is a plan"
 
 
 class ActivationSignal(Content):

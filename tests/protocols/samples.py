@@ -45,6 +45,7 @@ CHARGER = x.ChargerStatus(
     frequency_hz=50.01,
     max_charge_kw=22.0,
     max_discharge_kw=22.0,
+    meter_kwh=-3.25,
 )
 
 SAMPLES: tuple[x.Content, ...] = (
@@ -140,7 +141,15 @@ SAMPLES: tuple[x.Content, ...] = (
         minimum_soc_percent=30.0,
     ),
     x.DataRequest(request_id="q1", data_type=x.DataType.MEASUREMENTS, timestamp=NOON),
-    x.DataMeasurements(request_id="q1", timestamp=NOON, production_kw=12.0, power_kw=7.4, chargers=(CHARGER,)),
+    x.DataMeasurements(
+        request_id="q1",
+        timestamp=NOON,
+        production_kw=12.0,
+        power_kw=7.4,
+        chargers=(CHARGER,),
+        plan_start=NOON,
+        planned_kw=(7.4, 0.0),
+    ),
     x.ActivationSignal(activation_id="a1", bid_id="b1", **_SERVICE, **_WINDOW, power_kw=25.0),
     x.ActivationConfirmation(activation_id="a1", available_power_kw=25.0, reason=None),
     x.ActivationAnswer(activation_id="a1", available_power_kw=25.0, reason=None),

@@ -93,7 +93,7 @@ def test_a_missing_field_is_a_fault_with_its_path(content: x.Content, path: str,
     del owner[name]
     if field.is_required():
         assert faults_of(content, members) == [f"{path}: is missing"]
-    elif not (isinstance(content, x.GridQuery) and name == "location"):
+    elif path not in {"location", "plan_start"} or not isinstance(content, x.GridQuery | x.DataMeasurements):
         assert isinstance(type(content).from_json(members), x.Content)
 
 
@@ -116,7 +116,7 @@ def test_null_is_a_fault_where_the_field_is_not_optional(content: x.Content, pat
     owner, name = owner_of(members, path)
     owner[name] = None
     if admits(field.annotation, type(None)) or field.annotation is None:
-        if not (isinstance(content, x.GridQuery) and name == "location"):
+        if path not in {"location", "plan_start"} or not isinstance(content, x.GridQuery | x.DataMeasurements):
             assert isinstance(type(content).from_json(members), x.Content)
     else:
         assert [fault.partition(":")[0] for fault in faults_of(content, members)] == [path]
@@ -194,6 +194,7 @@ def test_an_amount_that_is_paid_is_in_whole_cents() -> None:
         (sample(x.ResourceRegistration), {"charger_ids": ("c1", "c1")}, "charger_ids"),
         (sample(x.ResourceRegistration), {"charger_ids": ()}, "charger_ids"),
         (sample(x.DataMeasurements), {"chargers": (CHARGER, CHARGER)}, "chargers"),
+        (sample(x.DataMeasurements), {"plan_start": None}, "plan_start"),
         (sample(x.SessionAnnouncement), {"departure": NOON}, "departure"),
         (sample(x.MeasurementsCollection), {"power_kw": (1.0, 2.0, 3.0)}, "power_kw"),
         (sample(x.MeasurementsCollection), {"baseline_kw": (1.0,)}, "baseline_kw"),
