@@ -107,8 +107,10 @@ def period_bounds(register: Register, said: Said, grounds: Grounds) -> Iterator[
     if (window := _window(content)) is None:
         return
     start, end = window
+    # A driver may come in the middle of a period, and is asked for what is left of it.
+    to_driver = isinstance(content, x.ParticipationInformation | x.ParticipationRequest)
     for name, at in (("start", start), ("end", end)):
-        if not begins_period(at, register.zone):
+        if not to_driver and not begins_period(at, register.zone):
             yield Violation(Rule.PERIOD_BOUNDS, name, f"{at.isoformat()} does not begin a market period")
     day = start.astimezone(register.zone).date()
     if periods_between(start, end) > (longest := periods_in_day(day, register.zone)):

@@ -118,6 +118,7 @@ BROKEN: tuple[tuple[Rule, type[x.Content], Change], ...] = (
     (Rule.PERIOD_BOUNDS, x.PoolOpening, {"end": START + timedelta(minutes=15 * 97)}),
     (Rule.PERIOD_BOUNDS, x.PoolActivation, {"end": END + timedelta(minutes=15)}),
     (Rule.PERIOD_BOUNDS, x.MeasurementsCollection, {"end": END + timedelta(minutes=15)}),
+    (Rule.PERIOD_BOUNDS, x.ParticipationRequest, {"end": END + SHIFT}),
     (Rule.SHORT_NOTICE, x.ActivationSignal, {}),
     (Rule.UNKNOWN_REFERENCE, x.RegistrationResult, {"resource_id": "r9"}),
     (Rule.UNKNOWN_REFERENCE, x.PrequalificationResult, {"resource_id": "r9"}),
@@ -344,3 +345,10 @@ def test_an_act_that_is_admitted_is_remembered_and_one_that_is_not_gets_its_reas
     )
     assert admit(register, said(bid)) == ()
     assert [violation.rule for violation in admit(register, said(bid))] == [Rule.REFERENCE_USED]
+
+
+def test_a_driver_who_comes_in_the_middle_of_a_period_is_asked_for_what_is_left_of_it() -> None:
+    kind, sender, receiver, act, _, conversation = HISTORY[step_of(x.ParticipationRequest)]
+    now = START + SHIFT
+    newcomer = said((kind, sender, receiver, act, now, conversation), start=now)
+    assert rules(before(step_of(x.ParticipationRequest)), newcomer) == []
