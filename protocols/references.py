@@ -10,10 +10,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from enum import Enum, auto
+from typing import TypeVar
 
 from protocols import exchanges as x
 from protocols.acl import AclMessage, Performative
 from protocols.roles import Role
+
+_C = TypeVar("_C", bound=x.Content)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +208,28 @@ class Register:
             forwarded = self._roles.get(said.sender) is Role.VPP or self._roles.get(said.receiver) is Role.CPO
             return _SIGNAL_OF_VPP if forwarded else _SIGNAL_OF_DSO
         return REFERENCES.get(type(said.content), ())
+
+
+class Grounds:
+    """What an act rests on: the contents that it refers to, and those that these refer to, nearest first."""
+
+    def __init__(self, register: Register, said: Said) -> None:
+        self._found: list[Said] = []
+        self._follow(register, said)
+
+    def _follow(self, register: Register, said: Said) -> None:
+        for reference in register.references_of(said):
+            for earlier in register.resolve(said, reference)[-1:]:
+                if earlier not in self._found:
+                    self._found.append(earlier)
+                    self._follow(register, earlier)
+
+    def first(self, kind: type[_C]) -> _C | None:
+        """The nearest content of a class, if the register knows one."""
+        return next((said.content for said in self._found if isinstance(said.content, kind)), None)
+
+    def __iter__(self) -> Iterator[x.Content]:
+        return (said.content for said in self._found)
 
 
 def _fits(where: Where, said: Said, earlier: Said) -> bool:

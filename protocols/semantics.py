@@ -11,17 +11,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TypeVar
 
 from protocols import exchanges as x
 from protocols.acl import Performative
 from protocols.market_time import begins_period, periods_between, periods_in_day
-from protocols.references import DEFINES, Register, Said
+from protocols.references import DEFINES, Grounds, Register, Said
 
 POWER_TOLERANCE_KW = 1e-6
 """Below what any meter shows: sums of binary fractions may differ by it."""
-
-_C = TypeVar("_C", bound=x.Content)
 
 
 class Rule(StrEnum):
@@ -53,28 +50,6 @@ class Violation:
 
     def __str__(self) -> str:
         return f"{self.rule}: {self.field} {self.text}"
-
-
-class Grounds:
-    """What an act rests on: the contents that it refers to, and those that these refer to, nearest first."""
-
-    def __init__(self, register: Register, said: Said) -> None:
-        self._found: list[Said] = []
-        self._follow(register, said)
-
-    def _follow(self, register: Register, said: Said) -> None:
-        for reference in register.references_of(said):
-            for earlier in register.resolve(said, reference)[-1:]:
-                if earlier not in self._found:
-                    self._found.append(earlier)
-                    self._follow(register, earlier)
-
-    def first(self, kind: type[_C]) -> _C | None:
-        """The nearest content of a class, if the register knows one."""
-        return next((said.content for said in self._found if isinstance(said.content, kind)), None)
-
-    def __iter__(self) -> Iterator[x.Content]:
-        return (said.content for said in self._found)
 
 
 def violations(register: Register, said: Said) -> tuple[Violation, ...]:
