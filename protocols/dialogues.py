@@ -164,6 +164,7 @@ DIALOGUES: tuple[Dialogue, ...] = (
     _query(None, Role.ENVIRONMENT, x.GridQuery, x.GridReading),
     _subscribe(None, Role.ENVIRONMENT, x.GridQuery, x.GridReading),
     _query(Role.DSO, Role.ENVIRONMENT, x.MeterQuery, x.MeterReading),
+    _query(Role.CPO, Role.ENVIRONMENT, x.MeterQuery, x.MeterReading),
 )
 
 PLAIN_ANSWERS: tuple[Say, ...] = (
