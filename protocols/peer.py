@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -106,12 +106,16 @@ class Peer:
 
     def copy(self) -> Peer:
         """An independent peer in the same state."""
-        return replace(
-            self,
-            cancels=set(self.cancels),
-            received=dict(self.received),
-            sent=dict(self.sent),
-            answers=dict(self.answers),
+        return Peer(
+            self.state,
+            self.deadline,
+            self.resume,
+            self.heard,
+            self.cancel,
+            set(self.cancels),
+            dict(self.received),
+            dict(self.sent),
+            dict(self.answers),
         )
 
     def snapshot(self) -> Hashable:
