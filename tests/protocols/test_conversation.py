@@ -21,13 +21,8 @@ from tests.protocols.scripts import ME, MINUTE, NOW, OTHER, PEER, incoming, open
 
 Act = Performative
 A, P = Side.INITIATOR, Side.PARTICIPANT  # who asks, who answers
-REQUEST, QUERY, CNET, SUBSCRIBE, PROPOSE = (
-    Protocol.REQUEST,
-    Protocol.QUERY,
-    Protocol.CONTRACT_NET,
-    Protocol.SUBSCRIBE,
-    Protocol.PROPOSE,
-)
+REQUEST, QUERY, CNET = Protocol.REQUEST, Protocol.QUERY, Protocol.CONTRACT_NET
+SUBSCRIBE, PROPOSE = Protocol.SUBSCRIBE, Protocol.PROPOSE
 
 SCRIPTS = [
     (REQUEST, A, "!request ?agree ?inform", "done"),
