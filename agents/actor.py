@@ -43,6 +43,8 @@ log = logging.getLogger("gridparley.actor")
 
 _C = TypeVar("_C", bound=Content)
 
+DIRECTORY_MEMORY = timedelta(hours=1)
+"""For so long (scenario time) a search that found somebody is not asked again."""
 DIRECTORY_PATIENCE = timedelta(minutes=1)
 """How long (scenario time) an agent waits for the directory."""
 
@@ -91,6 +93,7 @@ class Actor(Agent):  # type: ignore[misc]  # SPADE is untyped
         self.dispatcher = Dispatcher(self)
         self.link: Link | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._searches: dict[Search, tuple[datetime | None, tuple[DirectoryEntry, ...]]] = {}
 
     # --- life
 
@@ -245,10 +248,15 @@ class Actor(Agent):  # type: ignore[misc]  # SPADE is untyped
     ) -> tuple[DirectoryEntry, ...]:
         """The agents that the directory knows, by JID. Empty where there are none, or the directory is silent."""
         question = Search(jid=jid, role=role, service=service, location=location)
+        at, known = self._searches.get(question, (None, ()))
+        if at is not None and self.now() - at < DIRECTORY_MEMORY:
+            return known
         outcome = await self.query_ref(question, to=self.swarm.directory, reply_by=self.now() + DIRECTORY_PATIENCE)
         match outcome:
             case Informed(content=SearchResult(entries=entries)):
                 self.roles.update({entry.jid: entry.role for entry in entries})
+                if entries:
+                    self._searches[question] = (self.now(), entries)
                 return entries
             case _:
                 log.warning("%s got no answer from the directory: %s", self.address, outcome)

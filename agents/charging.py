@@ -32,12 +32,14 @@ class ChargingDesk:
         chargers: Sequence[Charger],
         buses: Sequence[str],
         efficiency: Sequence[tuple[float, float]],
+        ratings_kw: Sequence[tuple[float, float]],
         costs: Costs,
         notice: Callable[[str], None],
     ) -> None:
         self.chargers = {charger.charger_id: charger for charger in chargers}
         self.bus = dict(zip(self.chargers, buses, strict=True))
         self.efficiency = dict(zip(self.chargers, efficiency, strict=True))
+        self.ratings_kw = dict(zip(self.chargers, ratings_kw, strict=True))
         self.costs = costs
         self.notice = notice
         self.under_control: set[str] = set()
@@ -113,6 +115,9 @@ class ChargingDesk:
             required = max(0.0, there.wanted_soc_percent / 100 * there.capacity_kwh - reading.energy_kwh)
         elif expected is not None:
             required = max(0.0, expected.wanted_soc_percent - expected.soc_percent) / 100 * expected.capacity_kwh
+        # An empty charger reports no limits; what it is built for holds for the next vehicle.
+        limits = (reading.max_charge_kw, reading.max_discharge_kw)
+        charge_kw, discharge_kw = limits if reading.connected else self.ratings_kw[charger_id]
         soc = reading.soc_percent if reading.connected else (expected.soc_percent if expected else None)
         return ChargerStatus(
             charger_id=charger_id,
@@ -129,8 +134,8 @@ class ChargingDesk:
             power_kw=reading.power_kw,
             voltage_v=reading.voltage_v,
             frequency_hz=reading.frequency_hz,
-            max_charge_kw=reading.max_charge_kw,
-            max_discharge_kw=reading.max_discharge_kw,
+            max_charge_kw=charge_kw,
+            max_discharge_kw=discharge_kw,
             meter_kwh=reading.meter_kwh,
         )
 
@@ -148,28 +153,22 @@ class ChargingDesk:
         self, now: datetime, ceilings: Mapping[datetime, float], window: range, fixed: frozenset[str]
     ) -> dict[str, float]:
         """The mean reduction in kW over `window` that the cheapest plan under the ceilings takes from each vehicle that
-        is plugged in and not in `fixed`, against what it would do now."""
+        is plugged in and not in `fixed`, against charging at once: one that is held already contributes as well."""
         start = quarter_at(now)
         vehicles = self.vehicles(now)
         here = {v.id for v in vehicles if v.arrival_period == 0}
         held = fixed | (frozenset(self.chargers) - here)
-        before = self._plan(vehicles, start, {}, frozenset(self.chargers) - self.under_control)
+        before = uncontrolled(vehicles, HORIZON)
         after = self._plan(vehicles, start, ceilings, held)
         change = (before - after)[:, window.start : window.stop].mean(axis=1) if len(vehicles) else np.zeros(0)
         return {v.id: float(change[i]) for i, v in enumerate(vehicles) if v.id in here and v.id not in held}
 
-    def least_reduction(
-        self,
-        now: datetime,
-        ceilings: Mapping[datetime, float],
-        planned: Floats,
-        window: range,
-        fixed: frozenset[str],
-    ) -> float:
-        """The reduction in kW that holds in every quarter of `window` when only the vehicles not in `fixed` move."""
+    def excess(self, now: datetime, ceilings: Mapping[datetime, float], window: range, fixed: frozenset[str]) -> float:
+        """By how many kW the fleet would break its ceilings in `window` at worst, if only those not in `fixed` move."""
         start = quarter_at(now)
         after = self._plan(self.vehicles(now), start, ceilings, fixed).sum(axis=0)
-        return float((planned - after)[window.start : window.stop].min())
+        over = [after[t] - ceilings[start + t * QUARTER] for t in window]
+        return max(0.0, float(max(over)))
 
     def _plan(
         self,
@@ -235,8 +234,9 @@ def vehicles_of(
             if status.expected_arrival is None:
                 continue
             arrival = max(1, -((start - status.expected_arrival) // QUARTER))
-        departure = (status.departure - start) // QUARTER
-        if departure <= arrival or arrival >= HORIZON:
+        # One quarter in hand: near the end of a charge the battery takes less than its full power.
+        departure = max((status.departure - start) // QUARTER - 1, arrival + 1)
+        if status.departure <= start or arrival >= HORIZON:
             continue
         energy = min(status.capacity_kwh, status.soc_percent / 100 * status.capacity_kwh)
         inwards, outwards = efficiency[status.charger_id]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -28,7 +29,7 @@ from protocols.exchanges.activation import (
     SessionAnnouncement,
 )
 from protocols.exchanges.dso_services import CpoActivation, CpoActivationResponse, ParticipationRequest
-from protocols.exchanges.plain import ActivationAnswer, Cancellation, Done
+from protocols.exchanges.plain import ActivationAnswer, Done
 from protocols.exchanges.services import MeterQuery, MeterReading
 from protocols.roles import Role
 
@@ -71,6 +72,7 @@ class Cpo(Actor):
         chargers: Sequence[Charger],
         buses: Sequence[str],
         efficiency: Sequence[tuple[float, float]],
+        ratings_kw: Sequence[tuple[float, float]],
         pv_bus: str | None,
         ledger: Ledger,
         costs: Costs,
@@ -78,7 +80,7 @@ class Cpo(Actor):
     ) -> None:
         super().__init__(jid, password, swarm)
         self.services = (f"flexibility:{vpp}",)
-        self.desk = ChargingDesk(chargers, buses, efficiency, costs, self.notice)
+        self.desk = ChargingDesk(chargers, buses, efficiency, ratings_kw, costs, self.notice)
         self.pv_bus = pv_bus
         self.ledger = ledger
         self.owner_benefit_eur_per_kw = owner_benefit_eur_per_kw
@@ -159,16 +161,12 @@ class Cpo(Actor):
         return await self._serve(order, incoming)
 
     @cancels(ActivationSignal)
-    async def on_cancel_activation_signal(
-        self, order: ActivationSignal, cancellation: Cancellation, incoming: Incoming
-    ) -> Inform:
+    async def on_cancel_activation_signal(self, order: ActivationSignal, incoming: Incoming) -> Inform:
         """The VPP calls the service off: the chargers go back to their plan."""
         return await self._call_off(order.activation_id)
 
     @cancels(CpoActivation)
-    async def on_cancel_cpo_activation(
-        self, order: CpoActivation, cancellation: Cancellation, incoming: Incoming
-    ) -> Inform:
+    async def on_cancel_cpo_activation(self, order: CpoActivation, incoming: Incoming) -> Inform:
         """The VPP calls the service off: the chargers go back to their plan."""
         return await self._call_off(order.activation_id)
 
@@ -196,8 +194,9 @@ class Cpo(Actor):
         if window.stop > len(planned):
             return 0.0
         activation = Activation(order, self.owner_benefit_eur_per_kw)
-        for t in window:
-            activation.ceiling_kw[start + t * QUARTER] = float(planned[t]) - order.power_kw
+        for k, t in enumerate(window):
+            ceiling = order.ceiling_kw[k] if order.ceiling_kw else float(planned[t]) - order.power_kw
+            activation.ceiling_kw[start + t * QUARTER] = ceiling
         self.activations[order.activation_id] = activation
         for _ in range(ASKING_ROUNDS):
             proposed = self.desk.contributions(self.now(), self._ceilings(), window, self._fixed(activation))
@@ -208,16 +207,17 @@ class Cpo(Actor):
             }
             if not asked:
                 break
-            await asyncio.gather(*(self._ask(activation, charger, kw) for charger, kw in asked.items()))
-        kept = self.desk.least_reduction(
-            self.now(), self._ceilings(), planned, window, self._fixed(activation, all_unasked=True)
-        )
-        available = max(0.0, min(order.power_kw, float(np.floor(kept * 10) / 10)))
+            # what a vehicle held back from earlier services adds is not sold a second time
+            share = min(1.0, order.power_kw / sum(proposed.values()))
+            await asyncio.gather(*(self._ask(activation, charger, kw * share) for charger, kw in asked.items()))
+        excess = self.desk.excess(self.now(), self._ceilings(), window, self._fixed(activation, all_unasked=True))
+        available = math.floor(max(0.0, order.power_kw - excess) * 10 + 1e-6) / 10
         if available <= 0:
             del self.activations[order.activation_id]
             return 0.0
-        for t in window:
-            activation.ceiling_kw[start + t * QUARTER] = float(planned[t]) - available
+        if available < order.power_kw:
+            for at in activation.ceiling_kw:
+                activation.ceiling_kw[at] += order.power_kw - available
         activation.agreed = True
         return available
 

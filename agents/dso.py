@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from decimal import Decimal
 from typing import ClassVar
 
@@ -19,7 +19,7 @@ from agents.grid_view import Direction
 from agents.grid_watch import GridWatch, Problem, shared
 from agents.ids import activation_of
 from agents.ledger import Ledger
-from agents.periods import QUARTER, next_quarter, quarter_at
+from agents.periods import QUARTER, next_quarter
 from behaviours.answering import AcceptProposal, Agree, Incoming, Inform, Refuse, RejectProposal, answers, refusal
 from behaviours.outcomes import Agreed, Informed, Refused
 from behaviours.swarm import Swarm
@@ -53,8 +53,10 @@ from protocols.roles import Role
 ANSWER_TIME = timedelta(minutes=3)
 ACTIVATION_TIME = timedelta(minutes=8)
 """The VPP asks its CPOs, and these their drivers, before it confirms."""
-LOOK_AHEAD_AT = timedelta(minutes=1)
-"""After each quarter begins, when its meters are read, the next one is looked at."""
+LOOK_AHEAD_AT = timedelta(minutes=3)
+"""So long after a quarter began, the meters are read and the next quarter is looked at."""
+FRESH = timedelta(minutes=5)
+"""The meters are read as means of so long, the last thing before the look ahead."""
 BEFORE_READINGS = 4
 """Quarters before an activation that the meter-before baseline takes."""
 
@@ -105,7 +107,9 @@ class Dso(Actor):
         *,
         product: ProductRequirements,
         watch: GridWatch,
+        delivery: tuple[time, time],
         courses: Sequence[Course],
+        until: datetime,
         ledger: Ledger,
         volume_tolerance: float,
     ) -> None:
@@ -113,7 +117,9 @@ class Dso(Actor):
         self.location = product.congestion_point
         self.product = product
         self.watch = watch
+        self.delivery = delivery
         self.courses = tuple(courses)
+        self.until = until
         self.ledger = ledger
         self.volume_tolerance = volume_tolerance
         self.resources: dict[str, PrequalificationRequest] = {}
@@ -143,7 +149,8 @@ class Dso(Actor):
     async def on_prequalification_request(
         self, question: PrequalificationRequest, incoming: Incoming
     ) -> Inform | Refuse:
-        """1.x.3: what power at this bus breaks no limit of the grid, on the actual model, and which limit binds."""
+        """1.x.3: what power at this bus breaks no limit of the actual grid model in the product's hours of the worst day
+        of the year, and which limit binds."""
         if question.location not in self.watch.grid.buses:
             return refusal("unknown-bus", f"there is no bus {question.location} in my grid")
         charge, discharge = (
@@ -153,6 +160,7 @@ class Dso(Actor):
                 self.watch.limits,
                 up_to_kw=asked,
                 already_kw=self._promised(direction, question),
+                between=self.delivery,
             )
             for direction, asked in (
                 (Direction.CHARGE, question.max_charge_kw),
@@ -300,16 +308,15 @@ class Dso(Actor):
     # ---- BUC 6: the pool -----------------------------------------------------------------------------------------
 
     async def _look_ahead_each_quarter(self) -> None:
-        while True:
+        while next_quarter(self.now()) + 2 * QUARTER <= self.until:
             await self.clock.sleep_until(next_quarter(self.now()) + LOOK_AHEAD_AT)
             if self.qualified:
                 await self._open_pools()
 
     async def _open_pools(self) -> None:
         """6.1: looks at the next quarter, and opens a pool for what it would break."""
-        this = quarter_at(self.now())
-        start, metered_at = this + QUARTER, this - QUARTER
-        metered = await self._meter_by_bus(metered_at, this)
+        start, metered_at = next_quarter(self.now()), self.now() - FRESH
+        metered = await self._meter_by_bus(metered_at, self.now())
         if metered is None:
             return
         flexible = self._flexible()
@@ -351,7 +358,10 @@ class Dso(Actor):
             if bid.pool_id == pool.pool_id and not known:
                 bids[bid.bid_id] = (proposal.sender, bid)
         clearing = clear(
-            [MarketBid(b.bid_id, vpp, b.power_kw, b.price_eur_per_kw, b.timestamp, 0.0) for vpp, b in bids.values()],
+            [
+                MarketBid(b.bid_id, vpp, b.power_kw, b.price_eur_per_kw, b.timestamp, self._least(b))
+                for vpp, b in bids.values()
+            ],
             pool.power_needed_kw,
             max_price_eur_per_kw=pool.max_price_eur_per_kw,
             pricing=self.product.pricing,
@@ -400,6 +410,10 @@ class Dso(Actor):
             self.orders[order.activation_id] = order
             self.spawn(self._activate_pool(order, pool.max_price_eur_per_kw))
 
+    def _least(self, bid: PoolBid) -> float:
+        """Less than the product's smallest power is not worth an activation."""
+        return min(bid.power_kw, self.product.min_power_kw)
+
     async def _activate_pool(self, order: Ordered, max_price: Decimal) -> None:
         """6.2.1: the contract is called at once; the answer 6.2.5 says what is available."""
         signal = PoolActivation(
@@ -422,9 +436,16 @@ class Dso(Actor):
 
     # ---- meters, volume and payment ------------------------------------------------------------------------------
 
-    async def _meter(self, chargers: Sequence[str], start: datetime, end: datetime) -> MeterReading | None:
-        """Reads the meters at chargers, means of quarters; None where the meters do not answer."""
-        query = MeterQuery(locations=tuple(f"charger:{c}" for c in chargers), start=start, end=end, period_minutes=15)
+    async def _meter(
+        self, chargers: Sequence[str], start: datetime, end: datetime, period: timedelta = QUARTER
+    ) -> MeterReading | None:
+        """Reads the meters at chargers, means of `period`; None where the meters do not answer."""
+        query = MeterQuery(
+            locations=tuple(f"charger:{c}" for c in chargers),
+            start=start,
+            end=end,
+            period_minutes=period // timedelta(minutes=1),
+        )
         for meters in await self.search(role=Role.ENVIRONMENT):
             answer = await self.query_ref(query, to=meters.jid, reply_by=self.now() + ANSWER_TIME)
             if isinstance(answer, Informed) and isinstance(answer.content, MeterReading):
@@ -434,7 +455,7 @@ class Dso(Actor):
 
     async def _meter_by_bus(self, start: datetime, end: datetime) -> dict[str, float] | None:
         bus_of = {c: r.location for r in self.resources.values() for c in r.charger_ids}
-        reading = await self._meter(sorted(bus_of), start, end)
+        reading = await self._meter(sorted(bus_of), start, end, end - start)
         if reading is None:
             return None
         metered: defaultdict[str, float] = defaultdict(float)
@@ -512,7 +533,7 @@ class Dso(Actor):
         return verdict.reason if isinstance(verdict, VolumeDisputed) else None
 
     def _pay_pool(self, order: Ordered, volume: DeliveredVolume) -> None:
-        """BUC 6 has no market operator: the DSO pays by contract, on the volume both sides hold; a penalty is set off."""
+        """BUC 6 has no market operator: the DSO pays by contract on the agreed volume, and sets a penalty off."""
         result = settle(
             list(volume.baseline_kw),
             list(volume.measured_kw),

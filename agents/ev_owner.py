@@ -117,6 +117,9 @@ class EvOwner(Actor):
             energy_required_kwh=max(0.0, visit.wanted_soc_percent - visit.soc_percent) / 100 * visit.capacity_kwh,
             max_charge_kw=self.max_charge_kw,
             efficiency_charge=self.efficiency,
+            efficiency_discharge=self.efficiency,
+            spare_kwh=(visit.soc_percent - visit.minimum_soc_percent) / 100 * visit.capacity_kwh,
+            now=visit.arrival,
         )
         return decide(
             Offer(start=offer.start, end=offer.end, power_kw=offer.power_kw, benefit_eur=float(offer.benefit_eur)),

@@ -80,7 +80,7 @@ class Fmo(Actor):
         super().__init__(jid, password, swarm)
         self.products: dict[str, ProductRequirements] = {}
         self.product_owner: dict[str, str] = {}
-        self.register: dict[str, RegisterEntry] = {}
+        self.resources: dict[str, RegisterEntry] = {}
         self.contracts: dict[str, Contract] = {}
         self.settled: dict[str, Settlement] = {}
         self._needs: dict[str, FlexibilityNeed] = {}
@@ -104,7 +104,7 @@ class Fmo(Actor):
         product = self.products.get(resource.product_id)
         if product is None:
             return refusal("unknown-product", f"there is no product {resource.product_id}")
-        known = self.register.get(resource.resource_id)
+        known = self.resources.get(resource.resource_id)
         if known is not None and known.vpp != incoming.sender:
             return refusal("not-authorised", f"resource {resource.resource_id} is another VPP's")
         question = PrequalificationRequest(**resource.model_dump(exclude={"exchange"}), vpp=incoming.sender)
@@ -116,7 +116,7 @@ class Fmo(Actor):
         if not isinstance(answer, Informed) or not isinstance(answer.content, PrequalificationResult):
             return failure("not-prequalified", f"the DSO gives no result for {resource.resource_id}")
         qualified = answer.content
-        self.register[resource.resource_id] = RegisterEntry(resource, incoming.sender, qualified)
+        self.resources[resource.resource_id] = RegisterEntry(resource, incoming.sender, qualified)
         return Inform(
             RegistrationResult(
                 resource_id=resource.resource_id,
@@ -128,7 +128,7 @@ class Fmo(Actor):
 
     def registered_vpps(self, product_id: str) -> tuple[str, ...]:
         """The VPPs that have a resource for this product in the register, in alphabetical order."""
-        return tuple(sorted({e.vpp for e in self.register.values() if e.resource.product_id == product_id}))
+        return tuple(sorted({e.vpp for e in self.resources.values() if e.resource.product_id == product_id}))
 
     @answers(FlexibilityNeed)
     async def on_flexibility_need(self, need: FlexibilityNeed, incoming: Incoming) -> Inform | Refuse:

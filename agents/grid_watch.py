@@ -16,15 +16,16 @@ import numpy as np
 from agents.decisions.congestion import Need, find_needs
 from agents.decisions.pricing import MaximumPrice, OperatorCosts, maximum_price
 from agents.grid_view import Floats, GridState, Limits, Relief
-from agents.periods import QUARTER
+from agents.periods import QUARTER, quarter_at
 from agents.ports import GridModel
 
 
 class ChargingForecast(Protocol):
     """What vehicles usually draw."""
 
-    def typical_kw(self, start: datetime, periods: int) -> Mapping[str, Floats]:
-        """kW by bus [period] from `start`, the mean of days like this one without any service."""
+    def typical_kw(self, start: datetime, periods: int, quantile: float | None = None) -> Mapping[str, Floats]:
+        """kW by bus [period] from `start`: the mean of days like this one without any service, or scaled to what all
+        together draw on a day that is worse than this part of them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +53,7 @@ class GridWatch:
         *,
         ambient_c: float,
         margin: float,
+        bad_day: float,
         granularity_kw: float,
     ) -> None:
         self.grid = grid
@@ -60,14 +62,16 @@ class GridWatch:
         self.charging = charging
         self.ambient_c = ambient_c
         self.margin = margin
+        self.bad_day = bad_day
         self.granularity_kw = granularity_kw
 
     def day_ahead(
         self, start: datetime, end: datetime, now: datetime, flexible_kw: Mapping[str, float]
     ) -> list[Problem]:
-        """What typical charging would break between `start` and `end`, in windows of at most an hour."""
+        """What charging on a bad day would break between `start` and `end`, in windows of at most an hour."""
         periods = (end - start) // QUARTER
-        return self._problems(self.charging.typical_kw(start, periods), start, periods, now, flexible_kw)
+        charging = self.charging.typical_kw(start, periods, self.bad_day)
+        return self._problems(charging, start, periods, now, flexible_kw)
 
     def next_quarter(
         self,
@@ -78,15 +82,16 @@ class GridWatch:
         planned_change_kw: Mapping[str, float],
         flexible_kw: Mapping[str, float],
     ) -> list[Problem]:
-        """What the quarter from `start` would break: the chargers as metered in the quarter from `metered_at`, moved as
-        charging usually moves since then and by `planned_change_kw` (activations that begin)."""
-        periods = (start - metered_at) // QUARTER + 1
-        typical = self.charging.typical_kw(metered_at, periods)
+        """What the quarter from `start` would break: the chargers as metered at `metered_at`, moved as charging usually
+        moves from then on, with the margin for what that misses, and by `planned_change_kw` (activations that begin)."""
+        first = quarter_at(metered_at)
+        typical = self.charging.typical_kw(first, (start - first) // QUARTER + 1)
         charging = {}
         for bus, kw in metered_kw.items():
             usual = typical.get(bus)
             moved = 0.0 if usual is None else float(usual[-1] - usual[0])
-            charging[bus] = np.array([kw + moved + planned_change_kw.get(bus, 0.0)])
+            expected = kw + moved
+            charging[bus] = np.array([expected + abs(expected) * self.margin + planned_change_kw.get(bus, 0.0)])
         return self._problems(charging, start, 1, now, flexible_kw)
 
     def _problems(
@@ -102,7 +107,7 @@ class GridWatch:
             self.grid.relief(state, flexible_kw, self.limits) if state.violations(self.limits) else None
             for state in states
         ]
-        needs = find_needs(reliefs, start, margin=self.margin, granularity_kw=self.granularity_kw, longest=4)
+        needs = find_needs(reliefs, start, margin=0.0, granularity_kw=self.granularity_kw, longest=4)
         return [
             self._priced(need, states[need.window.start : need.window.stop], reliefs)
             for need in needs

@@ -90,6 +90,18 @@ class Promise:
         return tuple(self.measured_kw.get(at, b) for at, b in zip(times, self.baseline_kw, strict=True))
 
 
+SMALLEST_PART_KW = 0.1
+"""A CPO that would carry less is not asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One CPO's part of an activation: the reduction it is paid for, and the most it may draw in each quarter."""
+
+    power_kw: float
+    ceiling_kw: tuple[float, ...]
+
+
 class Portfolio:
     """The promises of one VPP, and the bids that are possible besides them."""
 
@@ -138,7 +150,7 @@ class Portfolio:
             vehicles,
             np.where(np.isin(np.arange(HORIZON), window), baseline, view.total_kw),
             window,
-            up_to_kw=needed_kw / (1 - self.strategy.reserve),
+            up_to_kw=needed_kw / (1 - self.strategy.reserve) + granularity_kw,
             costs=self.costs,
             cap_kw=ceiling,
         )
@@ -151,29 +163,32 @@ class Portfolio:
             granularity_kw=granularity_kw,
         )
 
-    def split(self, view: View, promise: Promise) -> dict[str, float]:
-        """kW that each CPO must reduce against its present plan so that the whole draws what was promised.
+    def split(self, view: View, promise: Promise) -> dict[str, Part]:
+        """Each CPO's part of an activation, in proportion to what it is able to do.
 
-        The nomination was made earlier, the plans have moved since: what must be reduced is the largest gap between
-        present plan and promise over the window. It is shared in proportion to what each CPO is able to do.
+        The nomination was made earlier, and the plans have moved since: the ceilings close the gap between the present
+        plans and what was promised, whatever its sign.
         """
         window = view.window(promise.start, promise.end)
         if window is None:
             return {}
         inside = slice(window.start, window.stop)
         gap = view.total_kw[inside] - (np.array(promise.baseline_kw) - promise.power_kw)
-        needed = float(gap.max())
         able = {
             cpo: max(0.0, reduction(list(part), view.planned_kw[cpo], window, costs=self.costs).power_kw)
             for cpo, part in view.vehicles.items()
             if part
         }
         total = sum(able.values())
-        if needed <= 0 or total <= 0:
-            return {}
-        share = min(1.0, needed / total)
-        parts = {cpo: round(kw * share, 3) for cpo, kw in able.items()}
-        return {cpo: kw for cpo, kw in parts.items() if kw >= 0.1}
+        parts = {}
+        for cpo, kw in able.items():
+            if total <= 0 or kw / total * promise.power_kw < SMALLEST_PART_KW:
+                continue
+            ceiling = view.planned_kw[cpo][inside] - gap * kw / total
+            parts[cpo] = Part(
+                round(kw / total * promise.power_kw, 3), tuple(round(float(limit), 3) for limit in ceiling)
+            )
+        return parts
 
 
 def mean_power(before: Sequence[DataMeasurements], after: Sequence[DataMeasurements], hours: float) -> float | None:

@@ -16,7 +16,7 @@ from agents.decisions.money import cents
 from agents.decisions.planning import Costs
 from agents.ledger import Ledger
 from agents.periods import QUARTER
-from agents.portfolio import Portfolio, Promise, Stage, View, mean_power
+from agents.portfolio import Part, Portfolio, Promise, Stage, View, mean_power
 from behaviours.answering import Failure, Incoming, Inform, Propose, Refuse, answers, cancels, refusal
 from behaviours.outcomes import Accepted, Agreed, Informed, Refused
 from behaviours.swarm import Swarm
@@ -340,9 +340,9 @@ class Vpp(Actor):
         parts = self.portfolio.split(view, promise)
         under_way = self._under_way[signal.activation_id] = UnderWay()
 
-        async def ask(cpo: str, power_kw: float) -> float:
+        async def ask(cpo: str, part: Part) -> float:
             answer = await self.request(
-                self._order(signal, cpo, power_kw),
+                self._order(signal, cpo, part),
                 to=cpo,
                 reply_by=min(signal.start, self.now() + ACTIVATION_TIME),
                 done_by=signal.end + ANSWER_TIME,
@@ -356,29 +356,34 @@ class Vpp(Actor):
             promise.parts_kw[cpo] = kept
             return kept
 
-        kept = sum(await asyncio.gather(*(ask(cpo, kw) for cpo, kw in parts.items())))
-        window = view.window(promise.start, promise.end)
-        if window is None:
-            return 0.0
-        # what the plans moved since the nomination counts for the promise as well
-        after = max(view.total_kw[window.start : window.stop] - kept - promise.baseline_kw)
-        return max(0.0, min(signal.power_kw, round(float(-after), 1)))
+        kept = sum(await asyncio.gather(*(ask(cpo, part) for cpo, part in parts.items())))
+        return min(signal.power_kw, round(kept, 1))
 
     def _order(
-        self, signal: ActivationSignal | PoolActivation, cpo: str, power_kw: float
+        self, signal: ActivationSignal | PoolActivation, cpo: str, part: Part
     ) -> ActivationSignal | CpoActivation:
-        part = f"{signal.activation_id}/{cpo.partition('@')[0]}"
+        activation_id = f"{signal.activation_id}/{cpo.partition('@')[0]}"
         if isinstance(signal, ActivationSignal):
-            return signal.model_copy(update={"activation_id": part, "power_kw": power_kw})
+            return ActivationSignal(
+                activation_id=activation_id,
+                bid_id=signal.bid_id,
+                service=signal.service,
+                congestion_point=signal.congestion_point,
+                start=signal.start,
+                end=signal.end,
+                power_kw=part.power_kw,
+                ceiling_kw=part.ceiling_kw,
+            )
         return CpoActivation(
-            activation_id=part,
+            activation_id=activation_id,
             bid_id=signal.bid_id,
             service=signal.service,
             congestion_point=signal.congestion_point,
             start=signal.start,
             end=signal.end,
             max_price_eur_per_kw=signal.max_price_eur_per_kw,
-            power_kw=power_kw,
+            power_kw=part.power_kw,
+            ceiling_kw=part.ceiling_kw,
         )
 
     async def _deliver(self, signal: ActivationSignal | PoolActivation) -> Inform:
@@ -444,25 +449,22 @@ class Vpp(Actor):
                 )
 
     @cancels(ActivationSignal)
-    async def on_cancel_activation_signal(
-        self, signal: ActivationSignal, cancellation: Cancellation, incoming: Incoming
-    ) -> Inform | Failure:
+    async def on_cancel_activation_signal(self, signal: ActivationSignal, incoming: Incoming) -> Inform:
         """The DSO calls the service off: so does the VPP with its CPOs."""
-        return await self._call_off(signal, cancellation)
+        return await self._call_off(signal)
 
     @cancels(PoolActivation)
-    async def on_cancel_pool_activation(
-        self, signal: PoolActivation, cancellation: Cancellation, incoming: Incoming
-    ) -> Inform | Failure:
+    async def on_cancel_pool_activation(self, signal: PoolActivation, incoming: Incoming) -> Inform:
         """The DSO calls the service off: so does the VPP with its CPOs."""
-        return await self._call_off(signal, cancellation)
+        return await self._call_off(signal)
 
-    async def _call_off(self, signal: ActivationSignal | PoolActivation, cancellation: Cancellation) -> Inform:
+    async def _call_off(self, signal: ActivationSignal | PoolActivation) -> Inform:
         promise = self.portfolio.promises.get(signal.bid_id)
         if promise is not None:
             promise.stage = Stage.DELIVERED
         for agreed in self._under_way.pop(signal.activation_id, UnderWay()).agreed:
-            await agreed.cancel(cancellation, self.now() + ANSWER_TIME)
+            reason = Cancellation(reference=signal.activation_id, reason="the service is no longer needed")
+            await agreed.cancel(reason, self.now() + ANSWER_TIME)
         return Inform(Done(reference=signal.activation_id))
 
     # ---- settlement ----------------------------------------------------------------------------------------------

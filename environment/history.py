@@ -26,24 +26,32 @@ class ChargingHistory:
         self._begins = scenario.begins.astimezone(UTC)
         count = quarters(self._begins, scenario.ends.astimezone(UTC))
         self._kw = {bus: np.zeros(count) for bus in sorted(set(bus_of.values()))}
+        self._totals = np.zeros((DAYS, count))
         site = {charger: site for site in scenario.site for charger in site.charger_ids()}
-        for stream in rng.spawn(DAYS):
+        for day, stream in enumerate(rng.spawn(DAYS)):
             for session in generate(stream, scenario).sessions:
                 power = site[session.charger_id].max_charge_kw
                 asked = (session.soc_wanted_percent - session.soc_arrival_percent) / 100 * session.capacity_kwh
                 hours = max(0.0, asked) / site[session.charger_id].efficiency_charge / power
                 first = (session.arrival - self._begins).total_seconds() / 3600
                 edges = np.clip(np.arange(count + 1) / 4 - first, 0.0, hours)
-                self._kw[bus_of[session.charger_id]] += np.diff(edges) * 4 * power / DAYS
+                drawn = np.diff(edges) * 4 * power
+                self._kw[bus_of[session.charger_id]] += drawn / DAYS
+                self._totals[day] += drawn
 
-    def typical_kw(self, start: datetime, periods: int) -> Mapping[str, Floats]:
-        """kW by bus [period] from `start`; beyond the run's end there is nothing known, and so nothing."""
+    def typical_kw(self, start: datetime, periods: int, quantile: float | None = None) -> Mapping[str, Floats]:
+        """kW by bus [period] from `start`, the mean of the days; with `quantile` scaled so that the sum is that quantile
+        of the days' sums. Beyond the run's end there is nothing known, and so nothing."""
+        scale = np.ones(self._totals.shape[1])
+        if quantile is not None:
+            mean = self._totals.mean(axis=0)
+            scale = np.divide(np.quantile(self._totals, quantile, axis=0), mean, out=scale, where=mean > 0)
         first = (start.astimezone(UTC) - self._begins) // QUARTER
         found = {}
         for bus, series in self._kw.items():
             window = np.zeros(periods)
             low, high = max(first, 0), min(first + periods, len(series))
             if low < high:
-                window[low - first : high - first] = series[low:high]
+                window[low - first : high - first] = (series * scale)[low:high]
             found[bus] = window
         return found

@@ -94,20 +94,21 @@ class GridPart(Part):
 
 
 class VppPart(Part):
-    """A virtual power plant and how it bids."""
+    """A virtual power plant and how it bids: `margin_percent` of the revenue it keeps, `reserve_percent` of the power it
+    holds back against refusals and forecast errors, and what the owners get above their cost, for each kW and 15
+    minutes."""
 
     name: Name
-    margin_percent: Annotated[float, Field(ge=0, le=500)] = 10.0
-    security_percent: Percent = 80.0
-    owner_share: Share = 0.5
+    margin_percent: Annotated[float, Field(ge=0, lt=100, description="%")] = 15.0
+    reserve_percent: Annotated[float, Field(ge=0, lt=100, description="%")] = 10.0
+    owner_benefit_eur_per_kw: Money = Decimal("0.02")
 
 
 class CpoPart(Part):
-    """A charging point operator and the VPP that aggregates it. `fee_share` is its part of the VPP's income."""
+    """A charging point operator and the VPP that aggregates it; it keeps what the drivers' benefits leave."""
 
     name: Name
     vpp: Name
-    fee_share: Share = 0.1
 
 
 class SitePart(Part):
@@ -139,8 +140,9 @@ class ProductPart(Part):
     granularity_kw: Kw = 0.1
     notice_minutes: Minutes = 15
     max_duration_minutes: Minutes = 240
-    penalty_factor: Annotated[float, Field(ge=0, le=10)] = 1.5
-    volume_tolerance_percent: Percent = 5.0
+    max_price_eur_per_kw: Money = Decimal("2.00")
+    penalty_eur_per_kw: Money = Decimal("0.06")
+    volume_tolerance_percent: Percent = 2.0
 
 
 class MarketPart(Part):
@@ -157,23 +159,26 @@ class MarketPart(Part):
 
 
 class DsoCosts(Part):
-    """The DSO's own costs, from which it computes the most it will pay (agents/decisions/pricing.py)."""
+    """The DSO's own costs, from which it computes the most it will pay (agents/decisions/pricing.py); what it adds to
+    the charging it expects, for its forecast's error; and against how bad a day it buys: one that is worse than `bad_day_percent` of all."""
 
-    transformer_replacement_eur: Money = Decimal(12000)
-    reinforcement_eur: Money = Decimal(45000)
+    transformer_eur: Money = Decimal(15000)
+    reinforcement_eur: Money = Decimal(60000)
     reinforcement_years: Annotated[int, Field(ge=1, le=80)] = 40
-    discount_rate_percent: Annotated[float, Field(ge=0, le=30)] = 5.0
-    congested_hours_per_year: Annotated[float, Field(gt=0, le=8784)] = 200.0
+    interest_percent: Annotated[float, Field(ge=0, le=30, description="%")] = 5.0
+    congested_hours_per_year: Annotated[float, Field(gt=0, le=8784)] = 100.0
     ambient_temperature_c: Annotated[float, Field(ge=-40, le=50)] = 10.0
+    forecast_margin_percent: Percent = 10.0
+    bad_day_percent: Percent = 80.0
 
 
 class DriversPart(Part):
     """How the EV owners decide; their sessions come from stated fits, or from the user's CSV."""
 
     sessions_csv: str | None = None
-    willingness_mean_eur_per_kwh: Annotated[float, Field(ge=0, le=5)] = 0.08
-    willingness_spread_eur_per_kwh: Annotated[float, Field(ge=0, le=5)] = 0.05
-    arrival_error_minutes: Annotated[float, Field(ge=0, le=240)] = 20.0
+    median_threshold_eur_per_kwh: Annotated[float, Field(ge=0, le=5, description="EUR/kWh")] = 0.05
+    unwilling_share: Share = 0.05
+    arrival_error_minutes: Annotated[float, Field(ge=0, le=240, description="minutes")] = 20.0
 
 
 class FaultPart(Part):

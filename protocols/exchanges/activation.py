@@ -11,6 +11,7 @@ from typing import Literal
 from protocols.exchanges.content import Content, Part, ordered
 from protocols.exchanges.vocabulary import ActivationStatus, ChargerState, DataType, ServiceType
 from protocols.units import (
+    MARKET_PERIOD,
     Hertz,
     Identifier,
     Jid,
@@ -88,7 +89,11 @@ class DataMeasurements(Content):
 
 
 class ActivationSignal(Content):
-    """1.2.3: reduce consumption against the baseline by `power_kw` (> 0) from start to end, as awarded to the bid."""
+    """1.2.3: reduce consumption against the baseline by `power_kw` (> 0) from start to end, as awarded to the bid.
+
+    On the hop from VPP to CPO `ceiling_kw` may say what that means in absolute terms, so that both need not hold the
+    same baseline: the most that the CPO's chargers may draw together in each market period.
+    """
 
     exchange: Literal["1.2.3"] = "1.2.3"
     activation_id: Identifier
@@ -98,9 +103,12 @@ class ActivationSignal(Content):
     start: Time
     end: Time
     power_kw: PositiveKw
+    ceiling_kw: tuple[Kw, ...] = ()
 
     def contradictions(self) -> Iterator[tuple[str, str]]:
         yield from ordered("start", "end", self)
+        if self.ceiling_kw and len(self.ceiling_kw) * MARKET_PERIOD != self.end - self.start:
+            yield "ceiling_kw", "does not have one value for each 15 minutes from start to end"
 
 
 class ActivationConfirmation(Content):

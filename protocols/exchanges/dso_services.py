@@ -11,7 +11,7 @@ from typing import Literal
 from protocols.acl import Performative
 from protocols.exchanges.content import Content, ordered
 from protocols.exchanges.vocabulary import ServiceType
-from protocols.units import EurPerKw, Identifier, Kw, MagnitudeEur, MagnitudeKw, PositiveKw, Text, Time
+from protocols.units import MARKET_PERIOD, EurPerKw, Identifier, Kw, MagnitudeEur, MagnitudeKw, PositiveKw, Text, Time
 
 
 class PoolOpening(Content):
@@ -85,9 +85,15 @@ class PoolActivation(_Activation):
 
 
 class CpoActivation(_Activation):
-    """6.2.2: the VPP asks a CPO for its part of the activation."""
+    """6.2.2: the VPP asks a CPO for its part of the activation; `ceiling_kw` as in 1.2.3."""
 
     exchange: Literal["6.2.2"] = "6.2.2"
+    ceiling_kw: tuple[Kw, ...] = ()
+
+    def contradictions(self) -> Iterator[tuple[str, str]]:
+        yield from super().contradictions()
+        if self.ceiling_kw and len(self.ceiling_kw) * MARKET_PERIOD != self.end - self.start:
+            yield "ceiling_kw", "does not have one value for each 15 minutes from start to end"
 
 
 class ParticipationRequest(Content):

@@ -1,0 +1,256 @@
+"""One run: from a scenario and a seed to a run folder with trace, ledger, series, summary and report."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from agents.actor import Actor
+from agents.directory import Directory
+from agents.ledger import Ledger
+from agents.observer import TraceWriter
+from behaviours.post import PostOffice
+from behaviours.swarm import ServerAccess, Swarm
+from environment import summary
+from environment.cast import Cast, Props, roles
+from environment.charger_client import SunSpecCharger
+from environment.chargers import ChargerPark
+from environment.clock import ScaledClock, VirtualClock, run
+from environment.report import build as build_report
+from environment.run_folder import LEDGER, SERIES, TRACE
+from environment.scenario import Scenario
+from environment.series import SeriesRecorder
+from environment.world import MINUTE, Plant, World, build, faults_at, without_flexibility
+
+EPILOGUE = timedelta(hours=1)
+"""After the last minute of physics the books are settled: volumes, bills, owners' shares."""
+STREAMS = ("sessions", "frequency", "history", "drivers")
+DOMAIN = "localhost"
+
+
+class RunError(RuntimeError):
+    """A run that cannot begin or go on, in one line: what, where, what to do."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to run: `speed` None is virtual time, `wire` puts every message on the server, `server` is HOST[:PORT]."""
+
+    out: Path
+    speed: float | None = None
+    wire: bool = False
+    server: str | None = None
+    accounts: Path | None = None
+    base: Path | None = None
+    ledger_url: str | None = None
+
+
+class Progress(Protocol):
+    """Who wants to know how far a run is."""
+
+    def stage(self, text: str) -> None:
+        """A new stage of the run begins."""
+
+    def minute(self, at: datetime, share: float, messages: int, loading_percent: float) -> None:
+        """Scenario time has come to `at`, `share` of the run."""
+
+
+class _Silent:
+    def stage(self, text: str) -> None: ...
+
+    def minute(self, at: datetime, share: float, messages: int, loading_percent: float) -> None: ...
+
+
+@dataclass(frozen=True)
+class Done:
+    """A run that is over: its folder and what stands in its `summary.json`."""
+
+    folder: Path
+    summary: dict[str, Any]
+    report: Path
+
+
+def streams(seed: int) -> dict[str, np.random.Generator]:
+    """One random stream for each thing that is drawn, all from the run's seed."""
+    return dict(zip(STREAMS, np.random.default_rng(seed).spawn(len(STREAMS)), strict=True))
+
+
+def launch(scenario: Scenario, options: Options, progress: Progress | None = None) -> Done:
+    """Runs a scenario. Raises RunError, ScenarioError, GridError, SessionsError, ServerError or LedgerError."""
+    progress = progress or _Silent()
+    started = time.monotonic()
+    random = streams(scenario.scenario.seed)
+    progress.stage("building the network, the vehicles and the chargers")
+    plant = build(scenario, random, options.base)
+    folder = prepare(options.out)
+    series = SeriesRecorder(
+        scenario.scenario.timezone, plant.grid.buses, [s.charger_id for s in plant.specs], rows=2 * plant.minutes
+    )
+    clock = VirtualClock(scenario.begins) if options.speed is None else ScaledClock(scenario.begins, options.speed)
+    stage = Stage(scenario, options, progress, plant, series, random, folder, clock)
+    run(stage.play, clock)
+    progress.stage("the same day without flexibility")
+    without_flexibility(plant, series)
+    progress.stage("writing the report")
+    series.write(folder / SERIES)
+    domain = stage.domain
+    outcomes = [_named(outcome, domain) for outcome in stage.world.outcomes]
+    found = summary.write(
+        folder,
+        agents=len(stage.roles),
+        wall_s=time.monotonic() - started,
+        drivers=outcomes,
+        warnings=(*plant.sessions.warnings, *stage.notices),
+    )
+    return Done(folder, found, build_report(folder))
+
+
+def _named(outcome: summary.DriverOutcome, domain: str) -> summary.DriverOutcome:
+    return replace(outcome, owner=f"{outcome.owner}@{domain}")
+
+
+def prepare(folder: Path) -> Path:
+    """The run folder, made; one that holds a run already is left as it is (RunError)."""
+    if (folder / TRACE).exists():
+        raise RunError(f"{folder} holds a run already: give another --out, or move it away")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / LEDGER).touch()
+        (folder / LEDGER).unlink()
+    except OSError as error:
+        raise RunError(f"{folder} cannot be written: {error.strerror}; give another --out") from error
+    return folder
+
+
+class Stage:
+    """The swarm of one run, its server and its devices, inside the clock's event loop."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        options: Options,
+        progress: Progress,
+        plant: Plant,
+        series: SeriesRecorder,
+        random: dict[str, np.random.Generator],
+        folder: Path,
+        clock: VirtualClock | ScaledClock,
+    ) -> None:
+        self.scenario = scenario
+        self.options = options
+        self.progress = progress
+        self.plant = plant
+        self.series = series
+        self.random = random
+        self.folder = folder
+        self.clock = clock
+        self.domain = DOMAIN
+        self.roles = roles(scenario, self.domain)
+        self.notices: list[str] = []
+        self._begins = scenario.begins.astimezone(UTC)
+        self._ends = scenario.ends.astimezone(UTC)
+        self._faulty: set[str] = set()
+
+    async def play(self) -> None:
+        """The whole run."""
+        self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        async with AsyncExitStack() as stack:
+            access, passwords = await self._server(stack)
+            self.progress.stage(f"starting {len(self.plant.specs)} chargers and {len(self.roles)} agents")
+            park = ChargerPark(self.plant.specs, self.plant.fleet(), self.clock.now)
+            await park.start()
+            stack.push_async_callback(park.stop)
+            self.park = park
+            self.world = World(self.plant, park, "with", self.series, self.clock.now)
+            self.world.begin()
+            chargers = {c: SunSpecCharger(c, e.host, e.port, self.clock.outstanding) for c, e in park.endpoints.items()}
+            for charger in chargers.values():
+                stack.callback(charger.close)
+            self.writer = TraceWriter(
+                self.folder / TRACE,
+                scenario=self.scenario.scenario.name,
+                seed=self.scenario.scenario.seed,
+                roles=self.roles,
+                zone=self.scenario.zone,
+            )
+            stack.callback(self.writer.close)
+            ledger = stack.enter_context(Ledger(self.options.ledger_url or f"sqlite:///{self.folder / LEDGER}"))
+            swarm = Swarm(
+                clock=self.clock,
+                post=PostOffice(self.clock, wire=self.options.wire),
+                recorder=self.writer,
+                directory=f"directory@{self.domain}",
+                failed=self._failed,
+                server=access,
+                notice=self._notice,
+            )
+            props = Props(self.plant, self.world, ledger, self.writer, chargers, self.random)
+            await self._perform(swarm, Cast(swarm, self.domain, passwords, props), passwords, stack)
+
+    async def _server(self, stack: AsyncExitStack) -> tuple[ServerAccess | None, dict[str, str]]:
+        passwords = {jid: secrets.token_urlsafe(24) for jid in self.roles}
+        return None, passwords
+
+    async def _perform(self, swarm: Swarm, cast: Cast, passwords: dict[str, str], stack: AsyncExitStack) -> None:
+        directory = Directory(swarm.directory, passwords[swarm.directory], swarm, self.roles)
+        actors: list[Actor] = [directory, *cast.actors()]
+        self._next_minute(self._begins + MINUTE)
+        for actor in actors:
+            await self._unless_failed(actor.start())
+            stack.push_async_callback(actor.stop)
+        self.progress.stage("negotiating")
+        for actor in actors:
+            actor.spawn(actor.course(), "course")
+        await self._unless_failed(self.clock.sleep_until(self._ends + EPILOGUE))
+        self.world.finish()
+
+    async def _unless_failed(self, work: Any) -> None:
+        """Waits for `work`, but not beyond the first error that an agent would have kept to itself."""
+        task = asyncio.ensure_future(work)
+        await asyncio.wait({task, self._failure}, return_when=asyncio.FIRST_COMPLETED)
+        if self._failure.done():
+            task.cancel()
+            self._failure.result()
+        await task
+
+    def _failed(self, error: BaseException) -> None:
+        if not self._failure.done():
+            self._failure.set_exception(error)
+
+    def _notice(self, agent: str, text: str) -> None:
+        at = self.clock.now().astimezone(self.scenario.zone)
+        self.notices.append(f"{at:%H:%M} {agent.partition('@')[0]}: {text}")
+
+    def _next_minute(self, at: datetime) -> None:
+        if at <= self._ends:
+            self.clock.call_at(at, lambda: self._minute(at), priority=0)
+
+    def _minute(self, at: datetime) -> None:
+        try:
+            self._faults(at)
+            self.world.minute()
+        except Exception as error:
+            self._failed(error)
+            return
+        self._next_minute(at + MINUTE)
+        share = (at - self._begins) / (self._ends - self._begins)
+        state = self.world.state
+        self.progress.minute(at, share, self.writer.messages, state.trafo_loading_percent if state else 0.0)
+
+    def _faults(self, at: datetime) -> None:
+        if not self.scenario.fault:
+            return
+        now = faults_at(self.scenario, at)
+        for charger_id in self._faulty - set(now):
+            self.park.set_fault(charger_id, None)
+        for charger_id, fault in now.items():
+            self.park.set_fault(charger_id, fault)
+        self._faulty = set(now)
