@@ -149,8 +149,8 @@ class Dso(Actor):
     async def on_prequalification_request(
         self, question: PrequalificationRequest, incoming: Incoming
     ) -> Inform | Refuse:
-        """1.x.3: what power at this bus breaks no limit of the actual grid model in the product's hours of the worst day
-        of the year, and which limit binds."""
+        """1.x.3: what power at this bus breaks no limit of the actual grid model, in the product's hours of the worst
+        day of the year, and which limit binds."""
         if question.location not in self.watch.grid.buses:
             return refusal("unknown-bus", f"there is no bus {question.location} in my grid")
         charge, discharge = (

@@ -43,7 +43,7 @@ class GridEnvironment(Actor):
         while True:
             await self.clock.sleep_until(self.now() + self.interval)
             for topic in sorted(set(self.subscriptions(GridQuery)), key=lambda t: (t.quantity, t.location or "")):
-                await self.publish(GridQuery, self._reading(topic), lambda asked, topic=topic: asked == topic)
+                await self.publish(GridQuery, self._reading(topic), topic.__eq__)
 
     @answers(GridQuery)
     async def on_grid_query(self, query: GridQuery, incoming: Incoming) -> Inform | Agree | Refuse:

@@ -1,7 +1,7 @@
-"""What a grid operator knows of its network: states, limits, sensitivities, and answers to "how much more", "how much less".
+"""What a grid operator knows of its network: states, limits, sensitivities, and what more or less would do to them.
 
-Positive power is drawn from the grid. Arrays follow the order of `buses` and `lines`; low-voltage buses only, because the
-medium-voltage side is not this operator's congestion. Plain data: the power flow behind it is the environment's.
+Positive power is drawn from the grid. Arrays follow the order of `buses` and `lines`; low-voltage buses only, because
+the medium-voltage side is not this operator's congestion. Plain data: the power flow behind it is the environment's.
 """
 
 from __future__ import annotations
@@ -58,8 +58,9 @@ class GridState:
     """A solved power flow.
 
     `p_kw`, `q_kvar`: net power drawn at each bus; `vm_pu`: voltage of each bus; `line_loading_percent` and
-    `trafo_loading_percent`: of the rated current (the higher of both ends); `trafo_p_kw`, `trafo_q_kvar`: drawn from the
-    medium-voltage side, negative when the network feeds back; `losses_kw`: lines and transformer, iron losses included.
+    `trafo_loading_percent`: of the rated current (the higher of both ends); `trafo_p_kw`, `trafo_q_kvar`: drawn from
+    the medium-voltage side, negative when the network feeds back; `losses_kw`: lines and transformer, iron losses
+    included.
     """
 
     buses: tuple[str, ...]
@@ -129,8 +130,8 @@ class Hosting:
 class Relief:
     """How much less must be drawn so that the limits hold.
 
-    `power_kw` > 0 is a reduction of consumption, < 0 an increase (voltage too high, feeding back too much); `by_bus` splits
-    it; `after` is the state that AC power flow gives with it; `remaining` is what that state still breaks.
+    `power_kw` > 0 is a reduction of consumption, < 0 an increase (voltage too high, feeding back too much); `by_bus`
+    splits it; `after` is the state that AC power flow gives with it; `remaining` is what that state still breaks.
     """
 
     power_kw: float

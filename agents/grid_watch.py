@@ -83,7 +83,7 @@ class GridWatch:
         flexible_kw: Mapping[str, float],
     ) -> list[Problem]:
         """What the quarter from `start` would break: the chargers as metered at `metered_at`, moved as charging usually
-        moves from then on, with the margin for what that misses, and by `planned_change_kw` (activations that begin)."""
+        moves from then on, with the margin for what that misses, and by `planned_change_kw` (what begins)."""
         first = quarter_at(metered_at)
         typical = self.charging.typical_kw(first, (start - first) // QUARTER + 1)
         charging = {}

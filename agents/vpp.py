@@ -342,7 +342,7 @@ class Vpp(Actor):
 
         async def ask(cpo: str, part: Part) -> float:
             answer = await self.request(
-                self._order(signal, cpo, part),
+                self._order(signal, part),
                 to=cpo,
                 reply_by=min(signal.start, self.now() + ACTIVATION_TIME),
                 done_by=signal.end + ANSWER_TIME,
@@ -359,13 +359,10 @@ class Vpp(Actor):
         kept = sum(await asyncio.gather(*(ask(cpo, part) for cpo, part in parts.items())))
         return min(signal.power_kw, round(kept, 1))
 
-    def _order(
-        self, signal: ActivationSignal | PoolActivation, cpo: str, part: Part
-    ) -> ActivationSignal | CpoActivation:
-        activation_id = f"{signal.activation_id}/{cpo.partition('@')[0]}"
+    def _order(self, signal: ActivationSignal | PoolActivation, part: Part) -> ActivationSignal | CpoActivation:
         if isinstance(signal, ActivationSignal):
             return ActivationSignal(
-                activation_id=activation_id,
+                activation_id=signal.activation_id,
                 bid_id=signal.bid_id,
                 service=signal.service,
                 congestion_point=signal.congestion_point,
@@ -375,7 +372,7 @@ class Vpp(Actor):
                 ceiling_kw=part.ceiling_kw,
             )
         return CpoActivation(
-            activation_id=activation_id,
+            activation_id=signal.activation_id,
             bid_id=signal.bid_id,
             service=signal.service,
             congestion_point=signal.congestion_point,
@@ -444,7 +441,7 @@ class Vpp(Actor):
                 self.ledger.post(
                     f"{reference}/{account}",
                     self.now(),
-                    f"{reference}/{account}",
+                    reference,
                     {self.name: -amount, account: amount},
                 )
 

@@ -40,8 +40,8 @@ class ChargingHistory:
                 self._totals[day] += drawn
 
     def typical_kw(self, start: datetime, periods: int, quantile: float | None = None) -> Mapping[str, Floats]:
-        """kW by bus [period] from `start`, the mean of the days; with `quantile` scaled so that the sum is that quantile
-        of the days' sums. Beyond the run's end there is nothing known, and so nothing."""
+        """kW by bus [period] from `start`, the mean of the days; with `quantile` scaled so that the sum is that
+        quantile of the days' sums. Beyond the run's end there is nothing known, and so nothing."""
         scale = np.ones(self._totals.shape[1])
         if quantile is not None:
             mean = self._totals.mean(axis=0)

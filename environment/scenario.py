@@ -94,8 +94,8 @@ class GridPart(Part):
 
 
 class VppPart(Part):
-    """A virtual power plant and how it bids: `margin_percent` of the revenue it keeps, `reserve_percent` of the power it
-    holds back against refusals and forecast errors, and what the owners get above their cost, for each kW and 15
+    """A virtual power plant and how it bids: `margin_percent` of the revenue it keeps, `reserve_percent` of the power
+    it holds back against refusals and forecast errors, and what the owners get above their cost, for each kW and 15
     minutes."""
 
     name: Name
@@ -160,7 +160,8 @@ class MarketPart(Part):
 
 class DsoCosts(Part):
     """The DSO's own costs, from which it computes the most it will pay (agents/decisions/pricing.py); what it adds to
-    the charging it expects, for its forecast's error; and against how bad a day it buys: one that is worse than `bad_day_percent` of all."""
+    the charging it expects, for its forecast's error; and against how bad a day it buys: one that is worse than
+    `bad_day_percent` of all."""
 
     transformer_eur: Money = Decimal(15000)
     reinforcement_eur: Money = Decimal(60000)

@@ -119,7 +119,7 @@ class World:
         self.park.observe(NOMINAL_V, self.plant.frequency.at(self._begins))
 
     def minute(self) -> None:
-        """The minute that ends now: what the chargers drew in it, what the network made of that; then who comes and goes."""
+        """The minute that ends now: what the chargers drew, what the network made of it; then who comes and goes."""
         now = self._now().astimezone(UTC)
         row = (now - self._begins) // MINUTE - 1
         self.park.advance()

@@ -1,0 +1,90 @@
+"""What a run shows on the terminal: how far it is, and at the end what it came to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from decimal import Decimal
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from environment.launcher import Done, Progress as Listener
+
+
+class _Quiet:
+    def stage(self, text: str) -> None: ...
+
+    def minute(self, at: datetime, share: float, messages: int, loading_percent: float) -> None: ...
+
+
+class _Bar:
+    """One line: the stage, then scenario time, messages and the transformer as the run goes on."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._task = progress.add_task("", total=1.0, detail="")
+
+    def stage(self, text: str) -> None:
+        self._progress.update(self._task, description=text, detail="")
+
+    def minute(self, at: datetime, share: float, messages: int, loading_percent: float) -> None:
+        if at.minute % 15 == 0:
+            detail = f"{at:%a %H:%M}  {messages} messages  transformer {loading_percent:.0f} %"
+            self._progress.update(self._task, completed=share, detail=detail)
+
+
+def show(work: Callable[[Listener], Done], *, title: str, quiet: bool) -> Done:
+    """Does the work, showing how far it is."""
+    if quiet:
+        return work(_Quiet())
+    console = Console()
+    console.print(f"[bold]{title}")
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.fields[detail]}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        return work(_Bar(progress))
+
+
+def closing(done: Done) -> None:
+    """The closing tables: the day with and without flexibility, the money, and where the report is."""
+    console = Console()
+    summary = done.summary
+    with_it, without = summary["with"], summary["without"]
+    table = Table(title="The day", title_justify="left")
+    table.add_column("")
+    table.add_column("without", justify="right")
+    table.add_column("with flexibility", justify="right")
+    for label, key, unit, digits in (
+        ("peak transformer loading", "peak_trafo_loading_percent", "%", 1),
+        ("minutes above 100 %", "minutes_above_100_percent", "min", 0),
+        ("energy above the rating", "overload_kwh", "kWh", 1),
+        ("lowest voltage", "min_voltage_pu", "pu", 3),
+        ("highest voltage", "max_voltage_pu", "pu", 3),
+        ("minutes outside EN 50160", "minutes_outside_en50160", "min", 0),
+        ("losses", "losses_kwh", "kWh", 1),
+        ("peak power of the fleet", "peak_fleet_kw", "kW", 0),
+    ):
+        table.add_row(label, f"{without[key]:.{digits}f} {unit}", f"{with_it[key]:.{digits}f} {unit}")
+    console.print(table)
+    drivers = summary["drivers"]
+    paid = -sum(
+        (Decimal(amount) for account, amount in summary["money"].items() if account in ("dso", "tso")), Decimal(0)
+    )
+    console.print(
+        f"{drivers['departed']} drivers left, {drivers['below_wanted']} with less charge than asked for. "
+        f"Grid operators paid {paid} EUR; the ledger adds up to {sum(map(Decimal, summary['money'].values()))} EUR."
+    )
+    console.print(
+        f"{summary['messages']} messages of {summary['agents']} agents, {summary['wall_s']:.0f} s. "
+        f"{len(summary['warnings'])} warnings."
+    )
+    for warning in summary["warnings"][:8]:
+        console.print(f"  {warning}", highlight=False, markup=False)
+    console.print(f"Report: {done.report}", highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,126 @@
+"""Gridparley's command line: `python run.py slovenia` runs a day; `list`, `check` and `exchanges` tell about it.
+
+Exit codes: 0 done; 1 a trace with faults; 2 wrong usage; 3 a run that could not be made, for the reason printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+RUNS = Path("runs")
+COMMANDS = ("list", "check", "exchanges")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Does what the command line says, and returns the exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words and words[0] in COMMANDS:
+        options = _command_parser(words[0]).parse_args(words[1:])
+        return {"list": _list, "check": _check, "exchanges": _exchanges}[words[0]](options)
+    return _run(_run_parser().parse_args(words))
+
+
+def _run_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="run.py",
+        description="Runs a demonstrator of EV4EU D5.1 as a swarm of agents, and writes a run folder with a report.",
+        epilog="Other commands: run.py list | run.py check TRACE | run.py exchanges [--json]",
+    )
+    parser.add_argument("scenario", help="a scenario's name (see `run.py list`), or the path of a TOML file")
+    parser.add_argument("--days", type=int, metavar="N", help="days to run (default: the scenario's)")
+    parser.add_argument("--seed", type=int, metavar="N", help="seed of everything that is drawn (the scenario's)")
+    parser.add_argument(
+        "--speed", type=float, metavar="X", help="X times wall time instead of virtual time; 1 for real hardware"
+    )
+    parser.add_argument("--wire", action="store_true", help="put every message on the XMPP server")
+    parser.add_argument("--server", metavar="HOST[:PORT]", help="an XMPP server instead of the embedded one")
+    parser.add_argument("--port", type=int, metavar="N", help="port of the embedded server (default: a free one)")
+    parser.add_argument("--accounts", type=Path, metavar="FILE", help="with --server: TOML, jid = password")
+    parser.add_argument("--admit", type=Path, metavar="FILE", help="TOML, jid = password: who else may log in")
+    parser.add_argument("--ca", type=Path, metavar="FILE", help="with --server: the CA that signed its certificate")
+    parser.add_argument("--ledger", metavar="URL", help="database of the ledger (default: ledger.sqlite in DIR)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="the run folder (default: runs/SCENARIO-N)")
+    parser.add_argument("--quiet", action="store_true", help="no progress, only errors")
+    return parser
+
+
+def _command_parser(command: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=f"run.py {command}")
+    if command == "check":
+        parser.add_argument("trace", type=Path, help="trace.jsonl of a run")
+    if command == "exchanges":
+        parser.add_argument("--json", action="store_true", help="as JSON")
+    return parser
+
+
+def _run(options: argparse.Namespace) -> int:
+    from environment import console, launcher, scenario
+
+    try:
+        loaded = scenario.load(options.scenario, days=options.days, seed=options.seed)
+        out = options.out or _free_folder(loaded.scenario.name)
+        source = Path(options.scenario)
+        done = console.show(
+            lambda progress: launcher.launch(
+                loaded,
+                launcher.Options(
+                    out=out,
+                    speed=options.speed,
+                    wire=options.wire,
+                    server=options.server,
+                    port=options.port,
+                    accounts=options.accounts,
+                    admit=options.admit,
+                    ca=options.ca,
+                    ledger_url=options.ledger,
+                    base=source.parent if source.suffix == ".toml" else scenario.SCENARIOS,
+                ),
+                progress,
+            ),
+            title=loaded.scenario.title,
+            quiet=options.quiet,
+        )
+    except KeyboardInterrupt:
+        print("stopped; the run folder holds what was said so far", file=sys.stderr)
+        return 130
+    except launcher.EXPECTED as error:
+        print(f"run.py: {error}", file=sys.stderr)
+        return 3
+    if not options.quiet:
+        console.closing(done)
+    return 0
+
+
+def _free_folder(name: str) -> Path:
+    number = 1
+    while (RUNS / f"{name}-{number}").exists():
+        number += 1
+    return RUNS / f"{name}-{number}"
+
+
+def _list(options: argparse.Namespace) -> int:
+    from environment import scenario
+
+    for name in scenario.available():
+        print(f"{name:12} {scenario.load(name).scenario.title}")
+    return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    from environment import checking
+
+    return checking.check_file(options.trace, print)
+
+
+def _exchanges(options: argparse.Namespace) -> int:
+    from protocols import catalogue
+
+    print(catalogue.listing(as_json=options.json))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
