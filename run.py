@@ -1,17 +1,19 @@
 """Gridparley's command line: `python run.py slovenia` runs a day; `list`, `check` and `exchanges` tell about it.
 
-Exit codes: 0 done; 1 a trace with faults; 2 wrong usage; 3 a run that could not be made, for the reason printed.
+Exit codes: 0 done; 1 a trace with faults; 2 wrong usage; 3 a run that could not be made, for the reason printed;
+4 an error of this program; 130 stopped from the keyboard.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
 RUNS = Path("runs")
-COMMANDS = ("list", "check", "exchanges")
+COMMANDS = ("list", "check", "exchanges", "accounts")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -19,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words and words[0] in COMMANDS:
         options = _command_parser(words[0]).parse_args(words[1:])
-        return {"list": _list, "check": _check, "exchanges": _exchanges}[words[0]](options)
+        return {"list": _list, "check": _check, "exchanges": _exchanges, "accounts": _accounts}[words[0]](options)
     return _run(_run_parser().parse_args(words))
 
 
@@ -53,15 +55,18 @@ def _command_parser(command: str) -> argparse.ArgumentParser:
         parser.add_argument("trace", type=Path, help="trace.jsonl of a run")
     if command == "exchanges":
         parser.add_argument("--json", action="store_true", help="as JSON")
+    if command == "accounts":
+        parser.add_argument("scenario", help="a scenario's name, or the path of a TOML file")
+        parser.add_argument("--domain", default="localhost", help="the XMPP domain of the server")
     return parser
 
 
 def _run(options: argparse.Namespace) -> int:
     from environment import console, launcher, scenario
 
+    out = options.out or _free_folder(Path(options.scenario).stem)
     try:
         loaded = scenario.load(options.scenario, days=options.days, seed=options.seed)
-        out = options.out or _free_folder(loaded.scenario.name)
         source = Path(options.scenario)
         done = console.show(
             lambda progress: launcher.launch(
@@ -87,8 +92,15 @@ def _run(options: argparse.Namespace) -> int:
         print("stopped; the run folder holds what was said so far", file=sys.stderr)
         return 130
     except launcher.EXPECTED as error:
-        print(f"run.py: {error}", file=sys.stderr)
+        for line in str(error).splitlines():
+            print(f"run.py: {line}", file=sys.stderr)
         return 3
+    except Exception as error:
+        details = out / "error.txt"
+        out.mkdir(parents=True, exist_ok=True)
+        details.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+        print(f"run.py: an error of this program, {type(error).__name__}; details in {details}", file=sys.stderr)
+        return 4
     if not options.quiet:
         console.closing(done)
     return 0
@@ -106,6 +118,21 @@ def _list(options: argparse.Namespace) -> int:
 
     for name in scenario.available():
         print(f"{name:12} {scenario.load(name).scenario.title}")
+    return 0
+
+
+def _accounts(options: argparse.Namespace) -> int:
+    """Prints an accounts file with new passwords, to make the accounts on a server with and to run with."""
+    from environment import cast, scenario
+    from environment.server import generated_passwords
+
+    try:
+        loaded = scenario.load(options.scenario)
+    except scenario.ScenarioError as error:
+        print(f"run.py: {error}", file=sys.stderr)
+        return 3
+    for jid, password in generated_passwords(cast.roles(loaded, options.domain)).items():
+        print(f'"{jid}" = "{password}"')
     return 0
 
 

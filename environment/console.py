@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from environment.launcher import Done, Progress as Listener
+from environment.launcher import Done
+from environment.launcher import Progress as Listener
 
 
 class _Quiet:
     def stage(self, text: str) -> None: ...
+
+    def listening(self, address: str, domain: str, ca_file: Path) -> None: ...
 
     def minute(self, at: datetime, share: float, messages: int, loading_percent: float) -> None: ...
 
@@ -28,6 +32,11 @@ class _Bar:
 
     def stage(self, text: str) -> None:
         self._progress.update(self._task, description=text, detail="")
+
+    def listening(self, address: str, domain: str, ca_file: Path) -> None:
+        self._progress.console.print(
+            f"XMPP server at {address}, domain {domain}, its authority in {ca_file}", highlight=False, markup=False
+        )
 
     def minute(self, at: datetime, share: float, messages: int, loading_percent: float) -> None:
         if at.minute % 15 == 0:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
+import contextlib
+import shutil
 import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
@@ -13,44 +14,74 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from agents.actor import Actor
+from agents.actor import Actor, AgentError, start_all
 from agents.directory import Directory
-from agents.ledger import Ledger
+from agents.ledger import Ledger, LedgerError
 from agents.observer import TraceWriter
+from behaviours.link import LinkError
 from behaviours.post import PostOffice
 from behaviours.swarm import ServerAccess, Swarm
 from environment import summary
+from environment.access import DOMAIN, AccountsError, read_accounts, server_address, swarm_accounts
 from environment.cast import Cast, Props, roles
 from environment.charger_client import SunSpecCharger
-from environment.chargers import ChargerPark
+from environment.chargers import ChargerPark, ParkError
 from environment.clock import ScaledClock, VirtualClock, run
+from environment.frequency import FrequencyError
+from environment.grid import GridError
 from environment.report import build as build_report
-from environment.run_folder import LEDGER, SERIES, TRACE
-from environment.scenario import Scenario
-from environment.series import SeriesRecorder
+from environment.run_folder import LEDGER, SERIES, TRACE, RunFolderError
+from environment.scenario import Scenario, ScenarioError
+from environment.series import SeriesError, SeriesRecorder
+from environment.server import EmbeddedServer, ServerError, client_tls, generated_passwords
+from environment.sessions_csv import SessionsError
 from environment.world import MINUTE, Plant, World, build, faults_at, without_flexibility
 
+SERVER = "server"
+"""In the run folder while the run lasts: the embedded server's certificate authority, accounts and log."""
 EPILOGUE = timedelta(hours=1)
 """After the last minute of physics the books are settled: volumes, bills, owners' shares."""
 STREAMS = ("sessions", "frequency", "history", "drivers")
-DOMAIN = "localhost"
 
 
 class RunError(RuntimeError):
     """A run that cannot begin or go on, in one line: what, where, what to do."""
 
 
+EXPECTED = (
+    RunError,
+    ScenarioError,
+    GridError,
+    SessionsError,
+    FrequencyError,
+    ParkError,
+    AccountsError,
+    ServerError,
+    LinkError,
+    AgentError,
+    LedgerError,
+    SeriesError,
+    RunFolderError,
+)
+"""What can go wrong outside this program: each is one clear line for the user."""
+
+
 @dataclass(frozen=True)
 class Options:
-    """How to run: `speed` None is virtual time, `wire` puts every message on the server, `server` is HOST[:PORT]."""
+    """How to run: `speed` None is virtual time, `wire` puts every message on the server. `server` is HOST[:PORT] of a
+    server that has the accounts in the file `accounts`; without it one is embedded, on `port` (None: a free one), which
+    also lets in the accounts in the file `admit`. `base` is where the scenario's relative paths start."""
 
     out: Path
     speed: float | None = None
     wire: bool = False
     server: str | None = None
+    port: int | None = None
     accounts: Path | None = None
-    base: Path | None = None
+    admit: Path | None = None
+    ca: Path | None = None
     ledger_url: str | None = None
+    base: Path | None = None
 
 
 class Progress(Protocol):
@@ -59,12 +90,17 @@ class Progress(Protocol):
     def stage(self, text: str) -> None:
         """A new stage of the run begins."""
 
+    def listening(self, address: str, domain: str, ca_file: Path) -> None:
+        """The embedded server listens; XMPP clients that were admitted may log in."""
+
     def minute(self, at: datetime, share: float, messages: int, loading_percent: float) -> None:
         """Scenario time has come to `at`, `share` of the run."""
 
 
 class _Silent:
     def stage(self, text: str) -> None: ...
+
+    def listening(self, address: str, domain: str, ca_file: Path) -> None: ...
 
     def minute(self, at: datetime, share: float, messages: int, loading_percent: float) -> None: ...
 
@@ -84,8 +120,9 @@ def streams(seed: int) -> dict[str, np.random.Generator]:
 
 
 def launch(scenario: Scenario, options: Options, progress: Progress | None = None) -> Done:
-    """Runs a scenario. Raises RunError, ScenarioError, GridError, SessionsError, ServerError or LedgerError."""
+    """Runs a scenario. Raises one of EXPECTED for what the user can mend, each with one line for each fault."""
     progress = progress or _Silent()
+    _allow_many_sockets()
     started = time.monotonic()
     random = streams(scenario.scenario.seed)
     progress.stage("building the network, the vehicles and the chargers")
@@ -96,7 +133,10 @@ def launch(scenario: Scenario, options: Options, progress: Progress | None = Non
     )
     clock = VirtualClock(scenario.begins) if options.speed is None else ScaledClock(scenario.begins, options.speed)
     stage = Stage(scenario, options, progress, plant, series, random, folder, clock)
-    run(stage.play, clock)
+    try:
+        run(stage.play, clock)
+    except BaseExceptionGroup as group:
+        raise _first(group) from group
     progress.stage("the same day without flexibility")
     without_flexibility(plant, series)
     progress.stage("writing the report")
@@ -110,7 +150,27 @@ def launch(scenario: Scenario, options: Options, progress: Progress | None = Non
         drivers=outcomes,
         warnings=(*plant.sessions.warnings, *stage.notices),
     )
+    shutil.rmtree(folder / SERVER, ignore_errors=True)
     return Done(folder, found, build_report(folder))
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Agents that fail side by side mostly fail for one reason; the first that says so stands for all."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _allow_many_sockets() -> None:
+    """Each charger and each agent has a socket at both ends; some systems let a program have 256 at first."""
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = 65_536 if hard == resource.RLIM_INFINITY else hard
+        if soft < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _named(outcome: summary.DriverOutcome, domain: str) -> summary.DriverOutcome:
@@ -152,7 +212,8 @@ class Stage:
         self.random = random
         self.folder = folder
         self.clock = clock
-        self.domain = DOMAIN
+        self.accounts = read_accounts(options.accounts) if options.accounts else None
+        self.domain = DOMAIN if self.accounts is None else swarm_accounts(self.accounts, roles(scenario, ""))
         self.roles = roles(scenario, self.domain)
         self.notices: list[str] = []
         self._begins = scenario.begins.astimezone(UTC)
@@ -195,17 +256,35 @@ class Stage:
             props = Props(self.plant, self.world, ledger, self.writer, chargers, self.random)
             await self._perform(swarm, Cast(swarm, self.domain, passwords, props), passwords, stack)
 
-    async def _server(self, stack: AsyncExitStack) -> tuple[ServerAccess | None, dict[str, str]]:
-        passwords = {jid: secrets.token_urlsafe(24) for jid in self.roles}
-        return None, passwords
+    async def _server(self, stack: AsyncExitStack) -> tuple[ServerAccess, dict[str, str]]:
+        """The server that the agents log in to, and their passwords."""
+        options = self.options
+        if options.server is not None:
+            if self.accounts is None:
+                raise AccountsError(
+                    "--server needs --accounts FILE with the agents' passwords; "
+                    f"`run.py accounts {self.scenario.scenario.name} --domain DOMAIN` makes one"
+                )
+            host, port = server_address(options.server)
+            return ServerAccess(host, port, client_tls(options.ca)), self.accounts
+        server = EmbeddedServer(self.folder / SERVER, domain=self.domain, port=options.port or 0)
+        with self.clock.outstanding():
+            access = await server.start()
+            stack.push_async_callback(server.stop)
+            passwords = self.accounts or generated_passwords(self.roles)
+            await server.admit(passwords)
+            if options.admit is not None:
+                await server.admit(read_accounts(options.admit), generated=False)
+        self.progress.listening(f"{access.host}:{access.port}", self.domain, server.ca_file)
+        return access, passwords
 
     async def _perform(self, swarm: Swarm, cast: Cast, passwords: dict[str, str], stack: AsyncExitStack) -> None:
         directory = Directory(swarm.directory, passwords[swarm.directory], swarm, self.roles)
         actors: list[Actor] = [directory, *cast.actors()]
         self._next_minute(self._begins + MINUTE)
         for actor in actors:
-            await self._unless_failed(actor.start())
             stack.push_async_callback(actor.stop)
+        await self._unless_failed(start_all(actors))
         self.progress.stage("negotiating")
         for actor in actors:
             actor.spawn(actor.course(), "course")
