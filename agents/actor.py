@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, TypeVar
 
@@ -35,6 +36,7 @@ from behaviours.outcomes import (
 )
 from behaviours.ports import Clock, Letter
 from behaviours.swarm import Swarm
+from protocols.acl import AclMessage, MalformedMessageError
 from protocols.exchanges.content import Content
 from protocols.exchanges.services import DirectoryEntry, Registration, Search, SearchResult
 from protocols.roles import Role
@@ -297,7 +299,12 @@ class _Container:
         self._owner = owner
 
     async def send(self, msg: Message, behaviour: object) -> None:
-        self._owner.swarm.post.send(_from_spade(msg, str(msg.to), sender=self._owner.address))
+        owner = self._owner
+        letter = _from_spade(msg, str(msg.to), sender=owner.address)
+        owner.swarm.post.send(letter)
+        with suppress(MalformedMessageError):  # what is no ACL message has no place in the trace
+            message = AclMessage.parse(letter.metadata, letter.body, owner.address, msg.to.bare)
+            owner.swarm.recorder.record(owner.now(), message)
 
 
 class _NoWeb:

@@ -21,6 +21,7 @@ from behaviours.ports import Letter
 from behaviours.post import PostOffice
 from behaviours.swarm import ServerAccess, Swarm
 from environment.clock import VirtualClock, run
+from environment.prosody import Prosody
 from environment.server import EmbeddedServer, generated_passwords
 from protocols.acl import AclMessage
 from protocols.roles import Role
@@ -57,7 +58,7 @@ class ListRecorder:
 class SwarmUnderTest:
     """Actors in process; with `server` they log in there as well, and `wire` puts every letter on it."""
 
-    def __init__(self, server: EmbeddedServer | None = None, *, wire: bool = False) -> None:
+    def __init__(self, server: EmbeddedServer | Prosody | None = None, *, wire: bool = False) -> None:
         self.clock = VirtualClock(START)
         self.post = PostOffice(self.clock, wire=wire)
         self.recorder = ListRecorder()
