@@ -80,6 +80,7 @@ class _BaseClock:
         self._agenda = Agenda()
         self._idle: deque[Callback] = deque()
         self._outstanding = 0
+        self._halted = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def now(self) -> datetime:
@@ -95,6 +96,10 @@ class _BaseClock:
             await due.wait()
         finally:
             timer.cancel()
+
+    def halt(self) -> None:
+        """Scenario time ends here: no timer fires any more and no letter is handed over, while the swarm is stopped."""
+        self._halted = True
 
     @contextmanager
     def outstanding(self) -> Iterator[None]:
@@ -125,7 +130,7 @@ class VirtualClock(_BaseClock):
     def _next_event(self) -> bool:
         """Hands the loop the next event. False when there is none, or time may not pass."""
         assert self._loop is not None
-        if self._outstanding:
+        if self._outstanding or self._halted:
             return False
         if self._idle:
             self._loop.call_soon(self._idle.popleft())
@@ -174,7 +179,7 @@ class ScaledClock(_BaseClock):
     def _arm(self) -> None:
         """Keeps one alarm of the loop at the earliest timer."""
         first = self._agenda.first()
-        if self._loop is None or first is None or (self._alarm_at is not None and self._alarm_at <= first.at):
+        if self._loop is None or self._halted or first is None or (self._alarm_at is not None and self._alarm_at <= first.at):
             return
         if self._alarm is not None:
             self._alarm.cancel()
@@ -187,7 +192,7 @@ class ScaledClock(_BaseClock):
         assert self._alarm_at is not None
         due = max(self.now(), self._alarm_at)  # the loop may ring a clock tick early
         self._alarm = self._alarm_at = None
-        while (timer := self._agenda.first()) is not None and timer.at <= due:
+        while not self._halted and (timer := self._agenda.first()) is not None and timer.at <= due:
             self._agenda.take()
             assert timer.callback is not None
             self._loop.call_soon(timer.callback)

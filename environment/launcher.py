@@ -289,6 +289,7 @@ class Stage:
         for actor in actors:
             actor.spawn(actor.course(), "course")
         await self._unless_failed(self.clock.sleep_until(self._ends + EPILOGUE))
+        self.clock.halt()
         self.world.finish()
 
     async def _unless_failed(self, work: Any) -> None:
