@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable, Coroutine
 from datetime import datetime
 from itertools import count
@@ -35,6 +36,12 @@ from protocols.roles import Role
 from protocols.tables import OPENING, REFUSAL, Side
 
 log = logging.getLogger("gridparley.dispatcher")
+
+LARGEST_PARAMETERS = 5_000
+"""Characters of ACL parameters that a letter may have: an answer quotes some of them more than once."""
+MAX_FAULTS = 20
+MAX_FAULT = 400
+_UNSEEN = re.compile("[^\t\n\x20-\x7e\u00a0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 _C = TypeVar("_C", bound=Content)
 
@@ -78,6 +85,10 @@ class Dispatcher(CyclicBehaviour):  # type: ignore[misc]  # SPADE is untyped
 
     def arrived(self, letter: Letter) -> None:
         """Reads one letter. A sender whose role is unknown waits, in order, until the directory has answered."""
+        length = sum(len(name) + len(value) for name, value in letter.metadata.items())
+        if length > LARGEST_PARAMETERS:  # an answer that quotes them could not be sent
+            self._malformed(letter, [f"parameters have {length} characters, more than {LARGEST_PARAMETERS}"])
+            return
         try:
             message = AclMessage.parse(letter.metadata, letter.body, bare(letter.sender), bare(letter.receiver))
         except MalformedMessageError as error:
@@ -104,7 +115,7 @@ class Dispatcher(CyclicBehaviour):  # type: ignore[misc]  # SPADE is untyped
             content: Content | None = parse(message)
             faults: list[str] = []
         except ContentError as error:
-            content, faults = None, error.faults
+            content, faults = None, _bounded(error.faults)
         if talk is None:
             self._admit_opening(message, content, faults, role)
             return
@@ -274,6 +285,7 @@ class Dispatcher(CyclicBehaviour):  # type: ignore[misc]  # SPADE is untyped
     # --- what is said outside any conversation
 
     def _malformed(self, letter: Letter, faults: list[str]) -> None:
+        faults = _bounded(faults)
         self._record_malformed(bare(letter.sender), faults)
         if letter.metadata.get("performative") == Performative.NOT_UNDERSTOOD:
             return  # two agents that do not understand each other would never stop
@@ -284,9 +296,9 @@ class Dispatcher(CyclicBehaviour):  # type: ignore[misc]  # SPADE is untyped
             sender=self.owner.address,
             receiver=bare(letter.sender),
             protocol=_protocol_of(letter),
-            conversation_id=letter.metadata.get("conversation-id") or letter.thread or f"unknown-{number}",
+            conversation_id=(letter.metadata.get("conversation-id") or letter.thread or f"unknown-{number}")[:200],
             reply_with=f"unread/{self.owner.address.partition('@')[0]}/{number}",
-            in_reply_to=letter.metadata.get("reply-with") or None,
+            in_reply_to=letter.metadata.get("reply-with", "")[:200] or None,
             content=reason.to_json(),
         )
         self._post(answer)
@@ -338,6 +350,12 @@ class Dispatcher(CyclicBehaviour):  # type: ignore[misc]  # SPADE is untyped
         letter = Letter(message.sender, message.receiver, message.body(), message.metadata(), message.conversation_id)
         self.owner.swarm.post.send(letter)
         self.owner.swarm.recorder.record(self.owner.now(), message)
+
+
+def _bounded(faults: list[str]) -> list[str]:
+    """The faults as far as an answer can carry them: whoever wrote the message chose their number and length."""
+    shown = [_UNSEEN.sub("?", fault[:MAX_FAULT]) for fault in faults[:MAX_FAULTS]]
+    return shown if len(faults) <= MAX_FAULTS else [*shown, f"and {len(faults) - MAX_FAULTS} more"]
 
 
 def _unauthorised(message: AclMessage, role: Role | None, mine: Role) -> str:
