@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, TypeVar
 
@@ -35,8 +34,8 @@ from behaviours.outcomes import (
     Subscribed,
 )
 from behaviours.ports import Clock, Letter
+from behaviours.spade_parts import AgentContainer, NoTraces, NoWeb, from_spade, to_spade
 from behaviours.swarm import Swarm
-from protocols.acl import AclMessage, MalformedMessageError
 from protocols.exchanges.content import Content
 from protocols.exchanges.services import DirectoryEntry, Registration, Search, SearchResult
 from protocols.roles import Role
@@ -82,9 +81,9 @@ class Actor(Agent):  # type: ignore[misc]  # SPADE is untyped
         self.client = None
         self.presence = None
         self.loop = asyncio.get_running_loop()
-        self.container = _Container(self)
-        self.web = _NoWeb()
-        self.traces = _NoTraces()
+        self.container = AgentContainer(self)
+        self.web = NoWeb()
+        self.traces = NoTraces()
         self._alive = asyncio.Event()
         self._hook_plugin_after_connection = self._default_hook_plugin_after_connection
         self._hook_plugin_before_connection = self._default_hook_plugin_before_connection
@@ -185,7 +184,7 @@ class Actor(Agent):  # type: ignore[misc]  # SPADE is untyped
         """Hands a letter to the behaviours whose template matches, and an ACL message to the dispatcher."""
         matched = False
         if len(self.behaviours) > 1:
-            message = _to_spade(letter)
+            message = to_spade(letter)
             for behaviour in self.behaviours:
                 if behaviour is not self.dispatcher and behaviour.match(message):
                     behaviour.queue.put_nowait(message)
@@ -195,7 +194,7 @@ class Actor(Agent):  # type: ignore[misc]  # SPADE is untyped
 
     def dispatch(self, msg: Message) -> list[asyncio.Task[Any]]:
         """SPADE's way in, for a message that another part of the program made."""
-        self.deliver(_from_spade(msg, self.address))
+        self.deliver(from_spade(msg, self.address))
         return []
 
     # --- asking
@@ -290,50 +289,3 @@ async def start_all(actors: Sequence[Actor], at_once: int = 50) -> None:
         await actor.register()
     for actor in actors:
         await actor.setup()
-
-
-class _Container:
-    """Stands in for SPADE's process-wide container: what a behaviour sends goes to the swarm's post."""
-
-    def __init__(self, owner: Actor) -> None:
-        self._owner = owner
-
-    async def send(self, msg: Message, behaviour: object) -> None:
-        owner = self._owner
-        letter = _from_spade(msg, str(msg.to), sender=owner.address)
-        owner.swarm.post.send(letter)
-        with suppress(MalformedMessageError):  # what is no ACL message has no place in the trace
-            message = AclMessage.parse(letter.metadata, letter.body, owner.address, msg.to.bare)
-            owner.swarm.recorder.record(owner.now(), message)
-
-
-class _NoWeb:
-    """SPADE's web page of an agent, which there is none of."""
-
-    app = None
-
-    def is_started(self) -> bool:
-        return False
-
-
-class _NoTraces:
-    """SPADE's store of messages, in whose place the swarm's recorder keeps them."""
-
-    def append(self, event: object, category: str | None = None) -> None:
-        pass
-
-
-def _to_spade(letter: Letter) -> Message:
-    return Message(
-        to=letter.receiver,
-        sender=letter.sender,
-        body=letter.body,
-        thread=letter.thread,
-        metadata=dict(letter.metadata),
-    )
-
-
-def _from_spade(message: Message, receiver: str, sender: str | None = None) -> Letter:
-    # SPADE's FIPAMessageBuilder sets an attribute that SPADE's own sending does not look at.
-    metadata = {**message._metadata, **getattr(message, "metadata", {})}
-    return Letter(sender or str(message.sender), receiver, message.body or "", metadata, message.thread)
