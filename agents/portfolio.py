@@ -16,6 +16,7 @@ from agents.decisions.fleet import FlexVehicle, Floats
 from agents.decisions.planning import Costs, cost_curve, reduction
 from agents.periods import QUARTER, index_of, quarter_at, quarters
 from protocols.exchanges.activation import DataMeasurements
+from protocols.exchanges.vocabulary import ServiceType
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +73,7 @@ class Promise:
     """A bid and what became of it: `power_kw` less than `baseline_kw` (nominated) in each quarter from start to end."""
 
     bid_id: str
+    service: ServiceType
     start: datetime
     end: datetime
     power_kw: float
@@ -82,6 +84,11 @@ class Promise:
     activation_id: str | None = None
     parts_kw: dict[str, float] = field(default_factory=dict)
     measured_kw: dict[datetime, float] = field(default_factory=dict)
+
+    @property
+    def periods(self) -> int:
+        """How many quarters of an hour it lasts."""
+        return len(self.baseline_kw)
 
     @property
     def measured(self) -> tuple[float, ...]:

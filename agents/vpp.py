@@ -12,13 +12,12 @@ from typing import ClassVar
 
 from agents.actor import Actor
 from agents.decisions.bidding import NoOffer, Strategy
-from agents.decisions.money import cents
 from agents.decisions.planning import Costs
+from agents.delivery import DeliveryDesk
 from agents.ledger import Ledger
-from agents.periods import QUARTER
-from agents.portfolio import Part, Portfolio, Promise, Stage, View, mean_power
+from agents.portfolio import Part, Portfolio, Promise, Stage, View
 from behaviours.answering import Failure, Incoming, Inform, Propose, Refuse, answers, cancels, refusal
-from behaviours.outcomes import Accepted, Agreed, Informed, Refused
+from behaviours.outcomes import Agreed, Informed, Refused
 from behaviours.swarm import Swarm
 from protocols.acl import Performative
 from protocols.exchanges.activation import (
@@ -45,12 +44,11 @@ from protocols.exchanges.procurement import (
 )
 from protocols.exchanges.settlement import (
     Bill,
-    DeliveredVolume,
     MeasurementsCollection,
     MeasurementsQuery,
     Payment,
 )
-from protocols.exchanges.vocabulary import DataType, ServiceType
+from protocols.exchanges.vocabulary import BaselineMethod, DataType
 from protocols.roles import Role
 
 ANSWER_TIME = timedelta(minutes=3)
@@ -88,6 +86,7 @@ class Vpp(Actor):
         ledger: Ledger,
         min_power_kw: float,
         granularity_kw: float,
+        baseline: BaselineMethod = BaselineMethod.NOMINATION,
     ) -> None:
         super().__init__(jid, password, swarm)
         self.product_id = product_id
@@ -95,6 +94,7 @@ class Vpp(Actor):
         self.efficiency = efficiency
         self.registrations = tuple(registrations)
         self.ledger = ledger
+        self.delivery = DeliveryDesk(self, self.portfolio, ledger, baseline, self._measurements)
         self.min_power_kw = min_power_kw
         self.granularity_kw = granularity_kw
         self.qualified_kw: dict[str, RegistrationResult] = {}
@@ -107,6 +107,7 @@ class Vpp(Actor):
 
     async def course(self) -> None:
         """Registers the chargers of its CPOs as resources, one for each CPO and bus (1.x.2)."""
+        self.spawn(self.delivery.keep_readings())
         for at in self.registrations:
             await self.clock.sleep_until(at)
             await self._register_resources()
@@ -156,6 +157,9 @@ class Vpp(Actor):
         replies = await asyncio.gather(*(ask(entry.jid) for entry in cpos))
         return {entry.jid: reply for entry, reply in zip(cpos, replies, strict=True) if reply is not None}
 
+    async def _measurements(self) -> dict[str, DataMeasurements]:
+        return await self._reports(DataType.MEASUREMENTS)
+
     async def _view(self) -> View:
         return View.of(self.now(), await self._reports(), self.efficiency)
 
@@ -178,9 +182,7 @@ class Vpp(Actor):
         )
         if isinstance(found, NoOffer):
             return refusal(found.code, found.reason)
-        promise = self._promise(
-            view, call.start, call.end, found.power_kw, found.price_eur_per_kw, incoming.sender, "bid"
-        )
+        promise = self._promise(view, call, found.power_kw, found.price_eur_per_kw, incoming.sender, "bid")
         return Propose(
             Bid(
                 bid_id=promise.bid_id,
@@ -198,14 +200,21 @@ class Vpp(Actor):
         )
 
     def _promise(
-        self, view: View, start: datetime, end: datetime, power_kw: float, price: Decimal, buyer: str, kind: str
+        self,
+        view: View,
+        call: RequestForBids | PoolOpening,
+        power_kw: float,
+        price: Decimal,
+        buyer: str,
+        kind: str,
     ) -> Promise:
-        window = view.window(start, end)
+        window = view.window(call.start, call.end)
         assert window is not None
         promise = Promise(
             bid_id=self._next_id(kind),
-            start=start,
-            end=end,
+            service=call.service,
+            start=call.start,
+            end=call.end,
             power_kw=power_kw,
             price_eur_per_kw=price,
             baseline_kw=tuple(round(float(kw), 3) for kw in view.total_kw[window.start : window.stop]),
@@ -245,9 +254,7 @@ class Vpp(Actor):
         )
         if isinstance(found, NoOffer):
             return refusal(found.code, found.reason)
-        promise = self._promise(
-            view, pool.start, pool.end, found.power_kw, found.price_eur_per_kw, incoming.sender, "pool-bid"
-        )
+        promise = self._promise(view, pool, found.power_kw, found.price_eur_per_kw, incoming.sender, "pool-bid")
         return Propose(
             PoolBid(
                 pool_id=pool.pool_id,
@@ -384,66 +391,14 @@ class Vpp(Actor):
         )
 
     async def _deliver(self, signal: ActivationSignal | PoolActivation) -> Inform:
-        """Reads the chargers' registers at each quarter of the service, and claims the volume when it is over."""
+        """Sees the service through; when it is over, claims the volume (1.x.5)."""
         promise = self.portfolio.promises[signal.bid_id]
-        await self.clock.sleep_until(signal.start)
-        before = await self._reports(DataType.MEASUREMENTS)
-        at = signal.start
-        while at < signal.end and promise.stage is Stage.ACTIVATED:
-            await self.clock.sleep_until(at + QUARTER)
-            after = await self._reports(DataType.MEASUREMENTS)
-            power = mean_power(list(before.values()), list(after.values()), QUARTER.total_seconds() / 3600)
-            if power is not None:
-                promise.measured_kw[at] = power
-            before, at = after, at + QUARTER
+        await self.delivery.measure(promise)
         promise.stage = Stage.DELIVERED
         for agreed in self._under_way.pop(signal.activation_id, UnderWay()).agreed:
             await agreed.result()
-        self.spawn(self._claim(promise))
+        self.spawn(self.delivery.claim(promise))
         return Inform(Done(reference=signal.activation_id))
-
-    async def _claim(self, promise: Promise) -> None:
-        """1.x.5: "the delivered volume is calculated by the VPP, and the information is sent to the DSO"."""
-        await self.clock.sleep_until(promise.end + timedelta(minutes=5))
-        assert promise.activation_id is not None
-        measured = tuple(round(kw, 3) for kw in promise.measured)
-        delivered = tuple(
-            round(max(0.0, min(promise.power_kw, b - m)), 3) for b, m in zip(promise.baseline_kw, measured, strict=True)
-        )
-        volume = DeliveredVolume(
-            activation_id=promise.activation_id,
-            baseline_kw=promise.baseline_kw,
-            measured_kw=measured,
-            delivered_kw=delivered,
-            delivered_energy_kwh=round(sum(delivered) * QUARTER.total_seconds() / 3600, 6),
-        )
-        for dso in await self.search(role=Role.DSO):
-            answer = await self.propose(volume, to=dso.jid, reply_by=self.now() + ANSWER_TIME)
-            if not isinstance(answer, Accepted):
-                self.notice(f"the volume of {promise.activation_id} is disputed: {answer}")
-        self.spawn(self._share(promise))
-
-    async def _share(self, promise: Promise) -> None:
-        """Hands the owners' part of what was earned to the CPOs, in proportion to the power of each."""
-        await self.clock.sleep_until(promise.end + timedelta(minutes=40))
-        reference = str(promise.activation_id)
-        earned = sum(
-            (line.amount_eur for line in self.ledger.statement(self.name) if line.reference == reference), Decimal(0)
-        )
-        parts = {cpo: Decimal(repr(kw)) for cpo, kw in promise.parts_kw.items() if kw > 0}
-        if earned <= 0 or not parts:
-            return
-        owners = self.portfolio.strategy.owners_part(earned)
-        for cpo, kw in sorted(parts.items()):
-            account = cpo.partition("@")[0]
-            amount = cents(owners * kw / sum(parts.values()))
-            if amount > 0:
-                self.ledger.post(
-                    f"{reference}/{account}",
-                    self.now(),
-                    reference,
-                    {self.name: -amount, account: amount},
-                )
 
     @cancels(ActivationSignal)
     async def on_cancel_activation_signal(self, signal: ActivationSignal, incoming: Incoming) -> Inform:
@@ -475,7 +430,7 @@ class Vpp(Actor):
         return Inform(
             MeasurementsCollection(
                 activation_id=query.activation_id,
-                service=ServiceType.CONGESTION_MANAGEMENT,
+                service=promise.service,
                 start=promise.start,
                 end=promise.end,
                 period_minutes=15,

@@ -182,6 +182,7 @@ class Cast:
             ledger=self.props.ledger,
             min_power_kw=self.product.min_power_kw,
             granularity_kw=self.product.granularity_kw,
+            baseline=self.product.baseline,
         )
 
     def _owners(self) -> list[EvOwner]:

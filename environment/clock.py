@@ -179,7 +179,9 @@ class ScaledClock(_BaseClock):
     def _arm(self) -> None:
         """Keeps one alarm of the loop at the earliest timer."""
         first = self._agenda.first()
-        if self._loop is None or self._halted or first is None or (self._alarm_at is not None and self._alarm_at <= first.at):
+        if self._loop is None or self._halted or first is None:
+            return
+        if self._alarm_at is not None and self._alarm_at <= first.at:
             return
         if self._alarm is not None:
             self._alarm.cancel()

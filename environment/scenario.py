@@ -132,10 +132,11 @@ class SitePart(Part):
 
 
 class ProductPart(Part):
-    """What every local flexibility product must meet (D5.1, 3.1.1), by its pricing and its baseline."""
+    """What every local flexibility product must meet (D5.1, 3.1.1), by its pricing and its baseline: a nomination,
+    which suits V2G, or the meters before the activation. (High-X-of-Y is for plain load, with a history of days.)"""
 
     pricing: Literal["pay-as-clear", "pay-as-bid"] = "pay-as-clear"
-    baseline: Literal["nomination", "meter-before-meter-after", "high-x-of-y"] = "nomination"
+    baseline: Literal["nomination", "meter-before-meter-after"] = "nomination"
     min_power_kw: Kw = 1.0
     granularity_kw: Kw = 0.1
     notice_minutes: Minutes = 15

@@ -1,0 +1,126 @@
+"""A DSO's books: which resources it prequalified, what it bought from whom, and whether a claim or a bill is right.
+
+Nothing here sends a message. Powers in kW; a reduction is positive.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+
+from agents.decisions.settlement import VolumeDisputed, agree_volume
+from agents.grid_watch import shared
+from agents.periods import QUARTER
+from protocols.exchanges.procurement import PrequalificationRequest, PrequalificationResult
+from protocols.exchanges.settlement import Bill, DeliveredVolume
+from protocols.exchanges.vocabulary import ServiceType
+
+LEAST_DISPUTED_KWH = 0.1
+"""A bill that is off by less than a meter's last digits is right."""
+
+
+@dataclass(slots=True)
+class Ordered:
+    """An activation: what was bought from whom, and what became of it. `agreed_kw` is the volume both sides hold."""
+
+    activation_id: str
+    bid_id: str
+    vpp: str
+    service: ServiceType
+    start: datetime
+    end: datetime
+    power_kw: float
+    price_eur_per_kw: Decimal
+    baseline_kw: tuple[float, ...] | None
+    pool: bool
+    available_kw: float = 0.0
+    agreed_kw: tuple[float, ...] | None = None
+    paid: bool = False
+
+    @property
+    def periods(self) -> int:
+        """How many quarters of an hour it lasts."""
+        return (self.end - self.start) // QUARTER
+
+
+@dataclass(slots=True)
+class OrderBook:
+    """Resources by id, as asked and as qualified, and orders by activation id."""
+
+    resources: dict[str, PrequalificationRequest] = field(default_factory=dict)
+    qualified: dict[str, PrequalificationResult] = field(default_factory=dict)
+    orders: dict[str, Ordered] = field(default_factory=dict)
+
+    def bus_of(self) -> dict[str, str]:
+        """The bus of each registered charger."""
+        return {c: r.location for r in self.resources.values() for c in r.charger_ids}
+
+    def chargers_of(self, vpp: str) -> list[str]:
+        """The chargers that a VPP registered, by name."""
+        return sorted({c for r in self.resources.values() if r.vpp == vpp for c in r.charger_ids})
+
+    def vpps(self) -> list[str]:
+        """The VPPs that have a resource, in alphabetical order."""
+        return sorted({r.vpp for r in self.resources.values()})
+
+    def discharging_besides(self, resource_id: str) -> dict[str, float]:
+        """Discharging that was qualified for other resources, by bus; charging is the consumer's right."""
+        promised: defaultdict[str, float] = defaultdict(float)
+        for other, result in self.qualified.items():
+            if other != resource_id:
+                promised[self.resources[other].location] += result.qualified_discharge_kw
+        return dict(promised)
+
+    def flexible(self) -> dict[str, float]:
+        """What registered chargers could change at most, by bus."""
+        flexible: defaultdict[str, float] = defaultdict(float)
+        for resource_id, result in self.qualified.items():
+            resource = self.resources[resource_id]
+            flexible[resource.location] += resource.max_charge_kw + result.qualified_discharge_kw
+        return dict(flexible)
+
+    def beginning(self, start: datetime, metered_at: datetime) -> dict[str, float]:
+        """The change by bus that confirmed activations bring which run at `start` and did not when it was metered."""
+        change: defaultdict[str, float] = defaultdict(float)
+        for order in self.orders.values():
+            if order.start <= start < order.end and order.start > metered_at and order.available_kw > 0:
+                weights = {r.location: r.max_charge_kw for r in self.resources.values() if r.vpp == order.vpp}
+                for bus, kw in shared(-order.available_kw, weights).items():
+                    change[bus] += kw
+        return dict(change)
+
+
+def volume_fault(
+    order: Ordered,
+    volume: DeliveredVolume,
+    baseline_kw: Sequence[float],
+    own_kw: Sequence[float],
+    tolerance: float,
+) -> str | None:
+    """Why a claimed volume is not what the DSO holds true, None where it is.
+
+    `baseline_kw` as nominated or measured, `own_kw` what the DSO's meters counted, both for each quarter; `tolerance`:
+    the part by which a quarter may be off.
+    """
+    if order.baseline_kw is not None and tuple(order.baseline_kw) != tuple(volume.baseline_kw):
+        return "the baseline is not the one that was nominated"
+    if not len(volume.delivered_kw) == len(baseline_kw) == len(own_kw):
+        return f"the claim has {len(volume.delivered_kw)} periods, the activation {len(own_kw)}"
+    delivered = [max(0.0, min(order.power_kw, b - m)) for b, m in zip(baseline_kw, own_kw, strict=True)]
+    verdict = agree_volume(volume.delivered_kw, delivered, tolerance_part=tolerance)
+    return verdict.reason if isinstance(verdict, VolumeDisputed) else None
+
+
+def bill_fault(order: Ordered, bill: Bill, tolerance: float) -> tuple[str, str] | None:
+    """The code and the reason for which a bill is not paid, None where it is right."""
+    if bill.price_eur_per_kw != order.price_eur_per_kw:
+        return "wrong-price", f"the bid was awarded at {order.price_eur_per_kw} EUR/kW"
+    if order.agreed_kw is None:
+        return "no-volume", "the delivered volume was not agreed on"
+    agreed_kwh = sum(order.agreed_kw) / 4
+    if abs(bill.volume_kwh - agreed_kwh) > max(LEAST_DISPUTED_KWH, tolerance * agreed_kwh):
+        return "wrong-volume", f"{agreed_kwh:.3f} kWh were agreed, {bill.volume_kwh:.3f} are billed"
+    return None
