@@ -46,8 +46,8 @@ _C = TypeVar("_C", bound=Content)
 
 DIRECTORY_MEMORY = timedelta(hours=1)
 """For so long (scenario time) a search that found somebody is not asked again."""
-DIRECTORY_PATIENCE = timedelta(minutes=1)
-"""How long (scenario time) an agent waits for the directory."""
+DIRECTORY_PATIENCE = timedelta(hours=1)
+"""How long (scenario time) an agent waits for the directory: a second of the wall at 3,600 times its speed."""
 
 
 class AgentError(RuntimeError):
@@ -234,11 +234,11 @@ class Actor(Agent):  # type: ignore[misc]  # SPADE is untyped
         self, topic: type[Content], content: Content, where: Callable[[Any], bool] = lambda _: True
     ) -> int:
         """Informs those who subscribed with a `topic` that `where` accepts; returns how many that are."""
-        return self.dispatcher.publish(topic, content, where)
+        return self.dispatcher.service.publish(topic, content, where)
 
     def subscriptions(self, topic: type[_C]) -> tuple[_C, ...]:
         """What the present subscribers of `topic` subscribed to."""
-        return self.dispatcher.subscriptions(topic)
+        return self.dispatcher.service.subscriptions(topic)
 
     async def search(
         self,

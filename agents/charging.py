@@ -4,6 +4,8 @@ and the plan that follows. Its arithmetic is in `agents.decisions`; nothing here
 from __future__ import annotations
 
 import asyncio
+import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
@@ -25,6 +27,7 @@ class ChargingDesk:
     """Chargers, sessions and the plan of one operator. Powers in kW, drawn from the grid is positive.
 
     `under_control` are the chargers whose vehicles follow the operator's plan; the others charge by their own.
+    `discharge_limits` (kW by bus) is what the grid operator lets the chargers at a bus give together.
     """
 
     def __init__(
@@ -43,6 +46,7 @@ class ChargingDesk:
         self.costs = costs
         self.notice = notice
         self.under_control: set[str] = set()
+        self.discharge_limits: dict[str, float] = {}
         self._sessions: dict[str, SessionAnnouncement] = {}
         self._expected: dict[str, SessionAnnouncement] = {}
         self._owners: dict[str, str] = {}
@@ -141,7 +145,7 @@ class ChargingDesk:
 
     def vehicles(self, now: datetime) -> list[FlexVehicle]:
         """The vehicles that are there, and those expected within the day, as planners see them from this quarter on."""
-        return vehicles_of(self.statuses(), quarter_at(now), self.efficiency)
+        return vehicles_of(self.statuses(), quarter_at(now), self.efficiency, self.discharge_limits)
 
     def planned(self, now: datetime, ceilings: Mapping[datetime, float]) -> tuple[datetime, Floats]:
         """The power in kW that the chargers will draw in each quarter from `now` on, as things stand."""
@@ -216,12 +220,17 @@ class ChargingDesk:
 
 
 def vehicles_of(
-    statuses: Sequence[ChargerStatus], start: datetime, efficiency: Mapping[str, tuple[float, float]]
+    statuses: Sequence[ChargerStatus],
+    start: datetime,
+    efficiency: Mapping[str, tuple[float, float]],
+    discharge_limits: Mapping[str, float],
 ) -> list[FlexVehicle]:
     """The vehicles of exchange 1.2.2 as planners see them, periods counted from `start`.
 
-    Arrivals are rounded up to a quarter and departures down, so that what is planned can be kept.
+    Arrivals are rounded up to a quarter and departures down, so that what is planned can be kept. A limit on giving
+    power back at a bus (kW) is shared by the chargers there in equal parts.
     """
+    at_bus = Counter(status.location for status in statuses)
     found = []
     for status in statuses:
         if status.state is ChargerState.FAULT or None in (status.capacity_kwh, status.departure, status.soc_percent):
@@ -250,7 +259,10 @@ def vehicles_of(
                 arrival_period=arrival,
                 departure_period=departure,
                 max_charge_kw=status.max_charge_kw,
-                max_discharge_kw=status.max_discharge_kw,
+                max_discharge_kw=min(
+                    status.max_discharge_kw,
+                    discharge_limits.get(status.location, math.inf) / at_bus[status.location],
+                ),
                 efficiency_charge=inwards,
                 efficiency_discharge=outwards,
             )

@@ -188,6 +188,7 @@ class Cpo(Actor):
         """
         if order.start < self.now():
             return 0.0
+        self.desk.discharge_limits = {limit.location: limit.max_discharge_kw for limit in order.discharge_limits}
         await self.desk.read()
         start, planned = self.desk.planned(self.now(), self._ceilings())
         window = range(index_of(order.start, start), index_of(order.start, start) + quarters(order.start, order.end))

@@ -146,7 +146,7 @@ class Dso(Actor):
                 Direction.DISCHARGE,
                 "discharging",
                 question.max_discharge_kw,
-                self.book.discharging_besides(question.resource_id),
+                self.book.discharging_besides(question.resource_id, question.location),
             ),
         ):
             hosting = grid.hosting(

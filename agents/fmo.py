@@ -12,7 +12,7 @@ from typing import ClassVar
 from agents.actor import Actor
 from agents.decisions.baseline import meter_before_meter_after, nomination
 from agents.decisions.clearing import Clearing, MarketBid, clear
-from agents.decisions.settlement import Settlement, settle
+from agents.decisions.settlement import Settlement, VolumeDisputed, agree_volume, settle
 from agents.ids import activation_of
 from behaviours.answering import Failure, Incoming, Inform, Refuse, answers, failure, refusal
 from behaviours.outcomes import Agreed, Informed, Proposed
@@ -247,6 +247,13 @@ class Fmo(Actor):
             self._measurements(query, contract.dso), self._measurements(query, contract.vpp)
         )
         measured = grid_side or vpp_side
+        if grid_side is not None and vpp_side is not None:
+            verdict = agree_volume(vpp_side.power_kw, grid_side.power_kw)
+            if isinstance(verdict, VolumeDisputed):
+                self.notice(
+                    f"activation {contract.activation_id}: VPP and DSO measured differently ({verdict.reason}); "
+                    "the DSO's meters count"
+                )
         if measured is None:
             self.notice(f"activation {contract.activation_id}: nobody measured it, so nothing is paid")
             return

@@ -66,13 +66,15 @@ class OrderBook:
         """The VPPs that have a resource, in alphabetical order."""
         return sorted({r.vpp for r in self.resources.values()})
 
-    def discharging_besides(self, resource_id: str) -> dict[str, float]:
-        """Discharging that was qualified for other resources, by bus; charging is the consumer's right."""
-        promised: defaultdict[str, float] = defaultdict(float)
-        for other, result in self.qualified.items():
-            if other != resource_id:
-                promised[self.resources[other].location] += result.qualified_discharge_kw
-        return dict(promised)
+    def discharging_besides(self, resource_id: str, bus: str) -> dict[str, float]:
+        """Discharging that was qualified for other resources at this bus: they share its cable. What all resources do
+        together is bounded otherwise, because the DSO activates no more than its look-ahead needs."""
+        qualified = sum(
+            result.qualified_discharge_kw
+            for other, result in self.qualified.items()
+            if other != resource_id and self.resources[other].location == bus
+        )
+        return {bus: qualified} if qualified else {}
 
     def flexible(self) -> dict[str, float]:
         """What registered chargers could change at most, by bus."""

@@ -32,9 +32,16 @@ class View:
 
     @classmethod
     def of(
-        cls, now: datetime, reports: Mapping[str, DataMeasurements], efficiency: Mapping[str, tuple[float, float]]
+        cls,
+        now: datetime,
+        reports: Mapping[str, DataMeasurements],
+        efficiency: Mapping[str, tuple[float, float]],
+        discharge_limits: Mapping[str, float],
     ) -> View:
-        """From the newest 1.2.2 of each CPO; one that did not answer is left out: nothing of it can be promised."""
+        """From the newest 1.2.2 of each CPO; one that did not answer is left out: nothing of it can be promised.
+
+        `discharge_limits`: kW by bus, where the prequalification left less than the chargers could give.
+        """
         start = quarter_at(now)
         planned = {}
         for cpo, report in reports.items():
@@ -43,7 +50,10 @@ class View:
             planned[cpo] = series
         return cls(
             start=start,
-            vehicles={cpo: tuple(vehicles_of(report.chargers, start, efficiency)) for cpo, report in reports.items()},
+            vehicles={
+                cpo: tuple(vehicles_of(report.chargers, start, efficiency, discharge_limits))
+                for cpo, report in reports.items()
+            },
             planned_kw=planned,
         )
 

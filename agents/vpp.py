@@ -25,6 +25,7 @@ from protocols.exchanges.activation import (
     ActivationSignal,
     DataMeasurements,
     DataRequest,
+    DischargeLimit,
 )
 from protocols.exchanges.dso_services import (
     CpoActivation,
@@ -98,6 +99,7 @@ class Vpp(Actor):
         self.min_power_kw = min_power_kw
         self.granularity_kw = granularity_kw
         self.qualified_kw: dict[str, RegistrationResult] = {}
+        self.discharge_limits: dict[str, float] = {}
         self._under_way: dict[str, UnderWay] = {}
         self._numbers: defaultdict[str, int] = defaultdict(int)
 
@@ -136,6 +138,8 @@ class Vpp(Actor):
                         answer = await answer.result(self.now() + 2 * ANSWER_TIME)
                     if isinstance(answer, Informed) and isinstance(answer.content, RegistrationResult):
                         self.qualified_kw[registration.resource_id] = answer.content
+                        if answer.content.qualified_discharge_kw < registration.max_discharge_kw:
+                            self.discharge_limits[bus] = answer.content.qualified_discharge_kw
                     else:
                         self.notice(f"resource {registration.resource_id} is not in the register: {answer}")
 
@@ -161,7 +165,7 @@ class Vpp(Actor):
         return await self._reports(DataType.MEASUREMENTS)
 
     async def _view(self) -> View:
-        return View.of(self.now(), await self._reports(), self.efficiency)
+        return View.of(self.now(), await self._reports(), self.efficiency, self.discharge_limits)
 
     # ---- BUC 1.1: the market -------------------------------------------------------------------------------------
 
@@ -377,6 +381,7 @@ class Vpp(Actor):
                 end=signal.end,
                 power_kw=part.power_kw,
                 ceiling_kw=part.ceiling_kw,
+                discharge_limits=self._discharge_limits(),
             )
         return CpoActivation(
             activation_id=signal.activation_id,
@@ -388,6 +393,13 @@ class Vpp(Actor):
             max_price_eur_per_kw=signal.max_price_eur_per_kw,
             power_kw=part.power_kw,
             ceiling_kw=part.ceiling_kw,
+            discharge_limits=self._discharge_limits(),
+        )
+
+    def _discharge_limits(self) -> tuple[DischargeLimit, ...]:
+        """Where the prequalification left a resource less than its chargers could give."""
+        return tuple(
+            DischargeLimit(location=bus, max_discharge_kw=kw) for bus, kw in sorted(self.discharge_limits.items())
         )
 
     async def _deliver(self, signal: ActivationSignal | PoolActivation) -> Inform:
@@ -443,8 +455,10 @@ class Vpp(Actor):
     async def on_bill(self, bill: Bill, incoming: Incoming) -> Inform | Refuse:
         """1.2.7: a bill over what was earned is acknowledged; a penalty is paid."""
         promise = self.portfolio.by_activation(bill.activation_id)
-        if promise is None:
+        if promise is None or bill.payee != self.address:
             return refusal("unknown-activation", f"{bill.activation_id} is not an activation of mine")
+        if bill.price_eur_per_kw != promise.price_eur_per_kw:
+            return refusal("wrong-price", f"the bid was awarded at {promise.price_eur_per_kw} EUR/kW")
         if bill.amount_eur < 0:
             debtor, creditor = bill.payee.partition("@")[0], bill.payer.partition("@")[0]
             self.ledger.post(

@@ -88,11 +88,19 @@ class DataMeasurements(Content):
             yield "plan_start", "is missing where there is a plan"
 
 
+class DischargeLimit(Part):
+    """What the prequalification (1.x.3) leaves the chargers at one bus for giving power back together."""
+
+    location: Identifier
+    max_discharge_kw: MagnitudeKw
+
+
 class ActivationSignal(Content):
     """1.2.3: reduce consumption against the baseline by `power_kw` (> 0) from start to end, as awarded to the bid.
 
     On the hop from VPP to CPO `ceiling_kw` may say what that means in absolute terms, so that both need not hold the
-    same baseline: the most that the CPO's chargers may draw together in each market period.
+    same baseline: the most that the CPO's chargers may draw together in each market period. `discharge_limits` pass on
+    what the VPP's resources are qualified for, where that is less than the chargers could give.
     """
 
     exchange: Literal["1.2.3"] = "1.2.3"
@@ -104,6 +112,7 @@ class ActivationSignal(Content):
     end: Time
     power_kw: PositiveKw
     ceiling_kw: tuple[Kw, ...] = ()
+    discharge_limits: tuple[DischargeLimit, ...] = ()
 
     def contradictions(self) -> Iterator[tuple[str, str]]:
         yield from ordered("start", "end", self)

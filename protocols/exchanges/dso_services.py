@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 from protocols.acl import Performative
+from protocols.exchanges.activation import DischargeLimit
 from protocols.exchanges.content import Content, ordered
 from protocols.exchanges.vocabulary import ServiceType
 from protocols.units import MARKET_PERIOD, EurPerKw, Identifier, Kw, MagnitudeEur, MagnitudeKw, PositiveKw, Text, Time
@@ -85,10 +86,11 @@ class PoolActivation(_Activation):
 
 
 class CpoActivation(_Activation):
-    """6.2.2: the VPP asks a CPO for its part of the activation; `ceiling_kw` as in 1.2.3."""
+    """6.2.2: the VPP asks a CPO for its part of the activation; `ceiling_kw` and `discharge_limits` as in 1.2.3."""
 
     exchange: Literal["6.2.2"] = "6.2.2"
     ceiling_kw: tuple[Kw, ...] = ()
+    discharge_limits: tuple[DischargeLimit, ...] = ()
 
     def contradictions(self) -> Iterator[tuple[str, str]]:
         yield from super().contradictions()
