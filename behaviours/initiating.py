@@ -51,7 +51,7 @@ async def request(
     talk.say(Performative.REQUEST, content, to, reply_by=reply_by)
     answer = await talk.channel(to).next()
     if isinstance(answer, Heard) and answer.message.performative is Performative.AGREE:
-        if done_by is not None:
+        if done_by is not None and not talk.conversation.ended(to):
             talk.await_until(to, done_by)
         return _agreed(talk, to, answer.content)
     if isinstance(answer, Heard) and answer.message.performative is Performative.REFUSE:
@@ -118,6 +118,7 @@ class Tender:
         if strangers := sorted(set(accept).difference(offered)):
             raise ValueError(f"no offer came from {', '.join(strangers)}: only who has offered can be awarded")
         rejections = reject or {}
+        self._talk.catch_up()
         standing = [jid for jid in offered if not self._talk.conversation.ended(jid)]
         for jid in standing:
             if jid in accept:

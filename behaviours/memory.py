@@ -66,6 +66,9 @@ class Memory:
         while self._deadlines and self._deadlines[0][2].deadline != self._deadlines[0][0]:
             heapq.heappop(self._deadlines)
         if not self._deadlines:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
             return
         first = self._deadlines[0][0]
         if self._timer is None or self._timer_at is None or first < self._timer_at:

@@ -6,8 +6,8 @@ from contextlib import suppress
 
 from spade.message import Message
 
-from behaviours.dispatcher import Owner
 from behaviours.ports import Letter
+from behaviours.serving import Owner
 from protocols.acl import AclMessage, MalformedMessageError
 
 

@@ -63,6 +63,7 @@ class Talk:
         now: Callable[[], datetime],
         post: Callable[[AclMessage], None],
         changed: Callable[[Talk], None],
+        overdue: Callable[[Talk], None],
     ) -> None:
         self.conversation = conversation
         self.deadline: datetime | None = None
@@ -72,7 +73,7 @@ class Talk:
         self.dialogue: Dialogue | None = None
         self.offer: Content | None = None
         self.incoming: Incoming | None = None
-        self._now, self._post, self._changed = now, post, changed
+        self._now, self._post, self._changed, self._overdue = now, post, changed, overdue
         self._channels: dict[tuple[str, Topic], Channel] = {}
         self._cancels: dict[str, str] = {}
 
@@ -99,8 +100,15 @@ class Talk:
         self._changed(self)
         return message
 
+    def catch_up(self) -> None:
+        """Applies a deadline that has passed before its timer could ring, as on a scaled clock when all are busy."""
+        deadline = self.conversation.next_deadline()
+        if deadline is not None and deadline < self._now():
+            self._overdue(self)
+
     def may(self, performative: Performative, to: str) -> bool:
         """Whether the protocol lets us send that act now."""
+        self.catch_up()
         return f"!{performative}" in self.conversation.allowed(to)
 
     def await_until(self, peer: str, deadline: datetime) -> None:

@@ -20,7 +20,7 @@ from agents.directory import Directory
 from behaviours.ports import Letter
 from behaviours.post import PostOffice
 from behaviours.swarm import ServerAccess, Swarm
-from environment.clock import VirtualClock, run
+from environment.clock import ScaledClock, VirtualClock, run
 from environment.prosody import Prosody
 from environment.server import EmbeddedServer, generated_passwords
 from protocols.acl import AclMessage
@@ -58,8 +58,14 @@ class ListRecorder:
 class SwarmUnderTest:
     """Actors in process; with `server` they log in there as well, and `wire` puts every letter on it."""
 
-    def __init__(self, server: EmbeddedServer | Prosody | None = None, *, wire: bool = False) -> None:
-        self.clock = VirtualClock(START)
+    def __init__(
+        self,
+        server: EmbeddedServer | Prosody | None = None,
+        *,
+        wire: bool = False,
+        clock: VirtualClock | ScaledClock | None = None,
+    ) -> None:
+        self.clock = clock or VirtualClock(START)
         self.post = PostOffice(self.clock, wire=wire)
         self.recorder = ListRecorder()
         self.errors: list[BaseException] = []

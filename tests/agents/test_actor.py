@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -37,6 +37,7 @@ from behaviours.outcomes import (
 )
 from behaviours.ports import Letter
 from behaviours.post import PostOffice
+from environment.clock import VirtualClock
 from protocols import exchanges as x
 from protocols.acl import AclMessage, Performative, Protocol
 from protocols.roles import Role
@@ -239,6 +240,47 @@ def test_an_answer_at_the_very_deadline_is_in_time() -> None:
         assert isinstance(outcome, Agreed)
 
     run_swarm(main)
+
+
+class BusyClock(VirtualClock):
+    """A clock that may run ahead of its timers, as a scaled one does when the process is busy."""
+
+    ahead = timedelta(0)
+
+    def now(self) -> datetime:
+        return super().now() + self.ahead
+
+
+def test_an_answer_that_is_late_because_everybody_was_busy_is_dropped_without_an_error() -> None:
+    clock = BusyClock(START)
+
+    async def work(vpp: Vpp, activation: x.PoolActivation, incoming: Incoming) -> Reply:
+        clock.ahead = timedelta(minutes=6)
+        assert not await incoming.agree(response(activation))
+        return Agree(response(activation))
+
+    async def main(swarm: SwarmUnderTest) -> None:
+        await swarm.start(Vpp, "vpp", answer=work)
+        dso = await swarm.start(Dso, "dso")
+        assert await dso.request(activation(), to=jid("vpp"), reply_by=swarm.at(5)) == Silent(jid("vpp"))
+
+    assert run_swarm(main, SwarmUnderTest(clock=clock)).recorder.script() == ["dso > vpp: request"]
+
+
+def test_an_award_that_is_late_because_everybody_was_busy_is_silence() -> None:
+    clock = BusyClock(START)
+
+    async def main(swarm: SwarmUnderTest) -> None:
+        vpp = await swarm.start(Vpp, "vpp", answer=10.0)
+        dso = await swarm.start(Dso, "dso")
+        tender = await dso.call_for_proposals(pool(), to=[jid("vpp")], reply_by=swarm.at(5))
+        assert len(tender.proposals) == 1
+        clock.ahead = timedelta(days=2)
+        results = await tender.award({jid("vpp"): award("bid-10.0", 10.0)}, done_by=swarm.at(10))
+        assert results == {jid("vpp"): Silent(jid("vpp"))}
+        assert vpp.did == []
+
+    run_swarm(main, SwarmUnderTest(clock=clock))
 
 
 def test_nobody_of_that_name_is_silence() -> None:

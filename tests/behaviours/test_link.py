@@ -92,8 +92,9 @@ def test_nothing_is_lost_or_done_twice_when_the_wire_breaks_in_the_middle(tmp_pa
             if number not in (20, 40):
                 return
             if crash == "server":
-                await server.kill()
-                await server.start()
+                with swarm.clock.outstanding():
+                    await server.kill()
+                    await server.start()
             else:
                 assert fmo.link is not None
                 fmo.link._client.abort()
@@ -117,7 +118,8 @@ def test_a_letter_sent_while_the_server_is_away_arrives_when_it_is_back(tmp_path
         await swarm.start(Dso, "dso")
         fmo = await swarm.start(Fmo, "fmo")
         assert swarm.server is not None
-        await swarm.server.kill()
+        with swarm.clock.outstanding():
+            await swarm.server.kill()
         asking = fmo.spawn(fmo.query_ref(query(1), to=jid("dso"), reply_by=swarm.at(1)))
         await asyncio.sleep(0)
         await swarm.server.start()

@@ -80,3 +80,13 @@ def test_an_agent_that_has_stopped_is_woken_no_more() -> None:
         assert not fmo.is_alive()
 
     run_swarm(main)
+
+
+def test_no_timer_is_left_when_nothing_is_awaited() -> None:
+    async def main(swarm: SwarmUnderTest) -> None:
+        dso, fmo = await swarm.start(Dso, "dso"), await swarm.start(Fmo, "fmo")
+        await fmo.query_ref(QUERY, to=dso.address, reply_by=swarm.at(1))
+        await swarm.settle()
+        assert swarm.clock._agenda.first() is None
+
+    run_swarm(main)

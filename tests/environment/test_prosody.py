@@ -42,8 +42,9 @@ def test_nothing_is_lost_or_done_twice_when_prosody_crashes_in_the_middle(tmp_pa
 
         async def crash(number: int) -> None:
             if number == 10:
-                await server.kill()
-                await server.start()
+                with swarm.clock.outstanding():
+                    await server.kill()
+                    await server.start()
 
         dso = await swarm.start(Dso, "dso", at_bill=crash)
         fmo = await swarm.start(Fmo, "fmo")
