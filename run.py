@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -63,6 +64,7 @@ def _command_parser(command: str) -> argparse.ArgumentParser:
 
 def _run(options: argparse.Namespace) -> int:
     from environment import console, launcher, scenario
+    from environment.options import Options
 
     out = options.out or _free_folder(Path(options.scenario).stem)
     try:
@@ -71,7 +73,7 @@ def _run(options: argparse.Namespace) -> int:
         done = console.show(
             lambda progress: launcher.launch(
                 loaded,
-                launcher.Options(
+                Options(
                     out=out,
                     speed=options.speed,
                     wire=options.wire,
@@ -96,14 +98,25 @@ def _run(options: argparse.Namespace) -> int:
             print(f"run.py: {line}", file=sys.stderr)
         return 3
     except Exception as error:
-        details = out / "error.txt"
-        out.mkdir(parents=True, exist_ok=True)
-        details.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+        details = _write_details(out, "".join(traceback.format_exception(error)))
         print(f"run.py: an error of this program, {type(error).__name__}; details in {details}", file=sys.stderr)
         return 4
     if not options.quiet:
         console.closing(done)
     return 0
+
+
+def _write_details(out: Path, text: str) -> Path:
+    """The file that tells what went wrong: in the run folder, or where temporary files are."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        details = out / "error.txt"
+        details.write_text(text, encoding="utf-8")
+    except OSError:
+        with tempfile.NamedTemporaryFile("w", suffix=".txt", delete=False, encoding="utf-8") as file:
+            file.write(text)
+            details = Path(file.name)
+    return details
 
 
 def _free_folder(name: str) -> Path:
@@ -116,9 +129,14 @@ def _free_folder(name: str) -> Path:
 def _list(options: argparse.Namespace) -> int:
     from environment import scenario
 
+    broken = 0
     for name in scenario.available():
-        print(f"{name:12} {scenario.load(name).scenario.title}")
-    return 0
+        try:
+            print(f"{name:12} {scenario.load(name).scenario.title}")
+        except scenario.ScenarioError as error:
+            broken = 3
+            print(f"run.py: {error.faults[0]} (scenarios/{name}.toml)", file=sys.stderr)
+    return broken
 
 
 def _accounts(options: argparse.Namespace) -> int:

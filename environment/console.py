@@ -35,7 +35,10 @@ class _Bar:
 
     def listening(self, address: str, domain: str, ca_file: Path) -> None:
         self._progress.console.print(
-            f"XMPP server at {address}, domain {domain}, its authority in {ca_file}", highlight=False, markup=False
+            f"XMPP server at {address}, domain {domain}, its authority in {ca_file}",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
         )
 
     def minute(self, at: datetime, share: float, messages: int, loading_percent: float) -> None:
@@ -49,7 +52,7 @@ def show(work: Callable[[Listener], Done], *, title: str, quiet: bool) -> Done:
     if quiet:
         return work(_Quiet())
     console = Console()
-    console.print(f"[bold]{title}")
+    console.print(title, style="bold", markup=False, highlight=False)
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),

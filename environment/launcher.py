@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shutil
 import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
@@ -29,6 +28,8 @@ from environment.chargers import ChargerPark, ParkError
 from environment.clock import ScaledClock, VirtualClock, run
 from environment.frequency import FrequencyError
 from environment.grid import GridError
+from environment.options import Options, OptionsError
+from environment.out_folder import SERVER, OutFolder, OutFolderError
 from environment.report import build as build_report
 from environment.run_folder import LEDGER, SERIES, TRACE, RunFolderError
 from environment.scenario import Scenario, ScenarioError
@@ -37,19 +38,14 @@ from environment.server import EmbeddedServer, ServerError, client_tls, generate
 from environment.sessions_csv import SessionsError
 from environment.world import MINUTE, Plant, World, build, faults_at, without_flexibility
 
-SERVER = "server"
-"""In the run folder while the run lasts: the embedded server's certificate authority, accounts and log."""
 EPILOGUE = timedelta(hours=1)
 """After the last minute of physics the books are settled: volumes, bills, owners' shares."""
 STREAMS = ("sessions", "frequency", "history", "drivers")
 
 
-class RunError(RuntimeError):
-    """A run that cannot begin or go on, in one line: what, where, what to do."""
-
-
 EXPECTED = (
-    RunError,
+    OutFolderError,
+    OptionsError,
     ScenarioError,
     GridError,
     SessionsError,
@@ -64,24 +60,6 @@ EXPECTED = (
     RunFolderError,
 )
 """What can go wrong outside this program: each is one clear line for the user."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """How to run: `speed` None is virtual time, `wire` puts every message on the server. `server` is HOST[:PORT] of a
-    server that has the accounts in the file `accounts`; without it one is embedded, on `port` (None: a free one), which
-    also lets in the accounts in the file `admit`. `base` is where the scenario's relative paths start."""
-
-    out: Path
-    speed: float | None = None
-    wire: bool = False
-    server: str | None = None
-    port: int | None = None
-    accounts: Path | None = None
-    admit: Path | None = None
-    ca: Path | None = None
-    ledger_url: str | None = None
-    base: Path | None = None
 
 
 class Progress(Protocol):
@@ -122,36 +100,36 @@ def streams(seed: int) -> dict[str, np.random.Generator]:
 def launch(scenario: Scenario, options: Options, progress: Progress | None = None) -> Done:
     """Runs a scenario. Raises one of EXPECTED for what the user can mend, each with one line for each fault."""
     progress = progress or _Silent()
+    options.check()
     _allow_many_sockets()
     started = time.monotonic()
     random = streams(scenario.scenario.seed)
     progress.stage("building the network, the vehicles and the chargers")
     plant = build(scenario, random, options.base)
-    folder = prepare(options.out)
+    accounts = read_accounts(options.accounts) if options.accounts else {}
+    admitted = read_accounts(options.admit) if options.admit else {}
     series = SeriesRecorder(
         scenario.scenario.timezone, plant.grid.buses, [s.charger_id for s in plant.specs], rows=2 * plant.minutes
     )
     clock = VirtualClock(scenario.begins) if options.speed is None else ScaledClock(scenario.begins, options.speed)
-    stage = Stage(scenario, options, progress, plant, series, random, folder, clock)
-    try:
-        run(stage.play, clock)
-    except BaseExceptionGroup as group:
-        raise _first(group) from group
-    progress.stage("the same day without flexibility")
-    without_flexibility(plant, series)
-    progress.stage("writing the report")
-    series.write(folder / SERIES)
-    domain = stage.domain
-    outcomes = [_named(outcome, domain) for outcome in stage.world.outcomes]
-    found = summary.write(
-        folder,
-        agents=len(stage.roles),
-        wall_s=time.monotonic() - started,
-        drivers=outcomes,
-        warnings=(*plant.sessions.warnings, *stage.notices),
-    )
-    shutil.rmtree(folder / SERVER, ignore_errors=True)
-    return Done(folder, found, build_report(folder))
+    with OutFolder(options.out) as out:
+        stage = Stage(scenario, options, progress, plant, series, random, out, clock, accounts, admitted)
+        try:
+            run(stage.play, clock)
+        except BaseExceptionGroup as group:
+            raise _first(group) from group
+        progress.stage("the same day without flexibility")
+        without_flexibility(plant, series)
+        progress.stage("writing the report")
+        series.write(out.path / SERIES)
+        found = summary.write(
+            out.path,
+            agents=len(stage.roles),
+            wall_s=time.monotonic() - started,
+            drivers=[_named(outcome, stage.domain) for outcome in stage.world.outcomes],
+            warnings=(*plant.sessions.warnings, *stage.notices),
+        )
+        return Done(out.path, found, build_report(out.path))
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
@@ -177,19 +155,6 @@ def _named(outcome: summary.DriverOutcome, domain: str) -> summary.DriverOutcome
     return replace(outcome, owner=f"{outcome.owner}@{domain}")
 
 
-def prepare(folder: Path) -> Path:
-    """The run folder, made; one that holds a run already is left as it is (RunError)."""
-    if (folder / TRACE).exists():
-        raise RunError(f"{folder} holds a run already: give another --out, or move it away")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / LEDGER).touch()
-        (folder / LEDGER).unlink()
-    except OSError as error:
-        raise RunError(f"{folder} cannot be written: {error.strerror}; give another --out") from error
-    return folder
-
-
 class Stage:
     """The swarm of one run, its server and its devices, inside the clock's event loop."""
 
@@ -201,8 +166,10 @@ class Stage:
         plant: Plant,
         series: SeriesRecorder,
         random: dict[str, np.random.Generator],
-        folder: Path,
+        out: OutFolder,
         clock: VirtualClock | ScaledClock,
+        accounts: dict[str, str],
+        admitted: dict[str, str],
     ) -> None:
         self.scenario = scenario
         self.options = options
@@ -210,10 +177,11 @@ class Stage:
         self.plant = plant
         self.series = series
         self.random = random
-        self.folder = folder
+        self.out = out
         self.clock = clock
-        self.accounts = read_accounts(options.accounts) if options.accounts else None
-        self.domain = DOMAIN if self.accounts is None else swarm_accounts(self.accounts, roles(scenario, ""))
+        self.accounts = accounts
+        self.admitted = admitted
+        self.domain = swarm_accounts(accounts, roles(scenario, "")) if options.accounts else DOMAIN
         self.roles = roles(scenario, self.domain)
         self.notices: list[str] = []
         self._begins = scenario.begins.astimezone(UTC)
@@ -236,14 +204,14 @@ class Stage:
             for charger in chargers.values():
                 stack.callback(charger.close)
             self.writer = TraceWriter(
-                self.folder / TRACE,
+                self.out.path / TRACE,
                 scenario=self.scenario.scenario.name,
                 seed=self.scenario.scenario.seed,
                 roles=self.roles,
                 zone=self.scenario.zone,
             )
             stack.callback(self.writer.close)
-            ledger = stack.enter_context(Ledger(self.options.ledger_url or f"sqlite:///{self.folder / LEDGER}"))
+            ledger = stack.enter_context(Ledger(self.options.ledger_url or f"sqlite:///{self.out.path / LEDGER}"))
             swarm = Swarm(
                 clock=self.clock,
                 post=PostOffice(self.clock, wire=self.options.wire),
@@ -260,21 +228,20 @@ class Stage:
         """The server that the agents log in to, and their passwords."""
         options = self.options
         if options.server is not None:
-            if self.accounts is None:
+            if not self.accounts:
                 raise AccountsError(
                     "--server needs --accounts FILE with the agents' passwords; "
                     f"`run.py accounts {self.scenario.scenario.name} --domain DOMAIN` makes one"
                 )
             host, port = server_address(options.server)
             return ServerAccess(host, port, client_tls(options.ca)), self.accounts
-        server = EmbeddedServer(self.folder / SERVER, domain=self.domain, port=options.port or 0)
+        server = EmbeddedServer(self.out.path / SERVER, domain=self.domain, port=options.port or 0)
         with self.clock.outstanding():
             access = await server.start()
             stack.push_async_callback(server.stop)
             passwords = self.accounts or generated_passwords(self.roles)
-            await server.admit(passwords)
-            if options.admit is not None:
-                await server.admit(read_accounts(options.admit), generated=False)
+            await server.admit(passwords, generated=not self.accounts)
+            await server.admit(self.admitted, generated=False)
         self.progress.listening(f"{access.host}:{access.port}", self.domain, server.ca_file)
         return access, passwords
 
@@ -285,6 +252,7 @@ class Stage:
         for actor in actors:
             stack.push_async_callback(actor.stop)
         await self._unless_failed(start_all(actors))
+        self.out.began()
         self.progress.stage("negotiating")
         for actor in actors:
             actor.spawn(actor.course(), "course")

@@ -41,7 +41,7 @@ class EmbeddedServer:
     """
 
     def __init__(self, folder: Path, *, domain: str = "localhost", port: int = 0, address: str = "127.0.0.1") -> None:
-        self.folder = folder
+        self.folder = folder.absolute()  # its process works in another directory
         self.domain = domain
         self.port = port
         self.address = address

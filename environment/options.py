@@ -1,0 +1,54 @@
+"""How a run is made, as the command line says it: checked as a whole before anything is built, started or written."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+MOST_PORT = 65_535
+
+
+class OptionsError(ValueError):
+    """Options that cannot be followed, one line for each: which, what is wrong, what to give."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to run: `speed` None is virtual time, `wire` puts every message on the server. `server` is HOST[:PORT] of a
+    server that has the accounts in the file `accounts`; without it one is embedded, on `port` (None: a free one), which
+    also lets in the accounts in the file `admit`. `base` is where the scenario's relative paths start."""
+
+    out: Path
+    speed: float | None = None
+    wire: bool = False
+    server: str | None = None
+    port: int | None = None
+    accounts: Path | None = None
+    admit: Path | None = None
+    ca: Path | None = None
+    ledger_url: str | None = None
+    base: Path | None = None
+
+    def check(self) -> None:
+        """Raises OptionsError for numbers that cannot be, and for options that contradict each other."""
+        if faults := list(self._faults()):
+            raise OptionsError("\n".join(faults))
+
+    def _faults(self) -> Iterator[str]:
+        if self.speed is not None and not (self.speed > 0 and math.isfinite(self.speed)):
+            yield (
+                f"--speed {self.speed:g}: time must pass; give a number above 0 (60 makes a day last 24 minutes), "
+                "or leave it out for a run as fast as it goes"
+            )
+        if self.port is not None and not 0 <= self.port <= MOST_PORT:
+            yield f"--port {self.port}: is no port; give one up to {MOST_PORT}, or leave it out for a free one"
+        if self.server is None:
+            if self.ca is not None:
+                yield "--ca: the embedded server has its own authority; give --server HOST as well, or leave it out"
+            return
+        if self.port is not None:
+            yield f"--port {self.port}: is the embedded server's; write --server HOST:PORT"
+        if self.admit is not None:
+            yield "--admit: is the embedded server's; make the account on the server that --server names"
