@@ -90,7 +90,7 @@ class Actor(Agent):  # type: ignore[misc]  # SPADE is untyped
 
         self.swarm = swarm
         self.address: str = self.jid.bare
-        self.roles: dict[str, Role] = {swarm.directory: Role.DIRECTORY}
+        self.roles: dict[str, Role] = {swarm.directory: Role.DIRECTORY, self.address: self.role}
         self.dispatcher = Dispatcher(self)
         self.link: Link | None = None
         self._tasks: set[asyncio.Task[Any]] = set()

@@ -167,7 +167,7 @@ class Fmo(Actor):
         faulty: dict[str, str] = {}
         for proposal in tender.proposals:
             assert isinstance(proposal.content, Bid)
-            fault = self._fault(proposal.content, call, product)
+            fault = "; ".join(proposal.faults) or self._fault(proposal.content, call, product)
             if fault is None and proposal.content.bid_id not in valid:
                 valid[proposal.content.bid_id] = proposal
             else:

@@ -34,7 +34,9 @@ def clear_pool(
     for proposal in proposals:
         bid = proposal.content
         assert isinstance(bid, PoolBid)
-        if bid.pool_id != pool.pool_id:
+        if proposal.faults:
+            faulty[bid.bid_id] = "; ".join(proposal.faults)
+        elif bid.pool_id != pool.pool_id:
             faulty[bid.bid_id] = f"the bid is for {bid.pool_id}, the pool is {pool.pool_id}"
         elif bid.bid_id in bids or used(bid.bid_id):
             faulty[bid.bid_id] = f"the bid id {bid.bid_id} is used already"

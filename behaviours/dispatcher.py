@@ -3,7 +3,8 @@
 A message goes through four gates, each of which answers by itself what it does not let pass: it is an ACL message
 (else not-understood), the sender's role is known to the directory, the content is what its exchange says
 (else not-understood with every fault), and that role may say it (else refuse). Only then does the conversation see
-it, which answers what is out of sequence; and only what the conversation lets pass reaches a handler or a waiter.
+it, which answers what is out of sequence. What the conversation lets pass, and what breaks no rule in the light of what
+was said before (else refuse, or failure), reaches a handler; a proposal reaches whoever asked for it with its faults.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ from __future__ import annotations
 import logging
 import re
 from itertools import count
-from typing import TypeVar
 
 from spade.behaviour import CyclicBehaviour
 
+from behaviours.meaning import Meaning
 from behaviours.memory import Memory
 from behaviours.ports import Letter
 from behaviours.post import bare
@@ -29,7 +30,8 @@ from protocols.events import Duplicate, Ended, Event, Expired, Received
 from protocols.exchanges.content import Content, ContentError
 from protocols.exchanges.plain import Reason
 from protocols.roles import Role
-from protocols.tables import Side
+from protocols.semantics import Violation, reason_for
+from protocols.tables import REFUSAL, Side
 
 log = logging.getLogger("gridparley.dispatcher")
 
@@ -38,8 +40,6 @@ LARGEST_PARAMETERS = 5_000
 MAX_FAULTS = 20
 MAX_FAULT = 400
 _UNSEEN = re.compile("[^\t\n\x20-\x7e\u00a0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-
-_C = TypeVar("_C", bound=Content)
 
 
 class Dispatcher(CyclicBehaviour):  # type: ignore[misc]  # SPADE is untyped
@@ -50,6 +50,7 @@ class Dispatcher(CyclicBehaviour):  # type: ignore[misc]  # SPADE is untyped
         self.owner = owner
         self.memory = Memory(owner.swarm.clock, self._deadline)
         self.service = Service(owner)
+        self.meaning = Meaning(owner.address, owner.roles, owner.swarm.zone)
         self._numbers = count(1)
         self._parked: dict[str, list[AclMessage]] = {}
 
@@ -163,8 +164,11 @@ class Dispatcher(CyclicBehaviour):  # type: ignore[misc]  # SPADE is untyped
         for event in events:
             match event:
                 case Received(message=message) if content is not None:
+                    broken = self._broken(message, content)
                     if talk.conversation.side is Side.INITIATOR:
-                        talk.heard(Heard(message, content))
+                        talk.heard(Heard(message, content, tuple(map(str, broken))))
+                    elif broken and (act := _turned_down(message)) is not None:
+                        talk.say(act, reason_for(broken), message.sender, in_reply_to=message.reply_with)
                     else:
                         self.service.serve(talk, message, content, role)
                 case Expired(peer=peer) | Ended(peer=peer):
@@ -175,6 +179,10 @@ class Dispatcher(CyclicBehaviour):  # type: ignore[misc]  # SPADE is untyped
                 case _:
                     log.info("%s did not act on %s", self.owner.address, event)
         self.memory.changed(talk)
+
+    def _broken(self, message: AclMessage, content: Content) -> tuple[Violation, ...]:
+        """The rules that a message breaks in the light of what was said before."""
+        return self.meaning.heard(message, content, self.owner.now()) if self.owner.swarm.judge else ()
 
     # --- what is said outside any conversation
 
@@ -229,12 +237,20 @@ class Dispatcher(CyclicBehaviour):  # type: ignore[misc]  # SPADE is untyped
         letter = Letter(message.sender, message.receiver, message.body(), message.metadata(), message.conversation_id)
         self.owner.swarm.post.send(letter)
         self.owner.swarm.recorder.record(self.owner.now(), message)
+        self.meaning.said(message, self.owner.now())
 
 
 def _bounded(faults: list[str]) -> list[str]:
     """The faults as far as an answer can carry them: whoever wrote the message chose their number and length."""
     shown = [_UNSEEN.sub("?", fault[:MAX_FAULT]) for fault in faults[:MAX_FAULTS]]
     return shown if len(faults) <= MAX_FAULTS else [*shown, f"and {len(faults) - MAX_FAULTS} more"]
+
+
+def _turned_down(message: AclMessage) -> Performative | None:
+    """The act that says that a message is not acted upon; a cancel and a rejection always are."""
+    if opens(message):
+        return REFUSAL[message.protocol]
+    return Performative.FAILURE if message.performative is Performative.ACCEPT_PROPOSAL else None
 
 
 def _unauthorised(message: AclMessage, role: Role | None, mine: Role) -> str:

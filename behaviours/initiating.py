@@ -141,7 +141,7 @@ async def call_for_proposals(opener: Opener, content: Content, to: Sequence[str]
         if isinstance(answer, Over):
             silent.append(jid)
         elif answer.message.performative is Performative.PROPOSE:
-            proposals.append(Proposed(jid, answer.content))
+            proposals.append(Proposed(jid, answer.content, answer.faults))
         elif answer.message.performative is Performative.REFUSE:
             refusals.append(Refused(jid, answer.content))
         else:

@@ -57,8 +57,11 @@ class Rejected(Answered):
     """The proposal is rejected (reject-proposal)."""
 
 
+@dataclass(frozen=True, slots=True)
 class Proposed(Answered):
-    """An offer in a contract-net (propose)."""
+    """An offer in a contract-net (propose). `faults`: what is wrong with it in the light of the call, in words."""
+
+    faults: tuple[str, ...] = ()
 
 
 class Silent(Outcome):

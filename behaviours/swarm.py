@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, tzinfo
 
 from behaviours.ports import Clock, Post, Recorder
 
@@ -27,6 +28,8 @@ class Swarm:
 
     Without a `server` the agents do not log in anywhere: for tests, and for studies that no outsider watches.
     `notice(agent, text)` is told what went otherwise than planned and does not end the run: a line for the user.
+    `zone` is that of the market's day. Without `judge` an act is not held against what was said before (for tests that
+    send single acts).
     `run` starts every conversation id, where agents outside must tell this run's from another's.
     """
 
@@ -37,4 +40,6 @@ class Swarm:
     failed: Callable[[BaseException], None]
     server: ServerAccess | None = None
     run: str = ""
+    zone: tzinfo = UTC
+    judge: bool = True
     notice: Callable[[str, str], None] = lambda agent, text: None

@@ -18,10 +18,11 @@ from protocols.exchanges.content import Content
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """A message that the conversation let pass, with its content."""
+    """A message that the conversation let pass, with its content; `faults`: the rules that it breaks, in words."""
 
     message: AclMessage
     content: Content
+    faults: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -220,6 +220,7 @@ class Stage:
                 failed=self._failed,
                 server=access,
                 notice=self._notice,
+                zone=self.scenario.zone,
             )
             props = Props(self.plant, self.world, ledger, self.writer, chargers, self.random)
             await self._perform(swarm, Cast(swarm, self.domain, passwords, props), passwords, stack)

@@ -64,7 +64,9 @@ class SwarmUnderTest:
         *,
         wire: bool = False,
         clock: VirtualClock | ScaledClock | None = None,
+        judge: bool = False,
     ) -> None:
+        self.judge = judge
         self.clock = clock or VirtualClock(START)
         self.post = PostOffice(self.clock, wire=wire)
         self.recorder = ListRecorder()
@@ -83,6 +85,7 @@ class SwarmUnderTest:
             directory=jid("directory"),
             failed=self._failed,
             server=access,
+            judge=self.judge,
         )
 
     async def _open(self) -> None:
