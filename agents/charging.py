@@ -7,20 +7,30 @@ import asyncio
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import numpy as np
 
-from agents.decisions.fleet import FlexVehicle, Floats
+from agents.decisions.fleet import FlexVehicle, Floats, energies
 from agents.decisions.planning import Costs, uncontrolled
 from agents.decisions.steering import steer
-from agents.periods import QUARTER, quarter_at
+from agents.periods import QUARTER, index_of, quarter_at
 from agents.ports import Charger, ChargerError, ChargerReading
 from protocols.exchanges.activation import ChargerStatus, SessionAnnouncement
 from protocols.exchanges.vocabulary import ChargerState
 
 HORIZON = 96
 """Quarters that a plan looks ahead: a day."""
+
+
+@dataclass(frozen=True)
+class Commitment:
+    """What was agreed for an activation: `members` are the chargers whose drivers take part, `ceiling_kw` is the most
+    that all chargers together may draw in each quarter of it."""
+
+    members: frozenset[str]
+    ceiling_kw: Mapping[datetime, float]
 
 
 class ChargingDesk:
@@ -53,15 +63,19 @@ class ChargingDesk:
         self._readings: dict[str, ChargerReading] = {}
         self._faulty: set[str] = set()
 
-    def note(self, session: SessionAnnouncement, owner: str) -> None:
-        """A driver's announcement; that of a car that is plugged in ends its expectation."""
+    def note(self, session: SessionAnnouncement, owner: str) -> bool:
+        """A driver's announcement; that of a car that is plugged in ends its expectation. True: it begins a stay."""
         self._owners[session.charger_id] = owner
-        if session.plugged_in:
-            self._sessions[session.charger_id] = session
-            self._expected.pop(session.charger_id, None)
-            self.under_control.discard(session.charger_id)
-        else:
+        if not session.plugged_in:
             self._expected[session.charger_id] = session
+            return False
+        before = self._sessions.get(session.charger_id)
+        self._sessions[session.charger_id] = session
+        self._expected.pop(session.charger_id, None)
+        if before is not None and (before.vehicle_id, before.arrival) == (session.vehicle_id, session.arrival):
+            return False
+        self.under_control.discard(session.charger_id)
+        return True
 
     def owner_of(self, charger_id: str) -> str | None:
         """The JID of the driver at that charger, None where nobody announced a session."""
@@ -147,59 +161,68 @@ class ChargingDesk:
         """The vehicles that are there, and those expected within the day, as planners see them from this quarter on."""
         return vehicles_of(self.statuses(), quarter_at(now), self.efficiency, self.discharge_limits)
 
-    def planned(self, now: datetime, ceilings: Mapping[datetime, float]) -> tuple[datetime, Floats]:
+    def planned(self, now: datetime, commitments: Sequence[Commitment]) -> tuple[datetime, Floats]:
         """The power in kW that the chargers will draw in each quarter from `now` on, as things stand."""
         start = quarter_at(now)
-        vehicles = self.vehicles(now)
-        return start, self._plan(vehicles, start, ceilings, frozenset(self.chargers) - self.under_control).sum(axis=0)
+        return start, self._plan(self.vehicles(now), start, commitments).sum(axis=0)
 
-    def contributions(
-        self, now: datetime, ceilings: Mapping[datetime, float], window: range, fixed: frozenset[str]
-    ) -> dict[str, float]:
-        """The mean reduction in kW over `window` that the cheapest plan under the ceilings takes from each vehicle that
-        is plugged in and not in `fixed`, against charging at once: one that is held already contributes as well."""
+    def contributions(self, now: datetime, commitments: Sequence[Commitment], new: Commitment) -> dict[str, float]:
+        """The mean reduction in kW that the cheapest plan for a `new` commitment takes from each of its members that is
+        plugged in, against charging at once: one that is held already contributes as well."""
         start = quarter_at(now)
         vehicles = self.vehicles(now)
-        here = {v.id for v in vehicles if v.arrival_period == 0}
-        held = fixed | (frozenset(self.chargers) - here)
-        before = uncontrolled(vehicles, HORIZON)
-        after = self._plan(vehicles, start, ceilings, held)
-        change = (before - after)[:, window.start : window.stop].mean(axis=1) if len(vehicles) else np.zeros(0)
-        return {v.id: float(change[i]) for i, v in enumerate(vehicles) if v.id in here and v.id not in held}
+        here = frozenset(v.id for v in vehicles if v.arrival_period == 0) & new.members
+        if not here:
+            return {}
+        after = self._plan(vehicles, start, [*commitments, Commitment(here, new.ceiling_kw)])
+        window = sorted(_ceiling([new], start))
+        change = (uncontrolled(vehicles, HORIZON) - after)[:, window].mean(axis=1)
+        return {v.id: float(change[i]) for i, v in enumerate(vehicles) if v.id in here}
 
-    def excess(self, now: datetime, ceilings: Mapping[datetime, float], window: range, fixed: frozenset[str]) -> float:
-        """By how many kW the fleet would break its ceilings in `window` at worst, if only those not in `fixed` move."""
+    def excess(self, now: datetime, commitments: Sequence[Commitment], new: Commitment) -> float:
+        """By how many kW all chargers together would break their ceilings at worst in the quarters of a `new`
+        commitment, if only its members move for it."""
         start = quarter_at(now)
-        after = self._plan(self.vehicles(now), start, ceilings, fixed).sum(axis=0)
-        over = [after[t] - ceilings[start + t * QUARTER] for t in window]
-        return max(0.0, float(max(over)))
+        ceilings = _ceiling([*commitments, new], start)
+        after = self._plan(self.vehicles(now), start, [*commitments, new]).sum(axis=0)
+        return max(0.0, *(float(after[t] - ceilings[t]) for t in _ceiling([new], start)))
 
-    def _plan(
-        self,
-        vehicles: Sequence[FlexVehicle],
-        start: datetime,
-        ceilings: Mapping[datetime, float],
-        fixed: frozenset[str],
-    ) -> Floats:
-        """kW [vehicle, quarter]: those in `fixed` by their own plan, the others under the ceilings at least cost."""
-        own = uncontrolled(vehicles, HORIZON)
-        free = [i for i, v in enumerate(vehicles) if v.id not in fixed]
-        if not free:
-            return own
+    def _plan(self, vehicles: Sequence[FlexVehicle], start: datetime, commitments: Sequence[Commitment]) -> Floats:
+        """kW [vehicle, quarter]: each by its own plan, those under control without making a peak; then commitment by
+        commitment its members, and nobody else, under the ceilings up to it, from its first quarter on."""
+        plan = uncontrolled(vehicles, HORIZON)
         ceiling = np.full(HORIZON, np.inf)
-        for at, kw in ceilings.items():
-            t = (at - start) // QUARTER
-            if 0 <= t < HORIZON:
-                ceiling[t] = kw
-        others = np.delete(own, free, axis=0).sum(axis=0)
-        plan = own.copy()
-        plan[free] = steer([vehicles[i] for i in free], ceiling, others, self.costs)
+        self._move(plan, vehicles, self.under_control, ceiling, 0)
+        for commitment in commitments:
+            limits = _ceiling([commitment], start)
+            for t, kw in limits.items():
+                ceiling[t] = min(ceiling[t], kw)
+            if limits:
+                self._move(plan, vehicles, commitment.members, ceiling, min(limits))
         return plan
 
-    async def steer(self, now: datetime, ceilings: Mapping[datetime, float], reversion: timedelta) -> None:
+    def _move(
+        self,
+        plan: Floats,
+        vehicles: Sequence[FlexVehicle],
+        members: Iterable[str],
+        ceiling_kw: Floats,
+        first: int,
+    ) -> None:
+        """Plans the members anew from the quarter `first` on; until then they do as `plan` has it."""
+        ids = frozenset(members)
+        free = [i for i, v in enumerate(vehicles) if v.id in ids and v.departure_period > first]
+        if not free:
+            return
+        others = plan.sum(axis=0)
+        others[first:] -= plan[free, first:].sum(axis=0)
+        moved = [_later(vehicles[i], plan[i], first) for i in free]
+        plan[free, first:] = steer(moved, ceiling_kw, others, self.costs)[:, first:]
+
+    async def steer(self, now: datetime, commitments: Sequence[Commitment], reversion: timedelta) -> None:
         """Writes this quarter's setpoints to the chargers under control; one whose vehicle left is released."""
         vehicles = self.vehicles(now)
-        plan = self._plan(vehicles, quarter_at(now), ceilings, frozenset(self.chargers) - self.under_control)
+        plan = self._plan(vehicles, quarter_at(now), commitments)
         orders = {v.id: float(plan[i, 0]) for i, v in enumerate(vehicles) if v.arrival_period == 0}
         for charger_id in sorted(self.under_control):
             if charger_id not in orders:
@@ -217,6 +240,25 @@ class ChargingDesk:
             if charger_id not in self._faulty:
                 self._faulty.add(charger_id)
                 self.notice(str(error))
+
+
+def _ceiling(commitments: Sequence[Commitment], start: datetime) -> dict[int, float]:
+    """The lowest ceiling in kW of each quarter that has one, counted from `start`, within the horizon."""
+    lowest: dict[int, float] = {}
+    for commitment in commitments:
+        for at, kw in commitment.ceiling_kw.items():
+            t = index_of(at, start)
+            if 0 <= t < HORIZON:
+                lowest[t] = min(kw, lowest.get(t, np.inf))
+    return lowest
+
+
+def _later(vehicle: FlexVehicle, plan_kw: Floats, first: int) -> FlexVehicle:
+    """The vehicle as it is at the beginning of the quarter `first`, when it has followed `plan_kw` until then."""
+    if vehicle.arrival_period >= first:
+        return vehicle
+    energy = float(energies([vehicle], plan_kw[None, :])[0, first])
+    return replace(vehicle, arrival_period=first, energy_kwh=min(max(energy, 0.0), vehicle.capacity_kwh))
 
 
 def vehicles_of(

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import ClassVar
 
-import numpy as np
-
 from agents.actor import Actor
-from agents.charging import ChargingDesk
+from agents.charging import ChargingDesk, Commitment
 from agents.decisions.planning import Costs
 from agents.ledger import Ledger
 from agents.periods import QUARTER, index_of, next_quarter, quarter_at, quarters
@@ -45,14 +43,23 @@ REVERSION = timedelta(minutes=20)
 
 @dataclass(slots=True)
 class Activation:
-    """A service under way: the ceiling of the fleet's power, and the drivers who take part."""
+    """A service under way: the ceiling of the chargers' power, and the drivers who take part.
+
+    `joined` and `declined` are chargers, as long as the same car is there; `benefits` is what each driver who accepted
+    was promised, by charger and driver.
+    """
 
     order: ActivationSignal | CpoActivation
     benefit_eur_per_kw: Decimal
     ceiling_kw: dict[datetime, float] = field(default_factory=dict)
-    benefits: dict[str, Decimal] = field(default_factory=dict)
+    joined: set[str] = field(default_factory=set)
     declined: set[str] = field(default_factory=set)
+    benefits: dict[tuple[str, str], Decimal] = field(default_factory=dict)
     agreed: bool = False
+
+    def commitment(self, members: Iterable[str] | None = None) -> Commitment:
+        """With those who joined, or with other `members`."""
+        return Commitment(frozenset(self.joined if members is None else members), self.ceiling_kw)
 
 
 class Cpo(Actor):
@@ -80,11 +87,13 @@ class Cpo(Actor):
     ) -> None:
         super().__init__(jid, password, swarm)
         self.services = (f"flexibility:{vpp}",)
+        self.vpp = vpp
         self.desk = ChargingDesk(chargers, buses, efficiency, ratings_kw, costs, self.notice)
         self.pv_bus = pv_bus
         self.ledger = ledger
         self.owner_benefit_eur_per_kw = owner_benefit_eur_per_kw
         self.activations: dict[str, Activation] = {}
+        self._used: set[str] = set()
 
     async def course(self) -> None:
         """At each quarter of an hour: where a service runs or vehicles catch up, steer the chargers anew."""
@@ -97,16 +106,21 @@ class Cpo(Actor):
         """1.x.8: when the car will leave, and with which charge. A car that comes while a service runs is asked."""
         if session.charger_id not in self.desk.chargers:
             return refusal("unknown-charger", f"{session.charger_id} is not a charger of mine")
-        self.desk.note(session, incoming.sender)
+        if self.desk.note(session, incoming.sender):
+            for activation in self.activations.values():  # what another driver decided is not this one's word
+                activation.joined.discard(session.charger_id)
+                activation.declined.discard(session.charger_id)
         if session.plugged_in and self._running():
             self.spawn(self._ask_newcomer(session.charger_id))
         return Inform(Done(reference=session.vehicle_id))
 
     @answers(DataRequest)
-    async def on_data_request(self, request: DataRequest, incoming: Incoming) -> Inform:
+    async def on_data_request(self, request: DataRequest, incoming: Incoming) -> Inform | Refuse:
         """1.2.1: production, and for each charger connection, state of charge, P, U and f (1.2.2)."""
+        if fault := self._stranger(incoming.sender):
+            return refusal("no-contract", fault)
         await self.desk.read()
-        start, planned = self.desk.planned(self.now(), self._ceilings())
+        start, planned = self.desk.planned(self.now(), self._commitments())
         return Inform(
             DataMeasurements(
                 request_id=request.request_id,
@@ -136,29 +150,31 @@ class Cpo(Actor):
     @answers(ActivationSignal)
     async def on_activation_signal(self, order: ActivationSignal, incoming: Incoming) -> Inform | Refuse | Failure:
         """1.2.3: the VPP activates what it was awarded on the market."""
-        available = await self._procure(order)
+        fault = self._fault(order, incoming.sender)
+        available = 0.0 if fault else await self._procure(order)
         answer = ActivationAnswer(
-            activation_id=order.activation_id, available_power_kw=available, reason=self._shortage(order, available)
+            activation_id=order.activation_id,
+            available_power_kw=available,
+            reason=fault or self._shortage(order, available),
         )
         if available <= 0:
             return Refuse(answer)
-        await incoming.agree(answer)
-        return await self._serve(order, incoming)
+        return await self._serve(order, answer, incoming)
 
     @answers(CpoActivation)
     async def on_cpo_activation(self, order: CpoActivation, incoming: Incoming) -> Inform | Refuse | Failure:
         """6.2.2: the VPP activates what the DSO ordered; the answer 6.2.4 carries the drivers' decision."""
-        available = await self._procure(order)
+        fault = self._fault(order, incoming.sender)
+        available = 0.0 if fault else await self._procure(order)
         answer = CpoActivationResponse(
             activation_id=order.activation_id,
             accepted=available > 0,
             available_power_kw=available,
-            reason=self._shortage(order, available),
+            reason=fault or self._shortage(order, available),
         )
         if available <= 0:
             return Refuse(answer)
-        await incoming.agree(answer)
-        return await self._serve(order, incoming)
+        return await self._serve(order, answer, incoming)
 
     @cancels(ActivationSignal)
     async def on_cancel_activation_signal(self, order: ActivationSignal, incoming: Incoming) -> Inform:
@@ -175,6 +191,20 @@ class Cpo(Actor):
         await self._steer()
         return Inform(Done(reference=activation_id))
 
+    def _stranger(self, vpp: str) -> str | None:
+        """Why this VPP has no say here, None for the one with which there is a contract."""
+        return None if vpp.partition("@")[0] == self.vpp else f"{self.name} has no contract with {vpp}"
+
+    def _fault(self, order: ActivationSignal | CpoActivation, sender: str) -> str | None:
+        """Why an order must not be followed, whatever the drivers say."""
+        if fault := self._stranger(sender):
+            return fault
+        if order.activation_id in self.activations or order.activation_id in self._used:
+            return f"{order.activation_id} has been ordered already"
+        if order.start < self.now():
+            return "the start has passed"
+        return None
+
     @staticmethod
     def _shortage(order: ActivationSignal | CpoActivation, available: float) -> str | None:
         if available >= order.power_kw - SMALLEST_PART_KW:
@@ -186,33 +216,20 @@ class Cpo(Actor):
 
         Drivers who decline are replaced by others in a second round; nobody is asked twice for one activation.
         """
-        if order.start < self.now():
-            return 0.0
         self.desk.discharge_limits = {limit.location: limit.max_discharge_kw for limit in order.discharge_limits}
+        activation = self.activations[order.activation_id] = Activation(order, self.owner_benefit_eur_per_kw)
         await self.desk.read()
-        start, planned = self.desk.planned(self.now(), self._ceilings())
+        before = self._commitments(besides=activation)
+        start, planned = self.desk.planned(self.now(), before)
         window = range(index_of(order.start, start), index_of(order.start, start) + quarters(order.start, order.end))
-        if window.stop > len(planned):
+        available = 0.0
+        if window.stop <= len(planned):
+            for k, t in enumerate(window):
+                ceiling = order.ceiling_kw[k] if order.ceiling_kw else float(planned[t]) - order.power_kw
+                activation.ceiling_kw[start + t * QUARTER] = ceiling
+            available = await self._ask_drivers(activation)
+        if self.activations.get(order.activation_id) is not activation:  # called off while the drivers were asked
             return 0.0
-        activation = Activation(order, self.owner_benefit_eur_per_kw)
-        for k, t in enumerate(window):
-            ceiling = order.ceiling_kw[k] if order.ceiling_kw else float(planned[t]) - order.power_kw
-            activation.ceiling_kw[start + t * QUARTER] = ceiling
-        self.activations[order.activation_id] = activation
-        for _ in range(ASKING_ROUNDS):
-            proposed = self.desk.contributions(self.now(), self._ceilings(), window, self._fixed(activation))
-            asked = {
-                charger: kw
-                for charger, kw in proposed.items()
-                if kw >= SMALLEST_PART_KW and charger not in activation.benefits and charger not in activation.declined
-            }
-            if not asked:
-                break
-            # what a vehicle held back from earlier services adds is not sold a second time
-            share = min(1.0, order.power_kw / sum(proposed.values()))
-            await asyncio.gather(*(self._ask(activation, charger, kw * share) for charger, kw in asked.items()))
-        excess = self.desk.excess(self.now(), self._ceilings(), window, self._fixed(activation, all_unasked=True))
-        available = math.floor(max(0.0, order.power_kw - excess) * 10 + 1e-6) / 10
         if available <= 0:
             del self.activations[order.activation_id]
             return 0.0
@@ -222,12 +239,29 @@ class Cpo(Actor):
         activation.agreed = True
         return available
 
-    def _fixed(self, activation: Activation, *, all_unasked: bool = False) -> frozenset[str]:
-        """The chargers whose vehicles keep to their plan: drivers who declined, or who were not asked."""
-        if all_unasked:
-            joined = {c for a in self.activations.values() for c in a.benefits}
-            return frozenset(self.desk.chargers) - joined
-        return frozenset(activation.declined)
+    async def _ask_drivers(self, activation: Activation) -> float:
+        """The power in kW, in tenths, that those keep who accept."""
+        order = activation.order
+        for _ in range(ASKING_ROUNDS):
+            candidates = activation.commitment(frozenset(self.desk.chargers) - activation.declined)
+            proposed = self.desk.contributions(self.now(), self._commitments(besides=activation), candidates)
+            asked = {c: kw for c, kw in proposed.items() if kw >= SMALLEST_PART_KW and c not in activation.joined}
+            if not asked:
+                break
+            # what a vehicle held back from earlier services adds is not sold a second time
+            share = min(1.0, order.power_kw / sum(kw for kw in proposed.values() if kw > 0))
+            await asyncio.gather(*(self._ask(activation, charger, kw * share) for charger, kw in asked.items()))
+        excess = self.desk.excess(self.now(), self._commitments(besides=activation), activation.commitment())
+        # a tenth of a watt is the solver's, not the drivers'
+        return math.floor(max(0.0, order.power_kw - excess) * 10 + 1e-3) / 10
+
+    def _commitments(self, besides: Activation | None = None) -> list[Commitment]:
+        """What was agreed before and is not over, in that order."""
+        return [
+            a.commitment()
+            for a in self.activations.values()
+            if a is not besides and a.ceiling_kw and a.order.end > self.now()
+        ]
 
     async def _ask(self, activation: Activation, charger_id: str, power_kw: float) -> None:
         """1.2.5 or 6.2.3 to one driver."""
@@ -249,7 +283,8 @@ class Cpo(Actor):
         )
         answer = await self.propose(proposal, to=owner, reply_by=self.now() + OWNER_TIME)
         if isinstance(answer, Accepted):
-            activation.benefits[charger_id] = benefit
+            activation.joined.add(charger_id)
+            activation.benefits[charger_id, owner] = benefit
         else:
             activation.declined.add(charger_id)
 
@@ -257,43 +292,41 @@ class Cpo(Actor):
         """A car that comes while a service runs would charge at once and break the ceiling: its driver is asked."""
         await self.desk.read((charger_id,))
         for activation in self._running():
-            if charger_id in activation.benefits or charger_id in activation.declined:
+            if charger_id in activation.joined | activation.declined:
                 continue
-            start = quarter_at(self.now())
-            window = range(quarters(start, activation.order.end))
             part = self.desk.contributions(
-                self.now(), self._ceilings(), window, frozenset(self.desk.chargers) - {charger_id} - self._joined()
+                self.now(),
+                self._commitments(besides=activation),
+                activation.commitment(activation.joined | {charger_id}),
             )
             if part.get(charger_id, 0.0) >= SMALLEST_PART_KW:
                 await self._ask(activation, charger_id, part[charger_id])
-                await self._steer()
+        await self._steer()  # also those who take part already make room for it
 
     def _running(self) -> list[Activation]:
         now = self.now()
         return [a for a in self.activations.values() if a.agreed and a.order.start <= now < a.order.end]
 
-    def _joined(self) -> frozenset[str]:
-        return frozenset(c for a in self.activations.values() for c in a.benefits)
-
-    def _ceilings(self) -> dict[datetime, float]:
-        """The lowest ceiling of the fleet's power that an activation sets for each quarter, in kW."""
-        lowest: dict[datetime, float] = {}
-        for activation in self.activations.values():
-            for at, kw in activation.ceiling_kw.items():
-                lowest[at] = min(kw, lowest.get(at, np.inf))
-        return lowest
-
     async def _steer(self) -> None:
         """Reads the chargers, plans for those who take part, and writes their setpoints."""
-        started = {c for a in self.activations.values() if a.agreed and a.order.start <= self.now() for c in a.benefits}
+        started = {c for a in self.activations.values() if a.agreed and a.order.start <= self.now() for c in a.joined}
         self.desk.under_control |= started
         if not self.desk.under_control:
             return
         await self.desk.read()
-        await self.desk.steer(self.now(), self._ceilings(), REVERSION)
+        await self.desk.steer(self.now(), self._commitments(), REVERSION)
 
-    async def _serve(self, order: ActivationSignal | CpoActivation, incoming: Incoming) -> Inform | Failure:
-        """Holds the service from start to end; the quarters of `course` and the newcomers do the steering."""
+    async def _serve(
+        self,
+        order: ActivationSignal | CpoActivation,
+        answer: ActivationAnswer | CpoActivationResponse,
+        incoming: Incoming,
+    ) -> Inform | Failure:
+        """Agrees, and holds the service from start to end; `course` and the newcomers do the steering."""
+        if not await incoming.agree(answer):  # the VPP has given up waiting: nobody pays for it
+            self.activations.pop(order.activation_id, None)
+            return failure("too-late", "the answer came too late")
+        self._used.add(order.activation_id)
         await self.clock.sleep_until(order.end)
         activation = self.activations.get(order.activation_id)
         if activation is None:
@@ -313,10 +346,9 @@ class Cpo(Actor):
             return
         share = min(Decimal(1), received / promised)
         entries: dict[str, Decimal] = {}
-        for charger_id, benefit in sorted(activation.benefits.items()):
-            owner = self.desk.owner_of(charger_id)
+        for (_, owner), benefit in sorted(activation.benefits.items()):
             cents = (benefit * share).quantize(Decimal("0.01"), rounding="ROUND_DOWN")
-            if owner is not None and cents > 0:
+            if cents > 0:
                 account = owner.partition("@")[0]
                 entries[account] = entries.get(account, Decimal(0)) + cents
         if entries:

@@ -85,13 +85,17 @@ class OrderBook:
         return dict(flexible)
 
     def beginning(self, start: datetime, metered_at: datetime) -> dict[str, float]:
-        """The change by bus that confirmed activations bring which run at `start` and did not when it was metered."""
+        """The change by bus that confirmed activations bring from `metered_at` to `start`: less drawn where one begins
+        in between, more where one ends and its vehicles charge again."""
         change: defaultdict[str, float] = defaultdict(float)
         for order in self.orders.values():
-            if order.start <= start < order.end and order.start > metered_at and order.available_kw > 0:
-                weights = {r.location: r.max_charge_kw for r in self.resources.values() if r.vpp == order.vpp}
-                for bus, kw in shared(-order.available_kw, weights).items():
-                    change[bus] += kw
+            running = order.start <= metered_at < order.end
+            will_run = order.start <= start < order.end
+            if running == will_run or order.available_kw <= 0:
+                continue
+            weights = {r.location: r.max_charge_kw for r in self.resources.values() if r.vpp == order.vpp}
+            for bus, kw in shared(order.available_kw if running else -order.available_kw, weights).items():
+                change[bus] += kw
         return dict(change)
 
 
