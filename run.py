@@ -7,11 +7,16 @@ Exit codes: 0 done; 1 a trace with faults; 2 wrong usage; 3 a run that could not
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+
+# The matrices here are small: more threads than one only get in the way of each other, the more so on a busy machine.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 RUNS = Path("runs")
 COMMANDS = ("list", "check", "exchanges", "accounts")

@@ -31,6 +31,7 @@ from protocols.exchanges.plain import ActivationAnswer, Done
 from protocols.exchanges.services import MeterQuery, MeterReading
 from protocols.roles import Role
 
+MINUTE = timedelta(minutes=1)
 OWNER_TIME = timedelta(minutes=2)
 """How long a driver may think."""
 ASKING_ROUNDS = 2
@@ -134,13 +135,11 @@ class Cpo(Actor):
         )
 
     async def _production_kw(self) -> float:
-        """The PV at the CPO's own site, mean of the last minute; 0 where it has none or the meter does not answer."""
+        """The PV at the CPO's own site, mean of the last minute that is surely counted; 0 where it has none or the meter does not answer."""
         if self.pv_bus is None:
             return 0.0
-        minute = self.now().replace(second=0, microsecond=0)
-        query = MeterQuery(
-            locations=(f"pv:{self.pv_bus}",), start=minute - timedelta(minutes=1), end=minute, period_minutes=1
-        )
+        end = self.now().replace(second=0, microsecond=0) - MINUTE
+        query = MeterQuery(locations=(f"pv:{self.pv_bus}",), start=end - MINUTE, end=end, period_minutes=1)
         for meter in await self.search(role=Role.ENVIRONMENT):
             answer = await self.query_ref(query, to=meter.jid, reply_by=self.now() + OWNER_TIME)
             if isinstance(answer, Informed) and isinstance(answer.content, MeterReading):

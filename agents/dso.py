@@ -300,8 +300,9 @@ class Dso(Actor):
 
     async def _open_pools(self) -> None:
         """Looks at the next quarter, and opens a pool for what it would break."""
-        start, metered_at = next_quarter(self.now()), self.now() - FRESH
-        metered = await self.meters.by_bus(self.book.bus_of(), metered_at, self.now())
+        read_at = self.now().replace(second=0, microsecond=0)
+        start, metered_at = next_quarter(read_at), read_at - FRESH
+        metered = await self.meters.by_bus(self.book.bus_of(), metered_at, read_at)
         if metered is None:
             return
         problems = self.watch.next_quarter(

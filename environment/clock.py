@@ -97,6 +97,9 @@ class _BaseClock:
         finally:
             timer.cancel()
 
+    def go(self) -> None:
+        """Scenario time begins to pass. A virtual clock needs no word: nothing is due before the start."""
+
     def halt(self) -> None:
         """Scenario time ends here: no timer fires any more and no letter is handed over, while the swarm is stopped."""
         self._halted = True
@@ -146,10 +149,14 @@ class VirtualClock(_BaseClock):
 
 
 class ScaledClock(_BaseClock):
-    """Scenario time that passes `speed` times as fast as the wall clock. Time starts with the loop of `run`."""
+    """Scenario time that passes `speed` times as fast as the wall clock.
 
-    def __init__(self, start: datetime, speed: float) -> None:
+    Time starts with the loop of `run`, or when `held`, with `go`: while a swarm logs in no scenario time should pass.
+    """
+
+    def __init__(self, start: datetime, speed: float, *, held: bool = False) -> None:
         super().__init__(start)
+        self._held = held
         if not speed > 0:
             raise ValueError(f"speed is {speed}: it must be greater than 0 (60 makes a day last 24 minutes)")
         self._speed = speed
@@ -158,9 +165,16 @@ class ScaledClock(_BaseClock):
         self._alarm_at: datetime | None = None
 
     def now(self) -> datetime:
-        if self._loop is None:
+        if self._loop is None or self._held:
             return self._start
         return self._start + timedelta(seconds=(self._loop.time() - self._origin) * self._speed)
+
+    def go(self) -> None:
+        assert self._loop is not None
+        if self._held:
+            self._held = False
+            self._origin = self._loop.time()
+            self._arm()
 
     def call_at(self, at: datetime, callback: Callback, *, priority: int = 10) -> AgendaTimer:
         timer = super().call_at(at, callback, priority=priority)
@@ -179,7 +193,7 @@ class ScaledClock(_BaseClock):
     def _arm(self) -> None:
         """Keeps one alarm of the loop at the earliest timer."""
         first = self._agenda.first()
-        if self._loop is None or self._halted or first is None:
+        if self._loop is None or self._held or self._halted or first is None:
             return
         if self._alarm_at is not None and self._alarm_at <= first.at:
             return

@@ -111,7 +111,7 @@ def launch(scenario: Scenario, options: Options, progress: Progress | None = Non
     series = SeriesRecorder(
         scenario.scenario.timezone, plant.grid.buses, [s.charger_id for s in plant.specs], rows=2 * plant.minutes
     )
-    clock = VirtualClock(scenario.begins) if options.speed is None else ScaledClock(scenario.begins, options.speed)
+    clock = VirtualClock(scenario.begins) if options.speed is None else ScaledClock(scenario.begins, options.speed, held=True)
     with OutFolder(options.out) as out:
         stage = Stage(scenario, options, progress, plant, series, random, out, clock, accounts, admitted)
         try:
@@ -255,6 +255,7 @@ class Stage:
         await self._unless_failed(start_all(actors))
         self.out.began()
         self.progress.stage("negotiating")
+        self.clock.go()
         for actor in actors:
             actor.spawn(actor.course(), "course")
         await self._unless_failed(self.clock.sleep_until(self._ends + EPILOGUE))
@@ -285,7 +286,7 @@ class Stage:
     def _minute(self, at: datetime) -> None:
         try:
             self._faults(at)
-            self.world.minute()
+            self.world.minute(at)
         except Exception as error:
             self._failed(error)
             return
