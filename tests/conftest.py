@@ -1,0 +1,56 @@
+"""Days that several tests look at, each played once."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as run.py does
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.days import Day, play
+
+PROJECT = Path(__file__).resolve().parent.parent
+COMMAND = (sys.executable, "-W", "error", str(PROJECT / "run.py"))
+DAY_S = 240.0
+"""Wall seconds in which two days side by side are over on any machine."""
+
+
+@pytest.fixture(scope="session")
+def slovenian_days(tmp_path_factory: pytest.TempPathFactory) -> tuple[Day, Day]:
+    """The Slovenian day as the user runs it, twice side by side, each with its own order of hashes."""
+    folders = [tmp_path_factory.mktemp("slovenia") / f"run-{number}" for number in (1, 2)]
+    runs = [
+        subprocess.Popen(
+            [*COMMAND, "slovenia", "--out", str(folder)],
+            cwd=folder.parent,
+            env=os.environ | {"PYTHONHASHSEED": str(number), "COLUMNS": "200"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for number, folder in enumerate(folders)
+    ]
+    for run, folder in zip(runs, folders, strict=True):
+        shown, _ = run.communicate(timeout=DAY_S)
+        assert run.returncode == 0, shown
+        (folder.parent / "shown.txt").write_text(shown, encoding="utf-8")
+    return Day(folders[0]), Day(folders[1])
+
+
+@pytest.fixture(scope="session")
+def slovenia(slovenian_days: tuple[Day, Day]) -> Day:
+    """The Slovenian day."""
+    return slovenian_days[0]
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Day:
+    """The small evening, in process and in virtual time."""
+    return play(tmp_path_factory.mktemp("small") / "run")
