@@ -15,7 +15,7 @@ from agents.decisions.settlement import settle
 from agents.grid_view import Direction
 from agents.grid_watch import GridWatch, Problem
 from agents.ids import activation_of
-from agents.ledger import Ledger
+from agents.ledger import Ledger, LedgerError
 from agents.metering import MeterReader
 from agents.orders import OrderBook, Ordered, bill_fault, volume_fault
 from agents.periods import QUARTER, next_quarter
@@ -420,13 +420,16 @@ class Dso(Actor):
     async def on_bill(self, bill: Bill, incoming: Incoming) -> Inform | Refuse:
         """1.2.7: pays what was delivered as agreed; a bill over more than that is refused."""
         order = self.book.orders.get(bill.activation_id)
-        if order is None or bill.payee != order.vpp:
+        if order is None or (bill.payer, bill.payee) != (self.address, order.vpp):
             return refusal("unknown-activation", f"{bill.activation_id} is not an activation of mine with {bill.payee}")
         if fault := bill_fault(order, bill, self.volume_tolerance):
             return refusal(*fault)
-        order.paid = True
+        order.paid, order.bill_id = True, bill.bill_id
         if bill.amount_eur > 0:
-            self._post(bill.bill_id, order.activation_id, order.vpp, bill.amount_eur)
+            try:
+                self._post(bill.bill_id, order.activation_id, order.vpp, bill.amount_eur)
+            except LedgerError as error:
+                return refusal("not-booked", str(error))
         return Inform(Payment(bill_id=bill.bill_id, transaction_id=bill.bill_id, amount_eur=bill.amount_eur))
 
     def _post(self, transaction_id: str, reference: str, vpp: str, amount: Decimal) -> None:

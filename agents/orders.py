@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
+from agents.decisions.money import cents
 from agents.decisions.settlement import VolumeDisputed, agree_volume
 from agents.grid_watch import shared
 from agents.periods import QUARTER
@@ -18,6 +19,8 @@ from protocols.exchanges.procurement import PrequalificationRequest, Prequalific
 from protocols.exchanges.settlement import Bill, DeliveredVolume
 from protocols.exchanges.vocabulary import ServiceType
 
+LEAST_DISPUTED_EUR = Decimal("0.01")
+"""Cents are rounded."""
 LEAST_DISPUTED_KWH = 0.1
 """A bill that is off by less than a meter's last digits is right."""
 
@@ -39,6 +42,7 @@ class Ordered:
     available_kw: float = 0.0
     agreed_kw: tuple[float, ...] | None = None
     paid: bool = False
+    bill_id: str | None = None
 
     @property
     def periods(self) -> int:
@@ -124,9 +128,16 @@ def bill_fault(order: Ordered, bill: Bill, tolerance: float) -> tuple[str, str] 
     """The code and the reason for which a bill is not paid, None where it is right."""
     if bill.price_eur_per_kw != order.price_eur_per_kw:
         return "wrong-price", f"the bid was awarded at {order.price_eur_per_kw} EUR/kW"
+    if order.bill_id not in (None, bill.bill_id):
+        return "used-reference", f"{order.activation_id} was billed already, by {order.bill_id}"
+    if bill.amount_eur < 0:
+        return None  # the VPP has paid this one
     if order.agreed_kw is None:
         return "no-volume", "the delivered volume was not agreed on"
     agreed_kwh = sum(order.agreed_kw) / 4
     if abs(bill.volume_kwh - agreed_kwh) > max(LEAST_DISPUTED_KWH, tolerance * agreed_kwh):
         return "wrong-volume", f"{agreed_kwh:.3f} kWh were agreed, {bill.volume_kwh:.3f} are billed"
+    worth = cents(Decimal(repr(bill.volume_kwh)) * 4 * bill.price_eur_per_kw)
+    if abs(bill.remuneration_eur - worth) > LEAST_DISPUTED_EUR:
+        return "wrong-amount", f"{bill.volume_kwh:.3f} kWh are worth {worth} EUR, {bill.remuneration_eur} are billed"
     return None

@@ -84,6 +84,7 @@ class Promise:
 
     bid_id: str
     service: ServiceType
+    congestion_point: str
     start: datetime
     end: datetime
     power_kw: float
@@ -92,6 +93,7 @@ class Promise:
     buyer: str
     stage: Stage = Stage.OFFERED
     activation_id: str | None = None
+    bill_id: str | None = None
     parts_kw: dict[str, float] = field(default_factory=dict)
     measured_kw: dict[datetime, float] = field(default_factory=dict)
 

@@ -14,9 +14,9 @@ from agents.actor import Actor
 from agents.decisions.bidding import NoOffer, Strategy
 from agents.decisions.planning import Costs
 from agents.delivery import DeliveryDesk
-from agents.ledger import Ledger
+from agents.ledger import Ledger, LedgerError
 from agents.portfolio import Part, Portfolio, Promise, Stage, View
-from behaviours.answering import Failure, Incoming, Inform, Propose, Refuse, answers, cancels, refusal
+from behaviours.answering import Failure, Incoming, Inform, Propose, Refuse, answers, cancels, failure, refusal
 from behaviours.outcomes import Agreed, Informed, Refused
 from behaviours.swarm import Swarm
 from protocols.acl import Performative
@@ -27,6 +27,7 @@ from protocols.exchanges.activation import (
     DataRequest,
     DischargeLimit,
 )
+from protocols.exchanges.content import Content
 from protocols.exchanges.dso_services import (
     CpoActivation,
     PoolActivation,
@@ -53,10 +54,14 @@ from protocols.exchanges.vocabulary import BaselineMethod, DataType
 from protocols.roles import Role
 
 ANSWER_TIME = timedelta(minutes=3)
+DATA_TIME = timedelta(minutes=1)
+"""A CPO has its data at hand; one that does not answer must not keep the others from bidding."""
 ACTIVATION_TIME = timedelta(minutes=5)
 """A CPO must ask its drivers, in two rounds of two minutes, before it answers."""
 LEAST_SHARE = 0.02
 """An activation of which the CPOs keep a smaller part is refused."""
+IN_HAND = timedelta(minutes=1)
+"""Who must ask others before it answers has its own answer ready by so much before it is due."""
 
 
 @dataclass(slots=True)
@@ -143,8 +148,16 @@ class Vpp(Actor):
                     else:
                         self.notice(f"resource {registration.resource_id} is not in the register: {answer}")
 
-    async def _reports(self, data_type: DataType = DataType.STATUS) -> dict[str, DataMeasurements]:
+    def _within(self, patience: timedelta, due: datetime | None) -> datetime:
+        """The end of one's patience with others, early enough for one's own answer that is `due`."""
+        until = self.now() + patience
+        return until if due is None else max(self.now(), min(until, due - IN_HAND))
+
+    async def _reports(
+        self, data_type: DataType = DataType.STATUS, due: datetime | None = None
+    ) -> dict[str, DataMeasurements]:
         """1.2.1 to every CPO with which it has a contract; what they answer (1.2.2), by JID."""
+        reply_by = self._within(DATA_TIME, due)
         cpos = await self.search(role=Role.CPO, service=f"flexibility:{self.name}")
         request_id = self._next_id("request")
 
@@ -152,7 +165,7 @@ class Vpp(Actor):
             request = DataRequest(
                 request_id=f"{request_id}/{cpo.partition('@')[0]}", data_type=data_type, timestamp=self.now()
             )
-            answer = await self.query_ref(request, to=cpo, reply_by=self.now() + ANSWER_TIME)
+            answer = await self.query_ref(request, to=cpo, reply_by=reply_by)
             if isinstance(answer, Informed) and isinstance(answer.content, DataMeasurements):
                 return answer.content
             self.notice(f"{cpo} gives no data: {type(answer).__name__.lower()}")
@@ -164,8 +177,8 @@ class Vpp(Actor):
     async def _measurements(self) -> dict[str, DataMeasurements]:
         return await self._reports(DataType.MEASUREMENTS)
 
-    async def _view(self) -> View:
-        return View.of(self.now(), await self._reports(), self.efficiency, self.discharge_limits)
+    async def _view(self, due: datetime | None) -> View:
+        return View.of(self.now(), await self._reports(due=due), self.efficiency, self.discharge_limits)
 
     # ---- BUC 1.1: the market -------------------------------------------------------------------------------------
 
@@ -174,7 +187,7 @@ class Vpp(Actor):
         """1.x.7: the FMO asks for bids; the answer is 1.1.1, a bid that the vehicles can really keep."""
         if not self.qualified_kw:
             return refusal("not-registered", "none of my resources is in the flexibility register")
-        view = await self._view()
+        view = await self._view(incoming.reply_by)
         found = self.portfolio.best_offer(
             view,
             call.start,
@@ -217,6 +230,7 @@ class Vpp(Actor):
         promise = Promise(
             bid_id=self._next_id(kind),
             service=call.service,
+            congestion_point=call.congestion_point,
             start=call.start,
             end=call.end,
             power_kw=power_kw,
@@ -230,7 +244,9 @@ class Vpp(Actor):
     @answers(MarketResult, on=Performative.ACCEPT_PROPOSAL)
     async def on_market_result(self, result: MarketResult, incoming: Incoming) -> Inform | Failure:
         """1.1.2: what was cleared is promised from now on."""
-        promise = self.portfolio.promises[result.bid_id]
+        promise = self._offered(incoming.offer, result.bid_id)
+        if promise is None:
+            return failure("unknown-bid", f"{result.bid_id} is not what I offered here")
         promise.power_kw = result.cleared_power_kw
         promise.price_eur_per_kw = result.market_price_eur_per_kw
         promise.stage = Stage.AWARDED
@@ -239,14 +255,23 @@ class Vpp(Actor):
     @answers(MarketResult, on=Performative.REJECT_PROPOSAL)
     async def on_market_rejection(self, result: MarketResult, incoming: Incoming) -> None:
         """1.1.2: nothing cleared; the vehicles are free again."""
-        self.portfolio.promises.pop(result.bid_id, None)
+        self._withdraw(incoming.offer)
+
+    def _offered(self, offer: Content | None, bid_id: str) -> Promise | None:
+        """The promise behind the offer that is awarded, None where the award names another bid."""
+        same = isinstance(offer, Bid | PoolBid) and offer.bid_id == bid_id
+        return self.portfolio.promises.get(bid_id) if same else None
+
+    def _withdraw(self, offer: Content | None) -> None:
+        if isinstance(offer, Bid | PoolBid):
+            self.portfolio.promises.pop(offer.bid_id, None)
 
     # ---- BUC 6.1: the DSO's pool ---------------------------------------------------------------------------------
 
     @answers(PoolOpening)
     async def on_pool_opening(self, pool: PoolOpening, incoming: Incoming) -> Propose | Refuse:
         """6.1.1: "they will evaluate their flexibility, determine their bidding strategy, and submit bids" (6.1.2)."""
-        view = await self._view()
+        view = await self._view(incoming.reply_by)
         found = self.portfolio.best_offer(
             view,
             pool.start,
@@ -272,9 +297,11 @@ class Vpp(Actor):
         )
 
     @answers(PoolAward, on=Performative.ACCEPT_PROPOSAL)
-    async def on_pool_award(self, award: PoolAward, incoming: Incoming) -> Inform:
+    async def on_pool_award(self, award: PoolAward, incoming: Incoming) -> Inform | Failure:
         """6.x.1: the contract on which an activation of BUC 6.2 rests."""
-        promise = self.portfolio.promises[award.bid_id]
+        promise = self._offered(incoming.offer, award.bid_id)
+        if promise is None:
+            return failure("unknown-bid", f"{award.bid_id} is not what I offered here")
         promise.power_kw, promise.price_eur_per_kw = award.power_kw, award.price_eur_per_kw
         promise.stage = Stage.AWARDED
         return Inform(Done(reference=award.bid_id))
@@ -282,7 +309,7 @@ class Vpp(Actor):
     @answers(PoolAward, on=Performative.REJECT_PROPOSAL)
     async def on_pool_rejection(self, award: PoolAward, incoming: Incoming) -> None:
         """6.x.1: not chosen."""
-        self.portfolio.promises.pop(award.bid_id, None)
+        self._withdraw(incoming.offer)
 
     # ---- BUC 1.2 and 6.2: activation -----------------------------------------------------------------------------
 
@@ -293,23 +320,23 @@ class Vpp(Actor):
             return Refuse(
                 ActivationConfirmation(activation_id=signal.activation_id, available_power_kw=0.0, reason=fault)
             )
-        available = await self._activate(signal)
+        available = await self._activate(signal, incoming.reply_by)
         answer = ActivationConfirmation(
             activation_id=signal.activation_id,
             available_power_kw=available,
             reason=self._shortage(signal.power_kw, available),
         )
         if available < LEAST_SHARE * signal.power_kw:
+            await self._call_off(signal)
             return Refuse(answer)
-        await incoming.agree(answer)
-        return await self._deliver(signal)
+        return await self._deliver(signal, answer, incoming)
 
     @answers(PoolActivation)
     async def on_pool_activation(self, signal: PoolActivation, incoming: Incoming) -> Inform | Refuse | Failure:
         """6.2.1: as contracted; the answer 6.2.5 "will then offer the available amount of flexibility to the DSO"."""
         fault = self._fault(signal, incoming.sender)
-        available = 0.0 if fault else await self._activate(signal)
-        accepted = available >= LEAST_SHARE * signal.power_kw
+        available = 0.0 if fault else await self._activate(signal, incoming.reply_by)
+        accepted = not fault and available >= LEAST_SHARE * signal.power_kw
         answer = VppActivationResponse(
             activation_id=signal.activation_id,
             accepted=accepted,
@@ -317,9 +344,10 @@ class Vpp(Actor):
             reason=fault or self._shortage(signal.power_kw, available),
         )
         if not accepted:
+            if not fault:
+                await self._call_off(signal)
             return Refuse(answer)
-        await incoming.agree(answer)
-        return await self._deliver(signal)
+        return await self._deliver(signal, answer, incoming)
 
     def _fault(self, signal: ActivationSignal | PoolActivation, sender: str) -> str | None:
         """Why this signal must not be followed: unknown or used bids, another's bid, other terms than awarded."""
@@ -332,6 +360,8 @@ class Vpp(Actor):
             return f"bid {signal.bid_id} was not awarded by you"
         if (signal.start, signal.end) != (promise.start, promise.end):
             return f"bid {signal.bid_id} is for another time"
+        if (signal.congestion_point, signal.service) != (promise.congestion_point, promise.service):
+            return f"bid {signal.bid_id} is for {promise.service} at {promise.congestion_point}"
         if signal.power_kw > promise.power_kw + 1e-6:
             return f"bid {signal.bid_id} was awarded {promise.power_kw:g} kW, not {signal.power_kw:g}"
         if signal.start < self.now():
@@ -342,12 +372,12 @@ class Vpp(Actor):
     def _shortage(ordered: float, available: float) -> str | None:
         return None if available >= ordered - 0.1 else f"{available:.1f} of {ordered:.1f} kW are available"
 
-    async def _activate(self, signal: ActivationSignal | PoolActivation) -> float:
+    async def _activate(self, signal: ActivationSignal | PoolActivation, due: datetime | None) -> float:
         """Checks the status of its vehicles, asks the CPOs for their parts, and returns the kW that they agreed to."""
         promise = self.portfolio.promises[signal.bid_id]
         promise.stage, promise.activation_id = Stage.ACTIVATED, signal.activation_id
         promise.power_kw = signal.power_kw
-        view = await self._view()
+        view = await self._view(due)
         parts = self.portfolio.split(view, promise)
         under_way = self._under_way[signal.activation_id] = UnderWay()
 
@@ -355,7 +385,7 @@ class Vpp(Actor):
             answer = await self.request(
                 self._order(signal, part),
                 to=cpo,
-                reply_by=min(signal.start, self.now() + ACTIVATION_TIME),
+                reply_by=min(signal.start, self._within(ACTIVATION_TIME, due)),
                 done_by=signal.end + ANSWER_TIME,
             )
             if not isinstance(answer, Agreed):
@@ -402,8 +432,16 @@ class Vpp(Actor):
             DischargeLimit(location=bus, max_discharge_kw=kw) for bus, kw in sorted(self.discharge_limits.items())
         )
 
-    async def _deliver(self, signal: ActivationSignal | PoolActivation) -> Inform:
-        """Sees the service through; when it is over, claims the volume (1.x.5)."""
+    async def _deliver(
+        self,
+        signal: ActivationSignal | PoolActivation,
+        answer: ActivationConfirmation | VppActivationResponse,
+        incoming: Incoming,
+    ) -> Inform | Failure:
+        """Agrees, and sees the service through; when it is over, claims the volume (1.x.5)."""
+        if not await incoming.agree(answer):  # the DSO has given up waiting: nobody pays for it
+            await self._call_off(signal)
+            return failure("too-late", "the answer came too late")
         promise = self.portfolio.promises[signal.bid_id]
         await self.delivery.measure(promise)
         promise.stage = Stage.DELIVERED
@@ -426,7 +464,9 @@ class Vpp(Actor):
         promise = self.portfolio.promises.get(signal.bid_id)
         if promise is not None:
             promise.stage = Stage.DELIVERED
-        for agreed in self._under_way.pop(signal.activation_id, UnderWay()).agreed:
+        under_way = self._under_way.get(signal.activation_id, UnderWay())
+        called_off, under_way.agreed = under_way.agreed, []  # who agrees only now is called off by the next call
+        for agreed in called_off:
             reason = Cancellation(reference=signal.activation_id, reason="the service is no longer needed")
             await agreed.cancel(reason, self.now() + ANSWER_TIME)
         return Inform(Done(reference=signal.activation_id))
@@ -459,9 +499,14 @@ class Vpp(Actor):
             return refusal("unknown-activation", f"{bill.activation_id} is not an activation of mine")
         if bill.price_eur_per_kw != promise.price_eur_per_kw:
             return refusal("wrong-price", f"the bid was awarded at {promise.price_eur_per_kw} EUR/kW")
+        if promise.bill_id not in (None, bill.bill_id):
+            return refusal("used-reference", f"{bill.activation_id} was billed already, by {promise.bill_id}")
+        promise.bill_id = bill.bill_id
         if bill.amount_eur < 0:
             debtor, creditor = bill.payee.partition("@")[0], bill.payer.partition("@")[0]
-            self.ledger.post(
-                bill.bill_id, self.now(), bill.activation_id, {debtor: bill.amount_eur, creditor: -bill.amount_eur}
-            )
+            entries = {debtor: bill.amount_eur, creditor: -bill.amount_eur}
+            try:
+                self.ledger.post(bill.bill_id, self.now(), bill.activation_id, entries)
+            except LedgerError as error:
+                return refusal("not-booked", str(error))
         return Inform(Payment(bill_id=bill.bill_id, transaction_id=bill.bill_id, amount_eur=bill.amount_eur))

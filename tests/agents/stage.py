@@ -39,6 +39,7 @@ from behaviours.outcomes import Informed
 from behaviours.swarm import ServerAccess
 from environment.vehicles import Fleet, Vehicle
 from protocols import exchanges as x
+from protocols.acl import AclMessage, Performative
 from protocols.roles import Role
 from tests.swarm import START, SwarmUnderTest, jid
 
@@ -714,6 +715,24 @@ def cpo_signal(activation_id: str = "a1", *, start: float = 30, end: float = 60,
         "power_kw": 10.0,
     }
     return x.ActivationSignal(**values | changed)
+
+
+async def cancel(stage: Stage, sender: str, exchange: str) -> None:
+    """An outside agent may cancel its request before anything was agreed (FIPA SC00026, cancel meta-protocol)."""
+    (request,) = [m for _, m in stage.recorder.messages if m.exchange == exchange and m.sender == jid(sender)]
+    stage.inject(
+        AclMessage(
+            performative=Performative.CANCEL,
+            sender=request.sender,
+            receiver=request.receiver,
+            protocol=request.protocol,
+            conversation_id=request.conversation_id,
+            reply_with=f"{request.conversation_id}/cancel",
+            reply_by=stage.clock.now() + 2 * MINUTE,
+            content=x.Cancellation(reference=request.content["activation_id"], reason="not needed").to_json(),
+        )
+    )
+    await stage.settle()
 
 
 def informed(outcome: Any) -> Any:

@@ -10,7 +10,6 @@ import pytest
 from agents.ports import ChargerNonsenseError, ChargerSilentError
 from behaviours.outcomes import Agreed, Failed, Informed, Refused
 from protocols import exchanges as x
-from protocols.acl import AclMessage, Performative
 from tests.agents.stage import (
     MINUTE,
     Car,
@@ -20,6 +19,7 @@ from tests.agents.stage import (
     Site,
     Stage,
     at,
+    cancel,
     cpo_order,
     cpo_signal,
     informed,
@@ -395,8 +395,7 @@ def test_cancelling_while_the_drivers_are_still_asked_leaves_everything_as_it_wa
         await stage.until(5)
         talk = vpp.spawn(vpp.order(cpo_order(power_kw=6.0), "cpo1"))
         await stage.until(6)
-        (request,) = [m for _, m in stage.recorder.messages if m.exchange == "6.2.2"]
-        await _cancel(stage, vpp, request)
+        await cancel(stage, "vpp1", "6.2.2")
         await stage.until(20)
         assert talk.done()
         await stage.until(61)
@@ -406,23 +405,6 @@ def test_cancelling_while_the_drivers_are_still_asked_leaves_everything_as_it_wa
         assert isinstance(await vpp.order(cpo_order("a2", start=75, end=90, power_kw=6.0), "cpo1"), Agreed)
 
     run_swarm(main, Stage())
-
-
-async def _cancel(stage: Stage, vpp: PlainVpp, request: Any) -> None:
-    """An outside VPP may cancel before anything was agreed (FIPA SC00026, cancel meta-protocol)."""
-    stage.inject(
-        AclMessage(
-            performative=Performative.CANCEL,
-            sender=request.sender,
-            receiver=request.receiver,
-            protocol=request.protocol,
-            conversation_id=request.conversation_id,
-            reply_with=f"{request.conversation_id}/cancel",
-            reply_by=stage.clock.now() + 2 * MINUTE,
-            content=x.Cancellation(reference="a1", reason="not needed").to_json(),
-        )
-    )
-    await stage.settle()
 
 
 # ---- orders that must not be followed ------------------------------------------------------------------------------
