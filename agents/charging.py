@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
-from agents.decisions.fleet import FlexVehicle, Floats, energies
+from agents.decisions.fleet import PERIOD_HOURS, FlexVehicle, Floats, energies
 from agents.decisions.planning import Costs, uncontrolled
 from agents.decisions.steering import steer
 from agents.periods import QUARTER, index_of, quarter_at
@@ -20,6 +20,8 @@ from agents.ports import Charger, ChargerError, ChargerReading
 from protocols.exchanges.activation import ChargerStatus, SessionAnnouncement
 from protocols.exchanges.vocabulary import ChargerState
 
+TAPERS_FROM = 0.95
+"""Above this state of charge a battery takes less and less; plans give that part twice its time, and a quarter more."""
 HORIZON = 96
 """Quarters that a plan looks ahead: a day."""
 
@@ -285,19 +287,21 @@ def vehicles_of(
             if status.expected_arrival is None:
                 continue
             arrival = max(1, -((start - status.expected_arrival) // QUARTER))
-        # One quarter in hand: near the end of a charge the battery takes less than its full power.
-        departure = max((status.departure - start) // QUARTER - 1, arrival + 1)
         if status.departure <= start or arrival >= HORIZON:
             continue
         energy = min(status.capacity_kwh, status.soc_percent / 100 * status.capacity_kwh)
         inwards, outwards = efficiency[status.charger_id]
+        required = min(status.capacity_kwh, energy + (status.energy_required_kwh or 0.0))
+        slow_kwh = max(0.0, required - max(energy, TAPERS_FROM * status.capacity_kwh))
+        slow = math.ceil(slow_kwh / max(status.max_charge_kw * inwards, 1e-9) / PERIOD_HOURS)
+        departure = max((status.departure - start) // QUARTER - 1 - slow, arrival + 1)
         found.append(
             FlexVehicle(
                 id=status.charger_id,
                 capacity_kwh=status.capacity_kwh,
                 energy_kwh=energy,
                 floor_kwh=(status.minimum_soc_percent or 0.0) / 100 * status.capacity_kwh,
-                required_kwh=min(status.capacity_kwh, energy + (status.energy_required_kwh or 0.0)),
+                required_kwh=required,
                 arrival_period=arrival,
                 departure_period=departure,
                 max_charge_kw=status.max_charge_kw,
