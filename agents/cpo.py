@@ -135,8 +135,8 @@ class Cpo(Actor):
         )
 
     async def _production_kw(self) -> float:
-        """The PV at the CPO's own site, mean of the last minute that is surely counted; 0 where it has none or the meter
-        does not answer."""
+        """The PV at the CPO's own site, mean of the last minute that is surely counted; 0 where there is none, or no
+        answer."""
         if self.pv_bus is None:
             return 0.0
         end = self.now().replace(second=0, microsecond=0) - MINUTE
