@@ -14,6 +14,7 @@ from agents.decisions.baseline import meter_before_meter_after, nomination
 from agents.decisions.clearing import Clearing, MarketBid, clear
 from agents.decisions.settlement import Settlement, VolumeDisputed, agree_volume, settle
 from agents.ids import activation_of
+from agents.periods import MINUTES
 from behaviours.answering import Failure, Incoming, Inform, Refuse, answers, failure, refusal
 from behaviours.outcomes import Agreed, Informed, Proposed
 from behaviours.swarm import Swarm
@@ -259,6 +260,9 @@ class Fmo(Actor):
             return
         product = self.products[contract.need.product_id]
         baseline = self._baseline(product.baseline, contract, measured)
+        if baseline is None:
+            self.notice(f"activation {contract.activation_id}: there is no baseline, so nothing is paid")
+            return
         settlement = settle(
             list(baseline),
             list(measured.power_kw),
@@ -272,18 +276,27 @@ class Fmo(Actor):
 
     async def _measurements(self, query: MeasurementsQuery, source: str) -> MeasurementsCollection | None:
         answer = await self.query_ref(query, to=source, reply_by=self.now() + ANSWER_TIME)
-        if isinstance(answer, Informed) and isinstance(answer.content, MeasurementsCollection):
-            return answer.content
-        self.notice(f"activation {query.activation_id}: {source} gives no measurements: {answer}")
-        return None
+        if not isinstance(answer, Informed) or not isinstance(answer.content, MeasurementsCollection):
+            self.notice(f"activation {query.activation_id}: {source} gives no measurements: {answer}")
+            return None
+        series = answer.content
+        if (series.start, series.end, series.period_minutes) != (query.start, query.end, MINUTES):
+            self.notice(f"activation {query.activation_id}: {source} measured another time than was asked for")
+            return None
+        return series
 
     @staticmethod
-    def _baseline(method: BaselineMethod, contract: Contract, measured: MeasurementsCollection) -> Sequence[float]:
-        """By the product's method; readings before the activation come with the grid operator's, as `baseline_kw`."""
+    def _baseline(
+        method: BaselineMethod, contract: Contract, measured: MeasurementsCollection
+    ) -> Sequence[float] | None:
+        """By the product's method; readings before the activation come with the grid operator's, as `baseline_kw`.
+        None where there are none, and nothing was nominated."""
         periods = len(measured.power_kw)
-        if method is BaselineMethod.NOMINATION or measured.baseline_kw is None:
-            return [float(kw) for kw in nomination(contract.bid.baseline_kw, periods)]
-        return [float(kw) for kw in meter_before_meter_after(measured.baseline_kw, periods)]
+        if method is not BaselineMethod.NOMINATION and measured.baseline_kw is not None:
+            return [float(kw) for kw in meter_before_meter_after(measured.baseline_kw, periods)]
+        if not contract.bid.baseline_kw:
+            return None
+        return [float(kw) for kw in nomination(contract.bid.baseline_kw, periods)]
 
     async def _bill(self, contract: Contract, settlement: Settlement) -> None:
         """The debtor is asked first; the other side gets the same bill when the money has moved."""
