@@ -96,7 +96,7 @@ def _run(options: argparse.Namespace) -> int:
             quiet=options.quiet,
         )
     except KeyboardInterrupt:
-        print("stopped; the run folder holds what was said so far", file=sys.stderr)
+        print("run.py: stopped; the run folder holds what was said so far", file=sys.stderr)
         return 130
     except launcher.EXPECTED as error:
         for line in str(error).splitlines():
@@ -140,7 +140,7 @@ def _list(options: argparse.Namespace) -> int:
             print(f"{name:12} {scenario.load(name).scenario.title}")
         except scenario.ScenarioError as error:
             broken = 3
-            print(f"run.py: {error.faults[0]} (scenarios/{name}.toml)", file=sys.stderr)
+            print(f"run.py: {str(error).splitlines()[0]}", file=sys.stderr)
     return broken
 
 

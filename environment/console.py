@@ -24,7 +24,10 @@ class _Quiet:
 
 
 class _Bar:
-    """One line: the stage, then scenario time, messages and the transformer as the run goes on."""
+    """One line: the stage, then scenario time, messages and the transformer as the run goes on.
+
+    Where no terminal shows it (a log, a pipe) each stage is a line of its own.
+    """
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -32,6 +35,8 @@ class _Bar:
 
     def stage(self, text: str) -> None:
         self._progress.update(self._task, description=text, detail="")
+        if not self._progress.console.is_terminal:
+            self._progress.console.print(f"{text} ...", markup=False, highlight=False)
 
     def listening(self, address: str, domain: str, ca_file: Path) -> None:
         self._progress.console.print(

@@ -40,6 +40,7 @@ from environment.world import MINUTE, Plant, World, build, faults_at, without_fl
 
 EPILOGUE = timedelta(hours=1)
 """After the last minute of physics the books are settled: volumes, bills, owners' shares."""
+_SHOWN_UNREAD = 50
 STREAMS = ("sessions", "frequency", "history", "drivers")
 
 
@@ -111,7 +112,9 @@ def launch(scenario: Scenario, options: Options, progress: Progress | None = Non
     series = SeriesRecorder(
         scenario.scenario.timezone, plant.grid.buses, [s.charger_id for s in plant.specs], rows=2 * plant.minutes
     )
-    clock = VirtualClock(scenario.begins) if options.speed is None else ScaledClock(scenario.begins, options.speed, held=True)
+    clock: VirtualClock | ScaledClock = VirtualClock(scenario.begins)
+    if options.speed is not None:
+        clock = ScaledClock(scenario.begins, options.speed, held=True)
     with OutFolder(options.out) as out:
         stage = Stage(scenario, options, progress, plant, series, random, out, clock, accounts, admitted)
         try:
@@ -127,7 +130,7 @@ def launch(scenario: Scenario, options: Options, progress: Progress | None = Non
             agents=len(stage.roles),
             wall_s=time.monotonic() - started,
             drivers=[_named(outcome, stage.domain) for outcome in stage.world.outcomes],
-            warnings=(*plant.sessions.warnings, *stage.notices),
+            warnings=(*plant.sessions.warnings, *stage.notices, *stage.unread()),
         )
         return Done(out.path, found, build_report(out.path))
 
@@ -278,6 +281,12 @@ class Stage:
     def _notice(self, agent: str, text: str) -> None:
         at = self.clock.now().astimezone(self.scenario.zone)
         self.notices.append(f"{at:%H:%M} {agent.partition('@')[0]}: {text}")
+
+    def unread(self) -> list[str]:
+        """A line for each message that could not be read: it has no place in the trace."""
+        lines = [f"could not be read: {line}" for line in self.writer.malformed[:_SHOWN_UNREAD]]
+        more = len(self.writer.malformed) - len(lines)
+        return [*lines, f"and {more} more that could not be read"] if more else lines
 
     def _next_minute(self, at: datetime) -> None:
         if at <= self._ends:
