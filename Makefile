@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 
 .PHONY: run test lint setup clean
 run: setup
-	$(BIN)/python run.py slovenia --out runs/slovenia
+	$(BIN)/python run.py slovenia
 
 test: setup lint
 	$(BIN)/python -m pytest

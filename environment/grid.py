@@ -140,7 +140,12 @@ class Grid:
             )
         if not (np.isfinite(p_kw).all() and np.isfinite(q_kvar).all()):
             raise GridError("power flow: a power is not a finite number")
-        voltage = self.voltages(p_kw + 1j * q_kvar)
+        return self.states(self.voltages(p_kw + 1j * q_kvar), p_kw, q_kvar, at)
+
+    def states(
+        self, voltage: Complexes, p_kw: Floats, q_kvar: Floats, at: Sequence[datetime | None] | None = None
+    ) -> list[GridState]:
+        """What these complex bus voltages [times, buses] make of the branches, one state for each row."""
         current = voltage @ self._ends.transpose(0, 2, 1) + self._ends_source[:, None, :]
         loading = (np.abs(current) * self._percent_per_pu[:, None, :]).max(axis=0)
         power = self._source_pu * current[0, :, -1].conj() * self._base_kva

@@ -82,9 +82,10 @@ class Heading(Part):
 
 
 class GridPart(Part):
-    """The network, and the limits that the DSO keeps."""
+    """The network, and the limits that the DSO keeps. `transformer`: another of the network's standard types."""
 
     network: str
+    transformer: str | None = None
     congestion_point: Name
     transformer_limit_percent: LimitPercent = 100.0
     line_limit_percent: LimitPercent = 100.0

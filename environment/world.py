@@ -25,6 +25,7 @@ from environment.summary import DriverOutcome
 from environment.vehicles import Fleet
 
 MINUTE = timedelta(minutes=1)
+HOUR = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def build(scenario: Scenario, streams: Mapping[str, np.random.Generator], folder
 
     `folder`: where a relative path of the scenario's sessions starts.
     """
-    grid = Grid.load(scenario.grid.network)
+    grid = Grid.load(scenario.grid.network, transformer=scenario.grid.transformer)
     profiles = Profiles.load(grid, load_scale=scenario.grid.load_scale, pv_scale=scenario.grid.pv_scale)
     bus_of = places(scenario, grid)
     specs = tuple(
@@ -107,7 +108,10 @@ class World:
         self._physical = PhysicalGrid(plant.grid)
         self._bus = np.array([plant.grid.index(plant.bus_of[c]) for c in park.ids])
         self._before_kwh = park.imported_kwh - park.exported_kwh
+        self._last_kw = np.zeros(len(park.ids))
+        self._read_at = now()
         self._charger_kw = np.zeros((plant.minutes, len(park.ids)))
+        self._done = 0
         self.state: GridState | None = None
         self.outcomes: list[DriverOutcome] = []
         self._arrivals = sorted(plant.sessions.sessions, key=lambda s: (s.arrival, s.charger_id))
@@ -118,14 +122,17 @@ class World:
         self._come_and_go(self._begins)
         self.park.observe(NOMINAL_V, self.plant.frequency.at(self._begins))
 
-    def minute(self) -> None:
-        """The minute that ends now: what the chargers drew, what the network made of it; then who comes and goes."""
-        now = self._now().astimezone(UTC)
+    def minute(self, now: datetime) -> None:
+        """The minute that ends at `now` (UTC): what the chargers drew, what the network made of it; then who comes and
+        goes. On a scaled clock that is behind, the next minutes follow one after the other."""
         row = (now - self._begins) // MINUTE - 1
         self.park.advance()
         meter_kwh = self.park.imported_kwh - self.park.exported_kwh
-        charger_kw = (meter_kwh - self._before_kwh) * 60
-        self._before_kwh = meter_kwh.copy()
+        if (elapsed := self._now() - self._read_at) > timedelta(0):
+            # On a scaled clock that is behind, more than a minute may have been counted since the last reading.
+            self._last_kw = (meter_kwh - self._before_kwh) / (elapsed / HOUR)
+            self._before_kwh, self._read_at = meter_kwh.copy(), self._now()
+        charger_kw = self._last_kw
         self._charger_kw[row] = charger_kw
         p_kw = self.injections.p_kw[row].copy()
         np.add.at(p_kw, self._bus, charger_kw)
@@ -149,6 +156,7 @@ class World:
             soc_percent=soc,
             connected=~np.isnan(soc),
         )
+        self._done = row + 1
         self._come_and_go(now)
 
     def _come_and_go(self, now: datetime) -> None:
@@ -197,8 +205,8 @@ class World:
         Raises LookupError, in words, for a place that has no meter and for time that has not passed.
         """
         first, last = ((t.astimezone(UTC) - self._begins) // MINUTE for t in (start, end))
-        done = (self._now().astimezone(UTC) - self._begins) // MINUTE
-        if first < 0 or last > done or last > self.plant.minutes:
+        length = int(period / MINUTE)
+        if first < 0 or last > self._done or (last - first) % length:
             raise LookupError(f"the meters have no readings from {start.isoformat()} to {end.isoformat()}")
         rows = slice(first, last)
         kind, _, name = location.rpartition(":")
@@ -211,7 +219,6 @@ class World:
             series = self.injections.p_kw[rows, bus] + self._charger_kw[rows][:, self._bus == bus].sum(axis=1)
         else:
             raise LookupError(f"there is no meter at {location}")
-        length = int(period / MINUTE)
         return tuple(round(float(kw), 4) for kw in series.reshape(-1, length).mean(axis=1))
 
     def voltage_v(self, location: str) -> float:
@@ -235,7 +242,7 @@ def without_flexibility(plant: Plant, series: SeriesRecorder) -> World:
     world.begin()
     for _ in range(plant.minutes):
         at[0] += MINUTE
-        world.minute()
+        world.minute(at[0])
     world.finish()
     return world
 
