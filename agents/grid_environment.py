@@ -76,6 +76,9 @@ class GridEnvironment(Actor):
     async def on_meter_query(self, query: MeterQuery, incoming: Incoming) -> Inform | Refuse:
         """env.meter: what the meters counted."""
         period = timedelta(minutes=query.period_minutes)
+        if (query.end - query.start) % period or query.start.replace(second=0, microsecond=0) != query.start:
+            span = f"{query.start.isoformat()} to {query.end.isoformat()}"
+            return refusal("no-reading", f"{span} is not whole periods of {query.period_minutes} minutes")
         try:
             series = tuple(
                 MeterSeries(location=place, power_kw=self.world.metered_kw(place, query.start, query.end, period))

@@ -137,7 +137,7 @@ class FakeCharger:
         self._target_kwh = 0.0
         self._setpoint_kw: float | None = None
         self._reverts_at: datetime | None = None
-        self._history: dict[datetime, float] = {}
+        self._history: dict[datetime, float] = {self._at: 0.0}
         stage.chargers[charger_id] = self
 
     def plug_in(self, vehicle: Vehicle, wanted_soc: float) -> None:

@@ -1,0 +1,163 @@
+"""The EV owner: what it tells the CPO, and what it takes part in (D5.1, 3.1.2)."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from agents.actor import Actor
+from agents.decisions.participation import Preference
+from agents.ev_owner import EvOwner, Visit
+from behaviours.answering import Incoming, Inform, Reply, answers
+from behaviours.outcomes import Accepted, Rejected
+from protocols import exchanges as x
+from protocols.roles import Role
+from tests.agents.stage import MINUTE, PlainVpp, Stage, at
+from tests.swarm import jid, run_swarm
+
+
+class Desk(Actor):
+    role = Role.CPO
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.noted: list[tuple[Any, x.SessionAnnouncement]] = []
+        self.silent = False
+
+    @answers(x.SessionAnnouncement)
+    async def on_session(self, session: x.SessionAnnouncement, incoming: Incoming) -> Reply:
+        self.noted.append((self.now(), session))
+        if self.silent:
+            await self.clock.sleep_until(at(10_000))
+        return Inform(x.Done(reference=session.vehicle_id))
+
+
+def visit(arrival: float = 30, departure: float = 300, **changed: Any) -> Visit:
+    values: dict[str, Any] = {
+        "vehicle_id": "car-1",
+        "expected_arrival": at(arrival + 5),
+        "expected_soc_percent": 33.0,
+        "arrival": at(arrival),
+        "departure": at(departure),
+        "capacity_kwh": 50.0,
+        "soc_percent": 40.0,
+        "wanted_soc_percent": 60.0,
+        "minimum_soc_percent": 20.0,
+    }
+    return Visit(**values | changed)
+
+
+async def owner(stage: Stage, *visits: Visit, preference: Preference | None = None) -> EvOwner:
+    return await stage.start(
+        EvOwner,
+        "ev-1",
+        cpo=jid("cpo1"),
+        charger_id="c1",
+        max_charge_kw=11.0,
+        efficiency=0.94,
+        visits=visits,
+        preference=preference or Preference(minimum_eur_per_kwh=0.05),
+    )
+
+
+def offer(kind: Any = x.ParticipationRequest, **changed: Any) -> Any:
+    values: dict[str, Any] = {
+        "activation_id": "a1",
+        "service": x.ServiceType.CONGESTION_MANAGEMENT,
+        "start": at(60),
+        "end": at(120),
+        "power_kw": 5.0,
+        "benefit_eur": Decimal("0.30"),
+    }
+    return kind(**values | changed)
+
+
+async def answer(stage: Stage, desk: Desk, content: Any) -> Any:
+    return await desk.propose(content, to=jid("ev-1"), reply_by=stage.clock.now() + 2 * MINUTE)
+
+
+def test_a_stay_is_announced_as_expected_and_again_when_the_plug_is_in() -> None:
+    """1.x.8, the "projected usage" of D5.1 3.1.1: what is expected may differ from what then happens."""
+
+    async def main(stage: Stage) -> None:
+        desk = await stage.start(Desk, "cpo1")
+        driver = await owner(stage, visit())
+        driver.spawn(driver.course(), "course")
+        await stage.until(40)
+        (early, expected), (late, arrived) = desk.noted
+        assert (early, late) == (at(0), at(30))
+        assert (expected.plugged_in, expected.arrival, expected.soc_percent) == (False, at(35), 33.0)
+        assert (arrived.plugged_in, arrived.arrival, arrived.soc_percent) == (True, at(30), 40.0)
+        assert (arrived.charger_id, arrived.departure, arrived.wanted_soc_percent) == ("c1", at(300), 60.0)
+
+    run_swarm(main, Stage())
+
+
+def test_every_stay_is_announced_when_it_begins_even_where_the_cpo_is_silent() -> None:
+    async def main(stage: Stage) -> None:
+        desk = await stage.start(Desk, "cpo1")
+        desk.silent = True
+        driver = await owner(stage, visit(30, 60), visit(90, 200))
+        driver.spawn(driver.course(), "course")
+        await stage.until(100)
+        assert [(when, s.plugged_in) for when, s in desk.noted if s.plugged_in] == [(at(30), True), (at(90), True)]
+
+    run_swarm(main, Stage())
+
+
+@pytest.mark.parametrize("kind", [x.ParticipationInformation, x.ParticipationRequest], ids=["1.2.5", "6.2.3"])
+def test_an_offer_that_pays_and_costs_no_charge_is_accepted(kind: Any) -> None:
+    async def main(stage: Stage) -> None:
+        desk = await stage.start(Desk, "cpo1")
+        await owner(stage, visit())
+        outcome = await answer(stage, desk, offer(kind))
+        assert isinstance(outcome, Accepted)
+        assert outcome.content.activation_id == "a1"  # type: ignore[attr-defined]
+        assert outcome.reason == ""
+
+    run_swarm(main, Stage())
+
+
+@pytest.mark.parametrize(
+    ("changed", "preference", "why"),
+    [
+        ({"benefit_eur": Decimal("0.20")}, None, "0.20 EUR is less than the 0.25 EUR"),
+        ({}, Preference(willing=False), "I take no part in services"),
+        ({"start": at(0), "end": at(60)}, None, "my car is not at the charger"),
+        ({"start": at(240), "end": at(330)}, None, "my car is not at the charger"),
+        ({"start": at(225), "end": at(300), "power_kw": 18.0, "benefit_eur": Decimal(9)}, None, "short of the charge"),
+    ],
+    ids=["too little", "unwilling", "not there yet", "gone by then", "would cost the charge"],
+)
+def test_an_offer_is_declined_with_the_reason(changed: Any, preference: Preference | None, why: str) -> None:
+    async def main(stage: Stage) -> None:
+        desk = await stage.start(Desk, "cpo1")
+        await owner(stage, visit(wanted_soc_percent=95.0), preference=preference)
+        outcome = await answer(stage, desk, offer(**changed))
+        assert isinstance(outcome, Rejected)
+        assert why in outcome.reason
+
+    run_swarm(main, Stage())
+
+
+def test_the_stay_that_holds_the_whole_service_counts() -> None:
+    async def main(stage: Stage) -> None:
+        desk = await stage.start(Desk, "cpo1")
+        await owner(stage, visit(0, 45), visit(50, 400))
+        assert isinstance(await answer(stage, desk, offer()), Accepted)
+        assert isinstance(await answer(stage, desk, offer(start=at(30), end=at(60))), Rejected)
+
+    run_swarm(main, Stage())
+
+
+def test_only_a_cpo_may_ask_a_driver() -> None:
+    async def main(stage: Stage) -> None:
+        await owner(stage, visit())
+        vpp = await stage.start(PlainVpp, "vpp1")
+        outcome = await vpp.propose(offer(), to=jid("ev-1"), reply_by=at(2))
+        assert isinstance(outcome, Rejected)
+        assert outcome.content.code == "not-authorised"  # type: ignore[attr-defined]
+
+    run_swarm(main, Stage())
