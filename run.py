@@ -17,6 +17,8 @@ from pathlib import Path
 # The matrices here are small: more threads than one only get in the way of each other, the more so on a busy machine.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Arrow's own allocator keeps 20 MB for a table of 4.
+os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 
 RUNS = Path("runs")
 COMMANDS = ("list", "check", "exchanges", "accounts")

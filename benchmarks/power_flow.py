@@ -2,8 +2,8 @@
 
     python benchmarks/power_flow.py [--minutes 60]
 
-`lightsim2grid` and `power-grid-model` are measured where they are installed (pip install lightsim2grid
-power-grid-model); the project needs neither. Results as of the last run are in docs/data.md.
+`numba`, `lightsim2grid` and `power-grid-model` are measured where they are installed (pip install numba lightsim2grid
+power-grid-model); the project needs none of them. Results as of the last run are in docs/data.md.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def main() -> None:
     def pandapower(**options: Any) -> Solve:
         def solve(row: int) -> np.ndarray:
             net.load["p_mw"], net.load["q_mvar"] = p[row] / 1e3, q[row] / 1e3
-            pp.runpp(net, **({"numba": True, "lightsim2grid": False} | options))
+            pp.runpp(net, **({"numba": False, "lightsim2grid": False} | options))
             return net.res_bus.vm_pu.to_numpy()[1:].copy()
 
         return solve
@@ -59,13 +59,16 @@ def main() -> None:
     recycle = {"recycle": {"bus_pq": True, "trafo": False, "gen": False}}
     physical = PhysicalGrid(grid)
     ways: dict[str, Solve] = {
-        "pandapower, plain (numba off)": pandapower(numba=False),
-        "pandapower, numba": pandapower(),
-        "pandapower, numba, backward/forward sweep": pandapower(algorithm="bfsw"),
-        "pandapower, numba, init=results": pandapower(init="results"),
-        "pandapower, numba, recycle, init=results": pandapower(init="results", **recycle),
+        "pandapower, plain": pandapower(),
+        "pandapower, backward/forward sweep": pandapower(algorithm="bfsw"),
+        "pandapower, init=results": pandapower(init="results"),
+        "pandapower, recycle, init=results": pandapower(init="results", **recycle),
         "the world's minute (PhysicalGrid)": lambda row: physical.solve(p[row], q[row]).vm_pu,
     }
+    if importlib.util.find_spec("numba"):
+        ways["pandapower, numba, init=results"] = pandapower(numba=True, init="results")
+        # A run that recycles keeps the options of the run before.
+        ways["pandapower, numba, recycle, init=results"] = pandapower(numba=True, init="results", **recycle)
     if importlib.util.find_spec("lightsim2grid"):
         ways["pandapower, lightsim2grid, recycle"] = pandapower(lightsim2grid=True, **recycle)
     if importlib.util.find_spec("power_grid_model"):
@@ -73,7 +76,7 @@ def main() -> None:
     ways["ours, one by one (Grid.solve)"] = lambda row: grid.solve(p[row], q[row]).vm_pu
 
     rows = np.linspace(0, 1439, minutes, dtype=int)
-    truth = [ways["pandapower, plain (numba off)"](row) for row in rows]
+    truth = [ways["pandapower, plain"](row) for row in rows]
     print(f"{'':44}{'first':>10}{'median':>10}{'from plain':>14}")
     for name, solve in ways.items():
         times, apart = [], 0.0

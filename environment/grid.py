@@ -216,10 +216,11 @@ class Grid:
         magnitude = (voltage.conj()[:, None] * dv).real / np.abs(voltage)[:, None]
         return Sensitivity(magnitude, loading[:-1], loading[-1])
 
-    def voltage_drop(self, p_kw: Floats, q_kvar: Floats, weights: Floats) -> Floats:
-        """The linearised drop from the source (per unit, [times]) at buses by `weights`: (R p + X q) without losses."""
+    def voltage_drop(self, weights: Floats) -> tuple[Floats, Floats]:
+        """The linearised drop from the source (per unit) at buses by `weights`, R p + X q without losses: R for one kW
+        and X for one kvar at each bus."""
         z = weights @ self._z / self._base_kva
-        return np.asarray(p_kw @ z.real + q_kvar @ z.imag)
+        return z.real, z.imag
 
     def by_bus(self, power: Floats | Mapping[str, float]) -> Floats:
         """An array in the order of `buses` from a mapping by name; an array passes through."""

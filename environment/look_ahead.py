@@ -19,7 +19,7 @@ import pandas as pd
 from agents.grid_view import Direction, Floats, GridState, Hosting, Limits, Relief, Sensitivity, Violation
 from environment.forecast import Forecaster
 from environment.grid import Grid, GridError, PowerFlowError
-from environment.profiles import PROFILE_CLOCK, Injections, Profiles, later
+from environment.profiles import PROFILE_CLOCK, QUARTER, YEAR_START, Profiles, later
 
 RESOLUTION_KW: Final = 0.01
 _WORST_QUARTERS: Final = 12
@@ -36,20 +36,20 @@ class LookAhead:
         self.profiles = profiles
         self.forecaster = Forecaster(profiles)
 
-    @cached_property
-    def _year(self) -> Injections:
-        """The year that hosting is asked against; half a second, so only when it is asked."""
-        return self.profiles.year()
-
     @property
     def buses(self) -> tuple[str, ...]:
         """Low-voltage buses, in the order of every state's arrays."""
         return self.grid.buses
 
     @cached_property
+    def _year_total(self) -> Floats:
+        """Net power of all buses in each quarter hour of the year, kW."""
+        return self.profiles.year_sum(np.ones(len(self.buses)), np.zeros(len(self.buses)))
+
+    @cached_property
     def _minute_of_day(self) -> npt.NDArray[np.int64]:
         """Local minute of the day at which each quarter hour of the year starts."""
-        starts = pd.date_range(self._year.start, periods=len(self._year), freq=self._year.step)
+        starts = pd.date_range(YEAR_START, periods=len(self.profiles.year_values), freq=QUARTER)
         local = starts.tz_convert(self.zone)
         return np.asarray(local.hour * 60 + local.minute, dtype=np.int64)
 
@@ -96,7 +96,8 @@ class LookAhead:
         sign = 1.0 if direction is Direction.CHARGE else -1.0
         rows = self._worst(weights, sign, between)
         promised = sign * self.grid.by_bus(already_kw or {})
-        base_p, base_q = self._year.p_kw[rows] + promised, self._year.q_kvar[rows]
+        base_p, base_q = self.profiles.year_rows(rows)
+        base_p += promised
 
         def broken(power_kw: float) -> Violation | None:
             try:
@@ -193,9 +194,9 @@ class LookAhead:
 
     def _worst(self, weights: Floats, sign: float, between: tuple[time, time] | None) -> npt.NDArray[np.int64]:
         """The year's quarter hours to try: by the transformer's net power, and by the voltage where the power goes."""
-        total = sign * self._year.p_kw.sum(axis=1)
-        drop = sign * self.grid.voltage_drop(self._year.p_kw, self._year.q_kvar, weights)
-        rows = np.arange(len(self._year))
+        drop = sign * self.profiles.year_sum(*self.grid.voltage_drop(weights))
+        total = sign * self._year_total
+        rows = np.arange(len(total))
         if between is not None:
             first, last = (at.hour * 60 + at.minute for at in between)
             since = (self._minute_of_day - first) % 1440

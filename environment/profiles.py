@@ -30,6 +30,7 @@ from environment.grid import Grid, GridError
 
 PROFILE_YEAR: Final = 2016
 PROFILE_CLOCK: Final = timezone(timedelta(hours=1))
+YEAR_START: Final = datetime(PROFILE_YEAR, 1, 1, tzinfo=PROFILE_CLOCK)
 QUARTER: Final = timedelta(minutes=15)
 _QUARTERS: Final = 366 * 96
 
@@ -116,8 +117,18 @@ class Profiles:
         return self.injections(self.values(start, count), start, QUARTER)
 
     def year(self) -> Injections:
-        """The whole profile year in quarter hours, for what must hold on the worst day."""
-        return self.injections(self.year_values, datetime(PROFILE_YEAR, 1, 1, tzinfo=PROFILE_CLOCK), QUARTER)
+        """The whole profile year in quarter hours at every bus: 27 MB for each quantity."""
+        return self.injections(self.year_values, YEAR_START, QUARTER)
+
+    def year_sum(self, per_kw: Floats, per_kvar: Floats) -> Floats:
+        """`year()` added up over the buses with these weights [buses], one value for each quarter hour, but made from
+        the few profiles and not from the many buses."""
+        return np.asarray(self.year_values @ ((self._load_p + self._pv) @ per_kw + self._load_q @ per_kvar))
+
+    def year_rows(self, rows: npt.NDArray[np.int64]) -> tuple[Floats, Floats]:
+        """`p_kw` and `q_kvar` [rows, buses] of these quarter hours of the profile year."""
+        values = self.year_values[rows]
+        return values @ (self._load_p + self._pv), values @ self._load_q
 
     def values(self, start: datetime, count: int) -> Floats:
         """The profiles themselves, per unit of each element's size, [quarter hours from `start`, profiles]."""

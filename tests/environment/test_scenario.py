@@ -7,6 +7,9 @@ from datetime import timedelta
 import pytest
 
 from environment import scenario
+from environment.grid import GridError
+from environment.launcher import streams
+from environment.world import Plant, build
 
 TEXT = (scenario.SCENARIOS / "slovenia.toml").read_text(encoding="utf-8")
 
@@ -91,6 +94,25 @@ def test_every_fault_is_told_not_the_first_alone() -> None:
     with pytest.raises(scenario.ScenarioError) as error:
         scenario.parse(wrong, "t.toml")
     assert len(error.value.faults) == 2
+
+
+def test_a_larger_transformer_is_the_networks_own_type_by_name() -> None:
+    """A quarter with more chargers than the shipped network was made for."""
+    larger = TEXT.replace("[grid]", '[grid]\ntransformer = "0.63 MVA 20/0.4 kV Dyn5 ASEA"')
+    assert plant_of(TEXT).grid.transformer_kva == 160
+    assert plant_of(larger).grid.transformer_kva == 630
+
+
+def test_an_unknown_transformer_is_one_line_with_those_that_there_are() -> None:
+    with pytest.raises(GridError) as error:
+        plant_of(TEXT.replace("[grid]", '[grid]\ntransformer = "1 GVA"'))
+    assert str(error.value).startswith("network 'rural2': no transformer type '1 GVA'; there is 0.16 MVA 20/0.4 kV ")
+    assert "\n" not in str(error.value)
+
+
+def plant_of(text: str) -> Plant:
+    parsed = scenario.parse(text, "t.toml")
+    return build(parsed, streams(parsed.scenario.seed))
 
 
 def test_an_unknown_scenario_names_those_that_exist() -> None:

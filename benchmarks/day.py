@@ -1,0 +1,108 @@
+"""The Slovenian day as its user meets it, from a cold start to the report, and how it grows with the chargers.
+
+    python -m benchmarks.day [35 100 300] [--repeat 3]
+
+Each line is a process of its own (`run.py`, embedded server included): wall time, CPU time and the highest memory of
+the process and its children together. 35 chargers are the scenario that ships; for other numbers there are more or
+fewer households, and a transformer of a size that the operator would have put there. Linux only (`/proc`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parent.parent
+SHIPPED = 35
+OFFICE = 5
+TRANSFORMERS = {60: None, 150: "0.4 MVA 20/0.4 kV Dyn5 ASEA", 400: "0.63 MVA 20/0.4 kV Dyn5 ASEA"}
+"""Up to so many chargers, this transformer; None is the network's own of 0.16 MVA."""
+SAMPLE_S = 0.1
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one run took: seconds, seconds of all cores, MB, and what its summary says."""
+
+    wall_s: float
+    cpu_s: float
+    peak_mb: float
+    agents: int
+    messages: int
+
+
+def scenario(chargers: int) -> str:
+    """The shipped scenario with so many chargers: those at the office stay, the households are changed."""
+    text = (PROJECT / "scenarios" / "slovenia.toml").read_text(encoding="utf-8")
+    if chargers == SHIPPED:
+        return text
+    first = round((chargers - OFFICE) * 16 / 30)
+    transformer = next(name for most, name in TRANSFORMERS.items() if chargers <= most)
+    changes = [("chargers = 16", f"chargers = {first}"), ("chargers = 14", f"chargers = {chargers - OFFICE - first}")]
+    if transformer:
+        changes.append(('network = "rural2"', f'network = "rural2"\ntransformer = "{transformer}"'))
+    for old, new in changes:
+        text, found = re.subn(re.escape(old), new, text)
+        assert found == 1, f"slovenia.toml has changed: {old!r} is in it {found} times"
+    return text
+
+
+def run(chargers: int, folder: Path) -> Run:
+    """Runs the day with so many chargers in a process of its own."""
+    file, out = folder / f"slovenia-{chargers}.toml", folder / f"out-{chargers}-{time.monotonic_ns()}"
+    file.write_text(scenario(chargers), encoding="utf-8")
+    began = time.perf_counter()
+    process = subprocess.Popen([sys.executable, "run.py", str(file), "--quiet", "--out", str(out)], cwd=PROJECT)
+    peak_kb = 0
+    while True:
+        ended, status, usage = os.wait4(process.pid, os.WNOHANG)
+        if ended:
+            break
+        peak_kb = max(peak_kb, memory_kb(process.pid))
+        time.sleep(SAMPLE_S)
+    wall_s = time.perf_counter() - began
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        sys.exit(f"the day with {chargers} chargers ended with exit code {process.returncode}")
+    summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
+    cpu_s = usage.ru_utime + usage.ru_stime
+    return Run(wall_s, cpu_s, peak_kb / 1024, summary["agents"], summary["messages"])
+
+
+def memory_kb(pid: int) -> int:
+    """Resident memory of a process and its children; pages that they share count once for each."""
+    try:
+        found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return 0
+    return (int(found[1]) if found else 0) + sum(memory_kb(int(child)) for child in children)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("chargers", type=int, nargs="*", default=[30, SHIPPED, 100, 300])
+    parser.add_argument("--repeat", type=int, default=1, help="runs of each; the table has their medians")
+    options = parser.parse_args()
+    print("| chargers | agents | messages | wall | CPU | peak memory |\n|---|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as folder:
+        for chargers in options.chargers:
+            runs = [run(chargers, Path(folder)) for _ in range(options.repeat)]
+            wall_s = statistics.median(run.wall_s for run in runs)
+            cpu_s = statistics.median(run.cpu_s for run in runs)
+            peak_mb = statistics.median(run.peak_mb for run in runs)
+            size = f"| {chargers} | {runs[0].agents} | {runs[0].messages} "
+            print(f"{size}| {wall_s:.1f} s | {cpu_s:.1f} s | {peak_mb:.0f} MB |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
