@@ -45,11 +45,18 @@ class PhysicalGrid:
         net = self._net
         net.load["p_mw"] = p_kw / 1e3
         net.load["q_mvar"] = q_kvar / 1e3
-        pp.runpp(net, recycle=_RECYCLE)
+        if self._solved:
+            pp.runpp(net, recycle=_RECYCLE)
         # With voltages alone, pandapower tells a failure by this flag and not by LoadflowNotConverged.
-        if not net._ppc["success"]:
+        if not (self._solved and net._ppc["success"]) and not self._from_scratch():
             raise PowerFlowError(
                 f"network {self._grid.name!r} cannot carry {p_kw.sum():.0f} kW: the power flow has no solution"
             )
         voltage = net._ppc["internal"]["V"][self._order]
         return self._grid.states(voltage[None], p_kw[None], q_kvar[None], [at])[0]
+
+    def _from_scratch(self) -> bool:
+        """Solves from a flat start, which owes nothing to the minute before. Its options hold for those that recycle it."""
+        pp.runpp(self._net, numba=True, only_v_results=True, init="flat")
+        self._solved = bool(self._net._ppc["success"])
+        return self._solved
