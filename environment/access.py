@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -10,6 +11,8 @@ DOMAIN = "localhost"
 """The embedded server's XMPP domain."""
 CLIENT_PORT = 5222
 """The port of XMPP clients (RFC 6120, 14.7)."""
+_JID = re.compile(r"[^@/\s]+@[^@/\s]+")
+_ADDRESS = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^:/\s\[\]]+))(?::(\d{1,5}))?")
 _SHOWN = 3
 
 
@@ -26,7 +29,7 @@ def read_accounts(path: Path) -> dict[str, str]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise AccountsError(f"accounts {path}: is not TOML: {error}") from error
     for jid, password in found.items():
-        if not isinstance(password, str) or "@" not in jid or not password:
+        if not isinstance(password, str) or not password or not _JID.fullmatch(jid):
             raise AccountsError(f'accounts {path}: {jid}: every line is "name@domain" = "password"')
     return found
 
@@ -50,12 +53,8 @@ def swarm_accounts(accounts: Mapping[str, str], agents: Iterable[str]) -> str:
 
 def server_address(text: str) -> tuple[str, int]:
     """Host and port of HOST[:PORT] or [IPv6]:PORT. Raises AccountsError."""
-    host, _, port = text.rpartition(":") if ":" in text and not text.endswith("]") else (text, "", "")
-    host = host.strip("[]")
-    try:
-        number = int(port or CLIENT_PORT)
-    except ValueError:
-        number = 0
-    if not host or not 0 < number < 65_536:
+    found = _ADDRESS.fullmatch(text)
+    port = int(found.group(3) or CLIENT_PORT) if found else 0
+    if found is None or not 0 < port < 65_536:
         raise AccountsError(f"--server {text}: give HOST or HOST:PORT, such as xmpp.example.org:5222")
-    return host, number
+    return found.group(1) or found.group(2), port

@@ -36,8 +36,7 @@ class PhysicalGrid:
         for bus in low:
             pp.create_load(net, bus, p_mw=0.0, q_mvar=0.0)
         self._net = net
-        # The options of the first run hold for those that recycle it.
-        pp.runpp(net, numba=False, only_v_results=True)
+        self._from_scratch()
         self._order = np.asarray(net._pd2ppc_lookups["bus"][low], dtype=np.int64)
 
     def solve(self, p_kw: Floats, q_kvar: Floats, at: datetime | None = None) -> GridState:
@@ -56,7 +55,12 @@ class PhysicalGrid:
         return self._grid.states(voltage[None], p_kw[None], q_kvar[None], [at])[0]
 
     def _from_scratch(self) -> bool:
-        """Solves from a flat start, which owes nothing to the minute before. Its options hold for those that recycle it."""
-        pp.runpp(self._net, numba=True, only_v_results=True, init="flat")
-        self._solved = bool(self._net._ppc["success"])
+        """Solves with pandapower's own start, which owes nothing to the minute before. True where it can be solved."""
+        try:
+            # The options of this run hold for those that recycle it.
+            pp.runpp(self._net, numba=False, only_v_results=True)
+        except pp.LoadflowNotConverged:
+            self._solved = False
+        else:
+            self._solved = bool(self._net._ppc["success"])
         return self._solved
