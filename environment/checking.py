@@ -35,8 +35,10 @@ def check_file(path: Path, say: Callable[[str], None]) -> int:
 
 
 def _zone_of(header: str) -> tzinfo:
-    """The zone of the trace's scenario, whose local days the market's periods are counted in; else UTC."""
+    """The zone of the trace's scenario, whose local days the market's periods are counted in; UTC for one of the
+    user's own. A trace may come from anybody: the name in it is looked up, and never opened as a path."""
     try:
-        return scenario.load(read_header(header).scenario).zone
+        name = read_header(header).scenario
+        return scenario.load(name).zone if name in scenario.available() else UTC
     except (TraceError, scenario.ScenarioError):
         return UTC
