@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 
@@ -178,7 +178,7 @@ class Cast:
             ),
             costs=self.costs,
             efficiency={c: self._efficiency(c) for c, site in self.site_of.items() if site.cpo in cpos},
-            registrations=[day + timedelta(seconds=number) for day in _daily(self.scenario, "registration")],
+            registrations=[at + timedelta(seconds=number) for at in registrations(self.scenario)],
             ledger=self.props.ledger,
             min_power_kw=self.product.min_power_kw,
             granularity_kw=self.product.granularity_kw,
@@ -250,16 +250,25 @@ def product(scenario: Scenario) -> ProductRequirements:
     )
 
 
-def _daily(scenario: Scenario, name: str) -> list[datetime]:
-    """The instants of one time of day in the market's course, on each day of the run on which it comes."""
-    clock = getattr(scenario.market, name)
-    days = (scenario.scenario.start + timedelta(days=k) for k in range(scenario.scenario.days + 1))
-    instants = (datetime.combine(day, clock, scenario.zone).astimezone(UTC) for day in days)
-    return [at for at in instants if scenario.begins.astimezone(UTC) <= at < scenario.ends.astimezone(UTC)]
+def _days(scenario: Scenario) -> list[date]:
+    """Every calendar day that the run touches."""
+    return [scenario.scenario.start + timedelta(days=k) for k in range(scenario.scenario.days + 1)]
+
+
+def _on(scenario: Scenario, day: date, name: str) -> datetime:
+    """The instant (UTC) of one time of the market's course on that day."""
+    return datetime.combine(day, getattr(scenario.market, name), scenario.zone).astimezone(UTC)
+
+
+def registrations(scenario: Scenario) -> list[datetime]:
+    """When VPPs register their resources: each day of the run at the market's time."""
+    begins, ends = scenario.begins.astimezone(UTC), scenario.ends.astimezone(UTC)
+    return [at for day in _days(scenario) if begins <= (at := _on(scenario, day, "registration")) < ends]
 
 
 def courses(scenario: Scenario) -> Sequence[Course]:
     """The DSO's market days: those whose whole course lies in the run."""
     names = ("requirements", "need", "gate_closure", "first_delivery", "last_delivery")
-    columns = [_daily(scenario, name) for name in names]
-    return [Course(*times) for times in zip(*columns, strict=False) if list(times) == sorted(times)]
+    all_days = [Course(*(_on(scenario, day, name) for name in names)) for day in _days(scenario)]
+    begins, ends = scenario.begins.astimezone(UTC), scenario.ends.astimezone(UTC)
+    return [day for day in all_days if begins <= day.requirements and day.last_delivery < ends]
