@@ -262,13 +262,17 @@ class Dso(Actor):
         if isinstance(answer.content, ActivationConfirmation | VppActivationResponse):
             order.available_kw = answer.content.available_power_kw
         await self._tell_tso(order, ActivationStatus.PLANNED)
-        await self.clock.sleep_until(order.start)
-        await self._tell_tso(order, ActivationStatus.ACTIVE)
+        beginning = self.spawn(self._begin(order))
         result = await answer.result()
+        beginning.cancel()  # a service that failed before its start was never active
         ended = isinstance(result, Informed)
         await self._tell_tso(order, ActivationStatus.ENDED if ended else ActivationStatus.CANCELLED)
         if not ended:
             self.notice(f"activation {order.activation_id} of {order.vpp} was not completed: {result}")
+
+    async def _begin(self, order: Ordered) -> None:
+        await self.clock.sleep_until(order.start)
+        await self._tell_tso(order, ActivationStatus.ACTIVE)
 
     @answers(ActivatedResourcesSubscription)
     async def on_subscription(self, topic: ActivatedResourcesSubscription, incoming: Incoming) -> Agree:
