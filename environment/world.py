@@ -248,7 +248,12 @@ def without_flexibility(plant: Plant, series: SeriesRecorder) -> World:
 
 
 def faults_at(scenario: Scenario, now: datetime) -> dict[str, ChargerFault]:
-    """The chargers that are out of order at this moment, and how."""
+    """The chargers that are out of order at this moment, and how. A fault that ends before it starts lasts over
+    midnight."""
     kinds = {"charger-silent": ChargerFault.SILENT, "charger-nonsense": ChargerFault.NONSENSE}
     clock = now.astimezone(scenario.zone).time()
-    return {f.target: kinds[f.kind] for f in scenario.fault if f.start <= clock < f.end}
+    return {
+        f.target: kinds[f.kind]
+        for f in scenario.fault
+        if (f.start <= clock < f.end if f.start <= f.end else clock >= f.start or clock < f.end)
+    }

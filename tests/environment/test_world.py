@@ -1,0 +1,215 @@
+"""The physical world: what is drawn is metered, what is metered is in the series, and cars come and go as they said."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from environment import world
+from environment.charger_device import ChargerFault
+from environment.charger_map import NOMINAL_V
+from environment.charging import Charging
+from environment.grid import Grid
+from environment.launcher import streams
+from environment.scenario import Scenario, ScenarioError, parse
+from environment.series import SeriesRecorder
+from environment.world import MINUTE, Plant, World, build, faults_at, places, without_flexibility
+from tests.days import SMALL, FastPhysics, changed
+
+QUARTER = timedelta(minutes=15)
+BEGIN = datetime(2026, 3, 18, 11, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _fast() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(world, "PhysicalGrid", FastPhysics)
+        yield
+
+
+def recorder(plant: Plant) -> SeriesRecorder:
+    return SeriesRecorder("Europe/Ljubljana", plant.grid.buses, [s.charger_id for s in plant.specs])
+
+
+@pytest.fixture(scope="module")
+def plant() -> Plant:
+    return build(parse(SMALL, "small.toml"), streams(4))
+
+
+@pytest.fixture(scope="module")
+def day(plant: Plant) -> World:
+    """The whole day with chargers that nobody asks anything."""
+    return without_flexibility(plant, recorder(plant))
+
+
+def scenario(*pairs: tuple[str, str]) -> Scenario:
+    return parse(changed(*pairs), "small.toml")
+
+
+def test_each_session_comes_to_one_outcome(plant: Plant, day: World) -> None:
+    outcomes = {(o.charger_id, o.arrival): o for o in day.outcomes}
+    assert len(outcomes) == len(day.outcomes) == len(plant.sessions.sessions)
+    for session in plant.sessions.sessions:
+        outcome = outcomes[session.charger_id, session.arrival.astimezone(plant.scenario.zone)]
+        assert outcome.departed == (session.departure <= plant.scenario.ends)
+
+
+def test_chargers_that_nobody_asks_fill_the_cars_as_far_as_asked(day: World) -> None:
+    for outcome in day.outcomes:
+        if outcome.departed:
+            assert outcome.got_kwh == pytest.approx(outcome.asked_kwh, abs=0.02), outcome
+
+
+def test_the_meters_add_up_to_what_the_chargers_counted(plant: Plant, day: World) -> None:
+    begins, ends = (t.astimezone(UTC) for t in (plant.scenario.begins, plant.scenario.ends))
+    for number, charger in enumerate(day.park.ids):
+        metered = day.metered_kw(f"charger:{charger}", begins, ends, QUARTER)
+        counted = day.park.imported_kwh[number] - day.park.exported_kwh[number]
+        assert sum(metered) / 4 == pytest.approx(counted, abs=0.01)
+
+
+def test_a_bus_is_metered_with_everything_at_it(plant: Plant, day: World) -> None:
+    start, end = BEGIN + timedelta(hours=6), BEGIN + timedelta(hours=8)
+    bus = plant.bus_of["house-01"]
+    there = [c for c, b in plant.bus_of.items() if b == bus]
+    chargers = np.sum([day.metered_kw(f"charger:{c}", start, end, QUARTER) for c in there], axis=0)
+    base = day.injections.p_kw[360:480, plant.grid.index(bus)].reshape(-1, 15).mean(axis=1)
+    assert day.metered_kw(bus, start, end, QUARTER) == pytest.approx(base + chargers, abs=1e-3)
+
+
+def test_pv_feeds_in_by_day_and_not_by_night(plant: Plant, day: World) -> None:
+    roof, midnight = f"pv:{plant.bus_of['office-01']}", BEGIN + timedelta(hours=12)
+    noon = day.metered_kw(roof, BEGIN, BEGIN + QUARTER, QUARTER)
+    night = day.metered_kw(roof, midnight, midnight + QUARTER, QUARTER)
+    assert noon[0] < -1.0
+    assert night == (0.0,)
+
+
+@pytest.mark.parametrize("location", ["charger:none", "pv:none", "none", "gas:office", "charger:", ""])
+def test_a_place_without_a_meter_is_told(day: World, location: str) -> None:
+    with pytest.raises(LookupError, match=f"there is no meter at {location}"):
+        day.metered_kw(location, BEGIN, BEGIN + QUARTER, QUARTER)
+
+
+def test_what_has_not_been_is_not_metered(plant: Plant) -> None:
+    now = [BEGIN]
+    of = World(plant, Charging(plant.specs, plant.fleet(), lambda: now[0]), "with", recorder(plant), lambda: now[0])
+    of.begin()
+    for _ in range(15):
+        now[0] += MINUTE
+        of.minute(now[0])
+    office = plant.bus_of["office-01"]
+    assert len(of.metered_kw(office, BEGIN, BEGIN + QUARTER, QUARTER)) == 1
+    for start, end in (
+        (BEGIN, BEGIN + 2 * QUARTER),
+        (BEGIN - QUARTER, BEGIN),
+        (BEGIN, BEGIN + timedelta(minutes=10)),
+    ):
+        with pytest.raises(LookupError, match="the meters have no readings from"):
+            of.metered_kw(office, start, end, QUARTER)
+
+
+def test_power_is_balanced_in_every_minute(plant: Plant) -> None:
+    """What comes through the transformer is load, PV, chargers and losses."""
+    series = recorder(plant)
+    of = without_flexibility(plant, series)
+    names = ("trafo_p_kw", "load_kw", "pv_kw", "fleet_p_kw", "losses_kw")
+    trafo, load, pv, fleet, losses = (series_of(series, name) for name in names)
+    assert len(trafo) == plant.minutes
+    assert trafo == pytest.approx(load + pv + fleet + losses, abs=1e-6)
+    assert fleet.sum() / 60 == pytest.approx((of.park.imported_kwh - of.park.exported_kwh).sum(), abs=1e-6)
+
+
+def series_of(series: SeriesRecorder, name: str) -> np.ndarray:
+    """One column of what was recorded so far."""
+    from environment.series import SCALARS
+
+    return series._values[: len(series), SCALARS.index(name)]
+
+
+def test_sensors_read_the_nominal_voltage_before_the_first_minute_and_then_the_networks(plant: Plant) -> None:
+    now = [BEGIN]
+    of = World(plant, Charging(plant.specs, plant.fleet(), lambda: now[0]), "with", recorder(plant), lambda: now[0])
+    of.begin()
+    office = plant.bus_of["office-01"]
+    assert of.voltage_v(office) == NOMINAL_V
+    now[0] += MINUTE
+    of.minute(now[0])
+    assert of.state is not None
+    assert of.voltage_v(office) == of.state.vm_pu[plant.grid.index(office)] * NOMINAL_V != NOMINAL_V
+    with pytest.raises(LookupError, match="there is no bus nowhere"):
+        of.voltage_v("nowhere")
+    assert 49.5 < of.frequency_hz() < 50.5
+
+
+def test_minutes_that_are_worked_off_late_lose_no_energy(plant: Plant) -> None:
+    """On a scaled clock that lags, several minutes end at one reading of the meters."""
+    now = [BEGIN]
+    of = World(plant, Charging(plant.specs, plant.fleet(), lambda: now[0]), "with", recorder(plant), lambda: now[0])
+    of.begin()
+    due = BEGIN
+    for minutes in (1, 3, 1, 5, 2) * 10:
+        now[0] += minutes * MINUTE
+        while due < now[0]:
+            due += MINUTE
+            of.minute(due)
+    metered = sum(sum(of.metered_kw(f"charger:{c}", BEGIN, BEGIN + 120 * MINUTE, QUARTER)) / 4 for c in of.park.ids)
+    assert metered == pytest.approx((of.park.imported_kwh - of.park.exported_kwh).sum(), abs=0.05)
+
+
+# ---- places and faults -----------------------------------------------------------------------------------------------
+
+
+def test_households_get_a_bus_each_while_there_are_free_ones() -> None:
+    grid = Grid.load("rural2")
+    found = places(scenario(), grid)
+    assert len(found) == 12
+    households = [bus for charger, bus in found.items() if not charger.startswith("office")]
+    assert len(set(households)) == len(households) == 10
+    assert {bus for charger, bus in found.items() if charger.startswith("office")} == set(grid.places["office"])
+
+
+def test_a_bus_for_each_charger_is_taken_as_it_stands() -> None:
+    grid = Grid.load("rural2")
+    one, two = grid.buses[3], grid.buses[1]
+    of = scenario(('buses = ["office"]', f'buses = ["{one}", "{two}"]'))
+    found = places(of, grid)
+    assert (found["office-01"], found["office-02"]) == (one, two)
+
+
+def test_a_bus_that_is_not_there_is_named_with_its_site() -> None:
+    with pytest.raises(ScenarioError) as error:
+        places(scenario(('buses = ["office"]', 'buses = ["nowhere"]')), Grid.load("rural2"))
+    assert str(error.value) == ("scenario small: site[1].buses: network 'rural2' has no low-voltage bus 'nowhere'")
+
+
+FAULTS = "".join(
+    f'[[fault]]\nkind = "charger-{kind}"\ntarget = "{target}"\nstart = "{start}"\nend = "{end}"\n'
+    for kind, target, start, end in (
+        ("silent", "house-01", "17:00", "18:00"),
+        ("nonsense", "house-02", "22:00", "02:00"),
+    )
+)
+
+
+@pytest.mark.parametrize(
+    ("clock", "faulty"),
+    [
+        ("16:59", {}),
+        ("17:00", {"house-01": ChargerFault.SILENT}),
+        ("17:59", {"house-01": ChargerFault.SILENT}),
+        ("18:00", {}),
+        ("22:00", {"house-02": ChargerFault.NONSENSE}),
+        ("01:59", {"house-02": ChargerFault.NONSENSE}),
+        ("02:00", {}),
+    ],
+)
+def test_faults_last_from_their_start_to_their_end_also_over_midnight(
+    clock: str, faulty: dict[str, ChargerFault]
+) -> None:
+    of = scenario(("\n[drivers]", f"\n{FAULTS}\n[drivers]"))
+    at = datetime.fromisoformat(f"2026-03-18T{clock}").replace(tzinfo=of.zone)
+    assert faults_at(of, at) == faulty
