@@ -50,12 +50,14 @@ from protocols.exchanges.vocabulary import ActivationStatus, BaselineMethod
 from protocols.roles import Role
 
 ANSWER_TIME = timedelta(minutes=3)
+CLAIM_TIME = timedelta(minutes=30)
+"""So long after a pool's service its volume may be claimed (1.x.5)."""
 ACTIVATION_TIME = timedelta(minutes=8)
 """The VPP asks its CPOs, and these their drivers, before it confirms."""
 LOOK_AHEAD_AT = timedelta(minutes=3)
 """So long after a quarter began, the meters are read and the next quarter is looked at."""
-FRESH = timedelta(minutes=5)
-"""The meters are read as means of so long, the last thing before the look ahead."""
+FRESH = LOOK_AHEAD_AT
+"""The meters are read as means of so long: what began or ended with the quarter is then wholly in them."""
 BEFORE_READINGS = 4
 """Quarters before an activation that the meter-before baseline takes."""
 
@@ -269,6 +271,8 @@ class Dso(Actor):
         await self._tell_tso(order, ActivationStatus.ENDED if ended else ActivationStatus.CANCELLED)
         if not ended:
             self.notice(f"activation {order.activation_id} of {order.vpp} was not completed: {result}")
+        if order.pool:
+            await self._close(order)
 
     async def _begin(self, order: Ordered) -> None:
         await self.clock.sleep_until(order.start)
@@ -408,6 +412,20 @@ class Dso(Actor):
             order.paid = True
             self._pay_pool(order, baseline, own)
         return AcceptProposal(VolumeAnswer(activation_id=volume.activation_id))
+
+    async def _close(self, order: Ordered) -> None:
+        """A VPP that claims nothing, or what the meters do not show, owes the penalty for what it did not deliver."""
+        await self.clock.sleep_until(order.end + CLAIM_TIME)
+        own = await self.meters.together(self.book.chargers_of(order.vpp), order.start, order.end)
+        baseline = await self._measured_baseline(order) or order.baseline_kw
+        if order.paid or own is None or not baseline:
+            return
+        order.paid = True
+        result = settle(
+            list(baseline), list(own), order.power_kw, order.price_eur_per_kw, self.product.penalty_eur_per_kw
+        )
+        self.notice(f"no volume was agreed for {order.activation_id}: its penalty is {result.penalty_eur} EUR")
+        self._post(f"penalty-{order.activation_id}", order.activation_id, order.vpp, -result.penalty_eur)
 
     def _pay_pool(self, order: Ordered, baseline: Sequence[float], measured: Sequence[float]) -> None:
         """BUC 6 has no market operator: the DSO pays by contract on the agreed volume, and sets a penalty off."""

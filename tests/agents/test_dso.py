@@ -540,10 +540,9 @@ def test_vehicles_that_come_back_when_a_service_ends_are_expected() -> None:
         await stage.until(30)
         assert len(vpp.won) == 1
         for charger in ("c1", "c2"):
-            await stage.chargers[charger].set_power(9.0, 15 * 60)  # 4 kW less, as ordered (3 and the step)
-        await stage.until(34)
-        assert site.power_kw == pytest.approx(29.0)
+            await stage.chargers[charger].set_power(9.0, 15 * 60)  # 4 kW less than 33, where 3 were ordered
         await stage.until(35)
+        assert site.metered_kw(30, 33) == pytest.approx(29.0)
         assert [(p.start, p.end) for p in vpp.pools] == [(at(30), at(45)), (at(45), at(60))]
 
     run_swarm(main, Stage())
@@ -759,6 +758,33 @@ def test_a_pool_service_that_was_not_delivered_costs_the_vpp_the_penalty() -> No
         assert stage.balance("vpp1") == Decimal("0.40") - Decimal("3.00")
         assert stage.balance("dso") == -stage.balance("vpp1")
         assert stage.ledger.audit().faults == ()
+
+    run_swarm(main, Stage())
+
+
+@pytest.mark.parametrize("claims", [False, True], ids=["silent", "disputed"])
+def test_a_vpp_that_delivers_nothing_and_agrees_to_no_volume_pays_the_penalty_all_the_same(claims: bool) -> None:
+    async def main(stage: Stage) -> None:
+        _, vpp, activation_id = await served(stage, less_kw=0.0, pooled=True)
+        if claims:
+            assert isinstance(await vpp.claim(activation_id, (23.0,)), Rejected)
+        await stage.until(74)
+        assert stage.balance("vpp1") == 0
+        await stage.until(80)
+        assert stage.balance("vpp1") == Decimal("-5.00")  # 10 kW at 0.50
+        assert stage.noticed("no volume was agreed for") == 1
+        assert stage.ledger.audit().faults == ()
+
+    run_swarm(main, Stage())
+
+
+def test_a_pool_service_that_was_paid_is_closed_without_a_word() -> None:
+    async def main(stage: Stage) -> None:
+        _, vpp, activation_id = await served(stage, pooled=True)
+        assert isinstance(await vpp.claim(activation_id, (23.0,)), Accepted)
+        await stage.until(80)
+        assert stage.balance("vpp1") == Decimal("1.00")
+        assert stage.noticed("no volume was agreed") == 0
 
     run_swarm(main, Stage())
 
