@@ -113,7 +113,8 @@ class Vpp(Actor):
         return f"{self.name}-{kind}-{self._numbers[kind]}"
 
     async def course(self) -> None:
-        """Registers the chargers of its CPOs as resources, one for each CPO and bus (1.x.2)."""
+        """Registers the chargers of its CPOs as resources, one for each CPO and bus (1.x.2); those that the register
+        has already stay in it from one day to the next."""
         self.spawn(self.delivery.keep_readings())
         for at in self.registrations:
             await self.clock.sleep_until(at)
@@ -126,9 +127,12 @@ class Vpp(Actor):
             for number, charger in enumerate(report.chargers):
                 by_bus[charger.location].append(number)
             for bus, numbers in by_bus.items():
+                resource_id = f"{self.name}/{cpo.partition('@')[0]}/{bus}"
+                if resource_id in self.qualified_kw:
+                    continue
                 chargers = [report.chargers[n] for n in numbers]
                 registration = ResourceRegistration(
-                    resource_id=f"{self.name}/{cpo.partition('@')[0]}/{bus}",
+                    resource_id=resource_id,
                     product_id=self.product_id,
                     cpo=cpo,
                     location=bus,

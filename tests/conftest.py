@@ -7,7 +7,6 @@ import os
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as run.py does
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import os
 import subprocess
 import sys
 from pathlib import Path

@@ -233,6 +233,19 @@ def test_another_seed_is_another_day(small: Day, tmp_path: Path, capsys: pytest.
     assert other.summary["with"] != small.summary["with"]
 
 
+def test_two_days_have_two_markets_and_one_registration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The resources stay in the register; nobody is told twice, or something else, of the same one."""
+    two = play(tmp_path / "run", changed(("seed = 4", "seed = 4\ndays = 2")))
+    assert_sound(two, capsys)
+    assert [line for line in two.warnings if "register" in line] == []
+    resources = [m["content"]["resource_id"] for m in two.said(exchange="1.x.2", performative="request")]
+    assert len(resources) == len(set(resources)) >= 9
+    assert len(two.said(exchange="1.x.1", performative="request")) == 2
+    assert len(pd.read_parquet(two.folder / "series.parquet")) == 2 * 2880
+    days = {m["at"][:10] for m in two.messages if m["exchange"] in ("6.2.1", "1.2.3")}
+    assert days == {"2026-03-18", "2026-03-19"}, "service is rendered on both evenings"
+
+
 def test_over_the_wire_the_day_ends_as_in_process(
     small: Day, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
