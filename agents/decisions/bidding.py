@@ -7,7 +7,7 @@ EUR per kW for each 15-minute period.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -63,7 +63,7 @@ class NoOffer:
 
 
 def offer(
-    curve: Sequence[Reduction],
+    curve: Iterable[Reduction],
     strategy: Strategy,
     *,
     needed_kw: float,
@@ -73,32 +73,33 @@ def offer(
 ) -> Offer | NoOffer:
     """The largest power of the curve whose price is not above the maximum, in whole steps of the product's granularity.
 
-    `curve` is `planning.cost_curve`'s, smallest power first. The price is that of the last step's marginal cost, so
-    that whatever part of the bid is taken is paid at least what it costs. Never more than is needed.
+    `curve` is `planning.cost_curve`'s, largest power first, and taken no further than it must be. The price is that of
+    the last step's marginal cost, so that whatever part of the bid is taken is paid at least what it costs. Never more
+    than is needed.
     """
     if not granularity_kw > 0:
         raise ValueError("granularity_kw must be above 0")
-    able = [candidate for candidate in curve if candidate.power_kw > 0]
-    if not able:
-        return NoOffer("no-flexibility", "the fleet can reduce nothing over the whole window")
     best: Offer | None = None
     cheapest: Decimal | None = None
     largest = 0.0
-    before_kw = before_eur = 0.0
-    for candidate in able:
-        step_kw = candidate.power_kw - before_kw
-        if step_kw <= 0:
-            continue
-        marginal = (candidate.cost_eur - before_eur) / (step_kw * len(candidate.window))
-        before_kw, before_eur = candidate.power_kw, candidate.cost_eur
-        price = strategy.price(max(marginal, candidate.cost_eur_per_kw))
+    candidates = (candidate for candidate in curve if candidate.power_kw > 0)
+    candidate = next(candidates, None)
+    if candidate is None:
+        return NoOffer("no-flexibility", "the fleet can reduce nothing over the whole window")
+    while candidate is not None:
         power = _steps(min(candidate.power_kw * (1 - strategy.reserve), needed_kw), granularity_kw)
         largest = max(largest, power)
-        if power <= 0 or power < min_power_kw:
-            continue
-        cheapest = price if cheapest is None else min(cheapest, price)
-        if price <= max_price_eur_per_kw and (best is None or power > best.power_kw):
-            best = Offer(power, _steps_up(min_power_kw, granularity_kw), price, candidate)
+        if power <= 0 or power < max(min_power_kw, best.power_kw if best else 0.0):
+            break  # those that follow are no larger
+        below = next(candidates, None)
+        step_kw = candidate.power_kw - (below.power_kw if below else 0.0)
+        if step_kw > 0:
+            marginal = (candidate.cost_eur - (below.cost_eur if below else 0.0)) / (step_kw * len(candidate.window))
+            price = strategy.price(max(marginal, candidate.cost_eur_per_kw))
+            cheapest = price if cheapest is None else min(cheapest, price)
+            if price <= max_price_eur_per_kw:  # of those that come to the same power, the smallest costs least
+                best = Offer(power, _steps_up(min_power_kw, granularity_kw), price, candidate)
+        candidate = below
     if best is not None:
         return best
     if cheapest is None:

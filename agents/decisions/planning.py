@@ -8,7 +8,7 @@ projected usage".
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -142,19 +142,18 @@ def cost_curve(
     steps: int = 4,
     costs: Costs | None = None,
     cap_kw: float | Floats | None = None,
-) -> tuple[Reduction, ...]:
-    """The cheapest plans for `steps` equal parts of the largest reduction (or of `up_to_kw`), smallest first.
+) -> Iterator[Reduction]:
+    """The cheapest plans for `steps` equal parts of the largest reduction (or of `up_to_kw`), largest first.
 
-    Costs are convex in the power. Empty where no reduction is possible.
+    Each is solved when it is asked for. Costs are convex in the power. Empty where no reduction is possible.
     """
     most = reduction(vehicles, baseline_kw, window, power_kw=up_to_kw, costs=costs, cap_kw=cap_kw)
     if most.power_kw <= 0:
-        return ()
-    parts = [most.power_kw * step / steps for step in range(1, steps)]
-    return (
-        *(reduction(vehicles, baseline_kw, window, power_kw=p, costs=costs, cap_kw=cap_kw) for p in parts),
-        most,
-    )
+        return
+    yield most
+    for step in range(steps - 1, 0, -1):
+        part = most.power_kw * step / steps
+        yield reduction(vehicles, baseline_kw, window, power_kw=part, costs=costs, cap_kw=cap_kw)
 
 
 def _cap(baseline: Floats, cap_kw: float | Floats) -> Floats:

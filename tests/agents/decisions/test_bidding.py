@@ -20,8 +20,8 @@ def candidate(power_kw: float, cost_eur: float) -> Reduction:
     return Reduction(power_kw, np.zeros((0, 4)), cost_eur, WINDOW)
 
 
-CURVE = (candidate(10.0, 0.0), candidate(20.0, 1.2), candidate(30.0, 4.4))
-# marginal costs: 0, 0.03, 0.08 EUR/kW per 15 minutes; prices (cost + 0.01) / 0.8
+CURVE = (candidate(30.0, 4.4), candidate(20.0, 1.2), candidate(10.0, 0.0))
+# marginal costs: 0.08, 0.03, 0 EUR/kW per 15 minutes; prices (cost + 0.01) / 0.8
 
 
 def bid(max_price: str, needed: float = 100.0, **options: float) -> Offer | NoOffer:
@@ -51,6 +51,12 @@ def test_no_more_is_offered_than_is_needed_and_at_the_cheapest_price_for_it() ->
     made = bid("1", needed=9.5)
     assert isinstance(made, Offer)
     assert (made.power_kw, made.price_eur_per_kw) == (9.5, Decimal("0.0125"))
+
+
+def test_no_more_plans_are_made_than_the_offer_and_its_price_take() -> None:
+    plans = iter(CURVE)
+    assert isinstance(offer(plans, PLAIN, needed_kw=100, max_price_eur_per_kw=Decimal(1)), Offer)
+    assert list(plans) == [CURVE[2]], "the largest, and the one below it for the marginal cost"
 
 
 def test_a_part_is_held_back_and_steps_are_whole() -> None:
@@ -99,7 +105,7 @@ def test_whoever_is_paid_the_price_asked_covers_his_cost_and_never_above_the_max
         power, cost = power + step, cost + slope * step * len(WINDOW)
         curve.append(candidate(power, cost))
     strategy = Strategy(margin, owners, 0.0)
-    made = offer(curve, strategy, needed_kw=needed, max_price_eur_per_kw=max_price)
+    made = offer(curve[::-1], strategy, needed_kw=needed, max_price_eur_per_kw=max_price)
     if isinstance(made, NoOffer):
         assert made.code in ("above-maximum-price", "below-minimum")
         return
