@@ -106,6 +106,7 @@ class Dso(Actor):
         self.volume_tolerance = volume_tolerance
         self.book = OrderBook()
         self.meters = MeterReader(self)
+        self._told: set[str] = set()
         self.unserved_kw: dict[str, float] = {}
         self._numbers: defaultdict[str, int] = defaultdict(int)
 
@@ -179,6 +180,7 @@ class Dso(Actor):
             return
         operators = await self.search(role=Role.FMO)
         problems = self.watch.day_ahead(day.first_delivery, day.last_delivery, self.now(), self.book.flexible())
+        self._tell_not_sold()
         for problem in problems:
             need = FlexibilityNeed(
                 need_id=self._next_id("need"),
@@ -316,8 +318,20 @@ class Dso(Actor):
         problems = self.watch.next_quarter(
             start, self.now(), metered, metered_at, self.book.beginning(start, metered_at), self.book.flexible()
         )
+        self._tell_not_sold()
         for problem in problems:
             await self._pool(problem)
+
+    def _tell_not_sold(self) -> None:
+        """Once for each limit and run: a problem that no product of this DSO cures is told, not passed over."""
+        for need in self.watch.not_sold:
+            what = need.reasons[0].partition(" at ")[0] if need.reasons else need.service
+            if what not in self._told:
+                self._told.add(what)
+                self.notice(
+                    f"{'; '.join(need.reasons)}: {need.power_kw:g} kW more consumption would cure it, "
+                    "and the product is a reduction"
+                )
 
     async def _pool(self, problem: Problem) -> None:
         """6.1.1 to the VPPs, their bids 6.1.2, the awards 6.x.1; then the activations."""

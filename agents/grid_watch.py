@@ -42,7 +42,11 @@ class Problem:
 
 
 class GridWatch:
-    """Look-aheads by power flow on forecasts. Powers in kW, drawn is positive."""
+    """Look-aheads by power flow on forecasts. Powers in kW, drawn is positive.
+
+    `not_sold`: what the last look found that only more consumption would cure (a voltage too high, feeding back too
+    much). The products here are reductions, so that nobody can be asked for it.
+    """
 
     def __init__(
         self,
@@ -64,6 +68,7 @@ class GridWatch:
         self.margin = margin
         self.bad_day = bad_day
         self.granularity_kw = granularity_kw
+        self.not_sold: tuple[Need, ...] = ()
 
     def day_ahead(
         self, start: datetime, end: datetime, now: datetime, flexible_kw: Mapping[str, float]
@@ -108,6 +113,7 @@ class GridWatch:
             for state in states
         ]
         needs = find_needs(reliefs, start, margin=0.0, granularity_kw=self.granularity_kw, longest=4)
+        self.not_sold = tuple(need for need in needs if need.increase)
         return [
             self._priced(need, states[need.window.start : need.window.stop], reliefs)
             for need in needs

@@ -102,7 +102,10 @@ def test_a_voltage_below_the_band_is_a_need_for_voltage_control_priced_by_reinfo
 
 def test_a_voltage_above_the_band_is_no_need_for_drawing_less() -> None:
     """Feeding back too much: less consumption would make it worse, and the products here are reductions."""
-    assert day_ahead(WEAK, Typical(evening(60, 90, -60.0))) == []
+    looking = watch(WEAK, Typical(evening(60, 90, -60.0)))
+    assert looking.day_ahead(at(0), at(240), at(0), FLEXIBLE) == []
+    assert [need.increase for need in looking.not_sold] == [True]
+    assert "pu (limit" in looking.not_sold[0].reasons[0]
 
 
 def test_where_current_and_voltage_are_both_beyond_it_is_congestion() -> None:
