@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import numpy as np
+import numpy.typing as npt
 
 from agents.decisions.fleet import PERIOD_HOURS, FlexVehicle, Floats, energies
 from agents.decisions.planning import Costs, uncontrolled
@@ -60,7 +61,7 @@ class ChargingDesk:
         self.under_control: set[str] = set()
         self.discharge_limits: dict[str, float] = {}
         self._sessions: dict[str, SessionAnnouncement] = {}
-        self._expected: dict[str, SessionAnnouncement] = {}
+        self._expected: dict[str, dict[str, SessionAnnouncement]] = {}
         self._owners: dict[str, str] = {}
         self._readings: dict[str, ChargerReading] = {}
         self._faulty: set[str] = set()
@@ -68,12 +69,14 @@ class ChargingDesk:
     def note(self, session: SessionAnnouncement, owner: str) -> bool:
         """A driver's announcement; that of a car that is plugged in ends its expectation. True: it begins a stay."""
         self._owners[session.charger_id] = owner
+        expected = self._expected.setdefault(session.charger_id, {})
         if not session.plugged_in:
-            self._expected[session.charger_id] = session
+            expected[session.departure.isoformat()] = session
             return False
         before = self._sessions.get(session.charger_id)
         self._sessions[session.charger_id] = session
-        self._expected.pop(session.charger_id, None)
+        for key in [key for key, stay in expected.items() if stay.departure <= session.departure]:
+            del expected[key]
         if before is not None and (before.vehicle_id, before.arrival) == (session.vehicle_id, session.arrival):
             return False
         self.under_control.discard(session.charger_id)
@@ -113,7 +116,7 @@ class ChargingDesk:
     def _status(self, charger_id: str) -> ChargerStatus:
         reading = self._readings.get(charger_id)
         session = self._sessions.get(charger_id)
-        expected = self._expected.get(charger_id)
+        expected = min(self._expected.get(charger_id, {}).values(), key=lambda s: s.arrival, default=None)
         owner = self._owners.get(charger_id)
         if reading is None:
             return ChargerStatus(
@@ -191,16 +194,22 @@ class ChargingDesk:
 
     def _plan(self, vehicles: Sequence[FlexVehicle], start: datetime, commitments: Sequence[Commitment]) -> Floats:
         """kW [vehicle, quarter]: each by its own plan, those under control without making a peak; then commitment by
-        commitment its members, and nobody else, under the ceilings up to it, from its first quarter on."""
+        commitment its members, and nobody else, under the ceilings up to it, from its first quarter on.
+
+        A vehicle gives power back only in the quarters of a commitment that its driver joined.
+        """
         plan = uncontrolled(vehicles, HORIZON)
         ceiling = np.full(HORIZON, np.inf)
-        self._move(plan, vehicles, self.under_control, ceiling, 0)
+        consent = np.zeros((len(vehicles), HORIZON), dtype=np.bool_)
+        self._move(plan, vehicles, self.under_control, ceiling, 0, consent)
         for commitment in commitments:
             limits = _ceiling([commitment], start)
+            joined = np.array([v.id in commitment.members for v in vehicles], dtype=np.bool_)
             for t, kw in limits.items():
                 ceiling[t] = min(ceiling[t], kw)
+                consent[joined, t] = True
             if limits:
-                self._move(plan, vehicles, commitment.members, ceiling, min(limits))
+                self._move(plan, vehicles, commitment.members, ceiling, min(limits), consent)
         return plan
 
     def _move(
@@ -210,6 +219,7 @@ class ChargingDesk:
         members: Iterable[str],
         ceiling_kw: Floats,
         first: int,
+        consent: npt.NDArray[np.bool_],
     ) -> None:
         """Plans the members anew from the quarter `first` on; until then they do as `plan` has it."""
         ids = frozenset(members)
@@ -219,7 +229,7 @@ class ChargingDesk:
         others = plan.sum(axis=0)
         others[first:] -= plan[free, first:].sum(axis=0)
         moved = [_later(vehicles[i], plan[i], first) for i in free]
-        plan[free, first:] = steer(moved, ceiling_kw, others, self.costs)[:, first:]
+        plan[free, first:] = steer(moved, ceiling_kw, others, self.costs, consent[free])[:, first:]
 
     async def steer(self, now: datetime, commitments: Sequence[Commitment], reversion: timedelta) -> None:
         """Writes this quarter's setpoints to the chargers under control; one whose vehicle left is released."""
@@ -238,6 +248,7 @@ class ChargingDesk:
     async def _order(self, charger_id: str, power_kw: float, reversion_s: int) -> None:
         try:
             await self.chargers[charger_id].set_power(round(power_kw, 3), reversion_s)
+            await self.chargers[charger_id].heartbeat()
         except ChargerError as error:
             if charger_id not in self._faulty:
                 self._faulty.add(charger_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -57,6 +57,15 @@ class Activation:
     declined: set[str] = field(default_factory=set)
     benefits: dict[tuple[str, str], Decimal] = field(default_factory=dict)
     agreed: bool = False
+    short_kw: float = 0.0
+
+    def fill(self, power_kw: float) -> None:
+        """Lowers the ceiling by `power_kw` more that is there now, no further than was ordered; below 0: raises it by
+        what is missing."""
+        change = min(power_kw, self.short_kw)
+        self.short_kw -= change
+        for at in self.ceiling_kw:
+            self.ceiling_kw[at] -= change
 
     def commitment(self, members: Iterable[str] | None = None) -> Commitment:
         """With those who joined, or with other `members`."""
@@ -85,6 +94,8 @@ class Cpo(Actor):
         ledger: Ledger,
         costs: Costs,
         owner_benefit_eur_per_kw: Decimal,
+        drivers: Mapping[str, str] | None = None,
+        fee: Decimal = Decimal("0.1"),
     ) -> None:
         super().__init__(jid, password, swarm)
         self.services = (f"flexibility:{vpp}",)
@@ -93,6 +104,8 @@ class Cpo(Actor):
         self.pv_bus = pv_bus
         self.ledger = ledger
         self.owner_benefit_eur_per_kw = owner_benefit_eur_per_kw
+        self.drivers = dict(drivers or {})
+        self.fee = fee
         self.activations: dict[str, Activation] = {}
         self._used: set[str] = set()
 
@@ -107,11 +120,13 @@ class Cpo(Actor):
         """1.x.8: when the car will leave, and with which charge. A car that comes while a service runs is asked."""
         if session.charger_id not in self.desk.chargers:
             return refusal("unknown-charger", f"{session.charger_id} is not a charger of mine")
+        if self.drivers.get(session.charger_id, incoming.sender) != incoming.sender:
+            return refusal("not-authorised", f"{session.charger_id} is another driver's")
         if self.desk.note(session, incoming.sender):
             for activation in self.activations.values():  # what another driver decided is not this one's word
                 activation.joined.discard(session.charger_id)
                 activation.declined.discard(session.charger_id)
-        if session.plugged_in and self._running():
+        if session.plugged_in and self._open():
             self.spawn(self._ask_newcomer(session.charger_id))
         return Inform(Done(reference=session.vehicle_id))
 
@@ -234,8 +249,7 @@ class Cpo(Actor):
             del self.activations[order.activation_id]
             return 0.0
         if available < order.power_kw:
-            for at in activation.ceiling_kw:
-                activation.ceiling_kw[at] += order.power_kw - available
+            activation.fill(available - order.power_kw)
         activation.agreed = True
         return available
 
@@ -291,7 +305,7 @@ class Cpo(Actor):
     async def _ask_newcomer(self, charger_id: str) -> None:
         """A car that comes while a service runs would charge at once and break the ceiling: its driver is asked."""
         await self.desk.read((charger_id,))
-        for activation in self._running():
+        for activation in self._open():
             if charger_id in activation.joined | activation.declined:
                 continue
             part = self.desk.contributions(
@@ -301,11 +315,13 @@ class Cpo(Actor):
             )
             if part.get(charger_id, 0.0) >= SMALLEST_PART_KW:
                 await self._ask(activation, charger_id, part[charger_id])
+                if charger_id in activation.joined:
+                    activation.fill(part[charger_id])
         await self._steer()  # also those who take part already make room for it
 
-    def _running(self) -> list[Activation]:
-        now = self.now()
-        return [a for a in self.activations.values() if a.agreed and a.order.start <= now < a.order.end]
+    def _open(self) -> list[Activation]:
+        """What was agreed and is not over; a car may come between the order and its start."""
+        return [a for a in self.activations.values() if a.agreed and self.now() < a.order.end]
 
     async def _steer(self) -> None:
         """Reads the chargers, plans for those who take part, and writes their setpoints."""
@@ -335,7 +351,8 @@ class Cpo(Actor):
         return Inform(Done(reference=order.activation_id))
 
     async def _share(self, activation: Activation) -> None:
-        """Pays the drivers what was promised, as far as the VPP's payment for this activation goes."""
+        """Pays the drivers what was promised, as far as the VPP's payment for this activation goes; of what goes
+        beyond, all but the CPO's fee."""
         await self.clock.sleep_until(activation.order.end + timedelta(minutes=45))
         reference = activation.order.activation_id
         received = sum(
@@ -344,7 +361,7 @@ class Cpo(Actor):
         promised = sum(activation.benefits.values(), Decimal(0))
         if received <= 0 or promised <= 0:
             return
-        share = min(Decimal(1), received / promised)
+        share = max(min(Decimal(1), received / promised), received * (1 - self.fee) / promised)
         entries: dict[str, Decimal] = {}
         for (_, owner), benefit in sorted(activation.benefits.items()):
             cents = (benefit * share).quantize(Decimal("0.01"), rounding="ROUND_DOWN")

@@ -159,6 +159,8 @@ class Cast:
             ledger=self.props.ledger,
             costs=self.costs,
             owner_benefit_eur_per_kw=strategy.owner_benefit_eur_per_kw,
+            drivers={c: self._jid(owner_name(c)) for c in chargers},
+            fee=next(part.fee_percent for part in self.scenario.cpo if part.name == name) / 100,
         )
 
     def _efficiency(self, charger_id: str) -> tuple[float, float]:

@@ -41,6 +41,8 @@ from environment.world import MINUTE, Plant, World, build, faults_at, without_fl
 EPILOGUE = timedelta(hours=1)
 """After the last minute of physics the books are settled: volumes, bills, owners' shares."""
 _SHOWN_UNREAD = 50
+HEARTBEAT_S = 1200.0
+"""The CPO drives its chargers each quarter of an hour; after 20 minutes without a sign of it they fall back."""
 STREAMS = ("sessions", "frequency", "history", "drivers")
 
 
@@ -197,7 +199,7 @@ class Stage:
         async with AsyncExitStack() as stack:
             access, passwords = await self._server(stack)
             self.progress.stage(f"starting {len(self.plant.specs)} chargers and {len(self.roles)} agents")
-            park = ChargerPark(self.plant.specs, self.plant.fleet(), self.clock.now)
+            park = ChargerPark(self.plant.specs, self.plant.fleet(), self.clock.now, heartbeat_timeout_s=HEARTBEAT_S)
             await park.start()
             stack.push_async_callback(park.stop)
             self.park = park

@@ -106,10 +106,12 @@ class VppPart(Part):
 
 
 class CpoPart(Part):
-    """A charging point operator and the VPP that aggregates it; it keeps what the drivers' benefits leave."""
+    """A charging point operator and the VPP that aggregates it. The drivers get what they were promised; of what comes
+    in beyond, the operator keeps `fee_percent` of all."""
 
     name: Name
     vpp: Name
+    fee_percent: Annotated[Decimal, BeforeValidator(_money), Field(ge=0, le=100, description="%")] = Decimal(10)
 
 
 class SitePart(Part):

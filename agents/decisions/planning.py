@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from scipy.optimize import linprog
 from scipy.sparse import coo_array
 
@@ -172,6 +173,7 @@ class Program:
         window: Sequence[int],
         costs: Costs,
         cap_kw: float | Floats | None,
+        may_discharge: npt.NDArray[np.bool_] | None = None,
     ) -> None:
         periods = len(baseline)
         self.fleet = fleet = Fleet.of(vehicles, periods)
@@ -236,10 +238,11 @@ class Program:
         ).tocsr()
         self.b_ub = limit[bound_periods]
 
+        most_given = fleet.discharge[v][gives]
+        if may_discharge is not None:
+            most_given = np.where(may_discharge[v, t][gives], most_given, 0.0)
         self.lower = np.concatenate([np.zeros(n + m), fleet.low[v, t + 1], [-np.inf, 0.0]])
-        self.upper = np.concatenate(
-            [fleet.charge[v], fleet.discharge[v][gives], fleet.high[v, t + 1], [np.inf, np.inf]]
-        )
+        self.upper = np.concatenate([fleet.charge[v], most_given, fleet.high[v, t + 1], [np.inf, np.inf]])
         price = np.broadcast_to(np.asarray(costs.energy_eur_per_kwh, dtype=np.float64), (periods,))
         wear, early = costs.wear_eur_per_kwh, _EARLY_EUR_PER_KWH
         last = t == fleet.end[v] - 1
