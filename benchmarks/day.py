@@ -3,8 +3,9 @@
     python -m benchmarks.day [35 100 300] [--repeat 3]
 
 Each line is a process of its own (`run.py`, embedded server included): wall time, CPU time and the highest memory of
-the process and its children together. 35 chargers are the scenario that ships; for other numbers there are more or
-fewer households, and a transformer of a size that the operator would have put there. Linux only (`/proc`).
+the process and its children together, a shared page counted once, in MB of 10^6 bytes. 35 chargers are the scenario
+that ships; for other numbers there are more or fewer households, and a transformer of a size that the operator would
+have put there. Linux only (`/proc`).
 """
 
 from __future__ import annotations
@@ -75,13 +76,13 @@ def run(chargers: int, folder: Path) -> Run:
         sys.exit(f"the day with {chargers} chargers ended with exit code {process.returncode}")
     summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
     cpu_s = usage.ru_utime + usage.ru_stime
-    return Run(wall_s, cpu_s, peak_kb / 1024, summary["agents"], summary["messages"])
+    return Run(wall_s, cpu_s, peak_kb * 1024 / 1e6, summary["agents"], summary["messages"])
 
 
 def memory_kb(pid: int) -> int:
-    """Resident memory of a process and its children; pages that they share count once for each."""
+    """Memory of a process and its children; a page that several share counts once (proportional set size)."""
     try:
-        found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
+        found = re.search(r"Pss:\s+(\d+)", Path(f"/proc/{pid}/smaps_rollup").read_text())
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     except OSError:
         return 0

@@ -52,7 +52,7 @@ def main() -> None:
         def solve(row: int) -> np.ndarray:
             net.load["p_mw"], net.load["q_mvar"] = p[row] / 1e3, q[row] / 1e3
             pp.runpp(net, **({"numba": False, "lightsim2grid": False} | options))
-            return net.res_bus.vm_pu.to_numpy()[1:].copy()
+            return np.array(net.res_bus.vm_pu.to_numpy()[1:])
 
         return solve
 
