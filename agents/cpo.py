@@ -15,7 +15,7 @@ from agents.charging import ChargingDesk, Commitment
 from agents.decisions.planning import Costs
 from agents.ledger import Ledger
 from agents.periods import QUARTER, index_of, next_quarter, quarter_at, quarters
-from agents.ports import Charger
+from agents.ports import Charger, ProductionForecast
 from behaviours.answering import Failure, Incoming, Inform, Refuse, answers, cancels, failure, refusal
 from behaviours.outcomes import Accepted, Informed
 from behaviours.swarm import Swarm
@@ -96,6 +96,7 @@ class Cpo(Actor):
         owner_benefit_eur_per_kw: Decimal,
         drivers: Mapping[str, str] | None = None,
         fee: Decimal = Decimal("0.1"),
+        production: ProductionForecast | None = None,
     ) -> None:
         super().__init__(jid, password, swarm)
         self.services = (f"flexibility:{vpp}",)
@@ -106,6 +107,7 @@ class Cpo(Actor):
         self.owner_benefit_eur_per_kw = owner_benefit_eur_per_kw
         self.drivers = dict(drivers or {})
         self.fee = fee
+        self.production = production
         self.activations: dict[str, Activation] = {}
         self._used: set[str] = set()
 
@@ -146,6 +148,7 @@ class Cpo(Actor):
                 chargers=self.desk.statuses(),
                 plan_start=start,
                 planned_kw=tuple(round(float(kw), 3) for kw in planned),
+                production_forecast_kw=self._production_forecast(start, len(planned)),
             )
         )
 
@@ -161,6 +164,12 @@ class Cpo(Actor):
             if isinstance(answer, Informed) and isinstance(answer.content, MeterReading):
                 return max(0.0, -answer.content.series[0].power_kw[-1])
         return 0.0
+
+    def _production_forecast(self, start: datetime, periods: int) -> tuple[float, ...]:
+        """What the site's PV is expected to give, kW >= 0; nothing where it has none."""
+        if self.production is None:
+            return ()
+        return tuple(round(max(0.0, float(kw)), 3) for kw in self.production.production_kw(start, periods))
 
     @answers(ActivationSignal)
     async def on_activation_signal(self, order: ActivationSignal, incoming: Incoming) -> Inform | Refuse | Failure:

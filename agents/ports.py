@@ -84,6 +84,13 @@ class Charger(Protocol):
         """Ends the frequency droop."""
 
 
+class ProductionForecast(Protocol):
+    """What a site's PV is expected to give."""
+
+    def production_kw(self, start: datetime, periods: int) -> Sequence[float]:
+        """kW >= 0, the mean of each 15 minutes from `start`, as expected at `start`."""
+
+
 class GridModel(Protocol):
     """The operator's model of its own network: power flow on forecasts. kW, positive drawn; buses by name."""
 

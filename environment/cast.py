@@ -26,6 +26,7 @@ from agents.ports import Charger
 from agents.tso import Tso
 from agents.vpp import Vpp
 from behaviours.swarm import Swarm
+from environment.forecast import Forecaster
 from environment.history import ChargingHistory
 from environment.look_ahead import LookAhead
 from environment.scenario import Scenario, SitePart
@@ -71,6 +72,20 @@ class Props:
     streams: Mapping[str, np.random.Generator]
 
 
+@dataclass(frozen=True)
+class SiteProduction:
+    """Implements `agents.ports.ProductionForecast` for the PV at one bus, by the operator's kind of forecast."""
+
+    forecaster: Forecaster
+    plant: Plant
+    bus: str
+
+    def production_kw(self, start: datetime, periods: int) -> Sequence[float]:
+        local = start.astimezone(self.plant.scenario.zone)
+        injections = self.forecaster.periods(local, periods, now=local)
+        return [-float(kw) for kw in injections.pv_kw_by_bus[:, self.plant.grid.index(self.bus)]]
+
+
 class Cast:
     """Makes the actors of one scenario."""
 
@@ -87,6 +102,7 @@ class Cast:
             wear_eur_per_kwh=float(market.battery_wear_eur_per_kwh),
         )
         self.product = product(self.scenario)
+        self.forecaster = Forecaster(props.plant.profiles)
 
     def _jid(self, name: str) -> str:
         return f"{name}@{self.domain}"
@@ -160,6 +176,7 @@ class Cast:
             costs=self.costs,
             owner_benefit_eur_per_kw=strategy.owner_benefit_eur_per_kw,
             drivers={c: self._jid(owner_name(c)) for c in chargers},
+            production=None if office is None else SiteProduction(self.forecaster, self.props.plant, office),
             fee=next(part.fee_percent for part in self.scenario.cpo if part.name == name) / 100,
         )
 

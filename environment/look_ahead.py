@@ -62,7 +62,9 @@ class LookAhead:
         now: datetime | None = None,
     ) -> list[GridState]:
         """One state for each quarter hour from `start`: forecast load and PV, plus these chargers (mean kW drawn)."""
-        forecast = self.forecaster.periods(start, periods, now=start if now is None else now)
+        # a day's profile is that of the local day, whatever zone the caller counts in
+        start = start.astimezone(self.zone)
+        forecast = self.forecaster.periods(start, periods, now=start if now is None else now.astimezone(self.zone))
         power = forecast.p_kw.copy()
         for bus, series in charger_kw_by_bus.items():
             if len(series) != periods:

@@ -69,7 +69,8 @@ class DataMeasurements(Content):
     """1.2.2: production of the PV behind the CPO's meters (>= 0), the chargers' power, and each charger.
 
     `planned_kw` is the CPO's projected usage (3.1.1), the mean power of each market period from `plan_start` on, as
-    things stand; it is empty where only measurements were asked for.
+    things stand; it is empty where only measurements were asked for. `production_forecast_kw` is what the PV behind its
+    meters is expected to give in the same periods; empty where there is none.
     """
 
     exchange: Literal["1.2.2"] = "1.2.2"
@@ -80,6 +81,7 @@ class DataMeasurements(Content):
     chargers: tuple[ChargerStatus, ...]
     plan_start: Time | None = None
     planned_kw: tuple[Kw, ...] = ()
+    production_forecast_kw: tuple[MagnitudeKw, ...] = ()
 
     def contradictions(self) -> Iterator[tuple[str, str]]:
         if len({charger.charger_id for charger in self.chargers}) < len(self.chargers):
