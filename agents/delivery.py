@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -11,7 +11,7 @@ from agents.decisions.baseline import meter_before_meter_after
 from agents.decisions.money import cents
 from agents.ledger import Ledger
 from agents.periods import QUARTER, next_quarter
-from agents.portfolio import Portfolio, Promise, Stage, mean_power
+from agents.portfolio import Portfolio, Promise, Stage, mean_power, powers_of
 from behaviours.outcomes import Accepted
 from protocols.exchanges.activation import DataMeasurements
 from protocols.exchanges.settlement import DeliveredVolume
@@ -40,6 +40,17 @@ class DeliveryDesk:
         self._baseline = baseline
         self._measure = measure
         self._readings_kw: dict[datetime, float] = {}
+        self._last_kw: dict[str, float] = {}
+
+    def heard(self, reports: Iterable[DataMeasurements]) -> None:
+        """Keeps each charger's last known power, which bridges a register that is missing."""
+        self._last_kw |= powers_of(reports)
+
+    def _mean_power(
+        self, before: Mapping[str, DataMeasurements], after: Mapping[str, DataMeasurements]
+    ) -> float | None:
+        hours = QUARTER.total_seconds() / 3600
+        return mean_power(list(before.values()), list(after.values()), hours, self._last_kw)
 
     async def keep_readings(self) -> None:
         """Where the product's baseline is measured, every quarter of the day has to be."""
@@ -52,7 +63,7 @@ class DeliveryDesk:
             at = self._agent.now()
             await clock.sleep_until(next_quarter(at))
             after = await self._measure()
-            power = mean_power(list(before.values()), list(after.values()), QUARTER.total_seconds() / 3600)
+            power = self._mean_power(before, after)
             if power is not None:
                 self._readings_kw[at] = power
             before = after
@@ -66,7 +77,7 @@ class DeliveryDesk:
         while at < promise.end and promise.stage is Stage.ACTIVATED:
             await clock.sleep_until(at + QUARTER)
             after = await self._measure()
-            power = mean_power(list(before.values()), list(after.values()), QUARTER.total_seconds() / 3600)
+            power = self._mean_power(before, after)
             if power is not None:
                 promise.measured_kw[at] = power
             before, at = after, at + QUARTER

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from decimal import Decimal
@@ -11,13 +12,13 @@ from typing import ClassVar
 
 from agents.actor import Actor
 from agents.decisions.baseline import meter_before_meter_after
-from agents.decisions.settlement import settle
+from agents.decisions.settlement import Settlement, settle
 from agents.grid_view import Direction
 from agents.grid_watch import GridWatch, Problem
 from agents.ids import activation_of
 from agents.ledger import Ledger, LedgerError
 from agents.metering import MeterReader
-from agents.orders import OrderBook, Ordered, bill_fault, volume_fault
+from agents.orders import OrderBook, Ordered, bill_fault, delivered_kw, volume_fault
 from agents.periods import QUARTER, next_quarter
 from agents.pool import clear_pool
 from behaviours.answering import AcceptProposal, Agree, Incoming, Inform, Refuse, RejectProposal, answers, refusal
@@ -29,7 +30,7 @@ from protocols.exchanges.activation import (
     ActivationConfirmation,
     ActivationSignal,
 )
-from protocols.exchanges.dso_services import PoolActivation, PoolBid, PoolOpening, VppActivationResponse
+from protocols.exchanges.dso_services import PoolActivation, PoolOpening, VppActivationResponse
 from protocols.exchanges.plain import Done
 from protocols.exchanges.procurement import (
     FlexibilityNeed,
@@ -94,6 +95,7 @@ class Dso(Actor):
         until: datetime,
         ledger: Ledger,
         volume_tolerance: float,
+        connections: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(jid, password, swarm)
         self.location = product.congestion_point
@@ -104,6 +106,7 @@ class Dso(Actor):
         self.until = until
         self.ledger = ledger
         self.volume_tolerance = volume_tolerance
+        self.connections = connections
         self.book = OrderBook()
         self.meters = MeterReader(self)
         self._told: set[str] = set()
@@ -141,6 +144,8 @@ class Dso(Actor):
         grid = self.watch.grid
         if question.location not in grid.buses:
             return refusal("unknown-bus", f"there is no bus {question.location} in my grid")
+        if fault := self.book.registration_fault(question, self.connections):
+            return refusal(*fault)
         qualified: dict[Direction, float] = {}
         reasons: list[str] = []
         for direction, name, asked, already in (
@@ -181,8 +186,13 @@ class Dso(Actor):
         operators = await self.search(role=Role.FMO)
         problems = self.watch.day_ahead(day.first_delivery, day.last_delivery, self.now(), self.book.flexible())
         self._tell_not_sold()
-        for problem in problems:
-            need = FlexibilityNeed(
+        sold_here = [problem for problem in problems if problem.need.service == self.product.service]
+        for other in sorted({problem.need.service for problem in problems} - {self.product.service}):
+            self._tell_once(
+                f"service {other}", f"{other} is not what {self.product.product_id} is for: left to the pool"
+            )
+        needs = [
+            FlexibilityNeed(
                 need_id=self._next_id("need"),
                 product_id=self.product.product_id,
                 service=problem.need.service,
@@ -193,14 +203,19 @@ class Dso(Actor):
                 max_price_eur_per_kw=min(problem.max_price_eur_per_kw, self.product.max_price_eur_per_kw),
                 gate_closure=day.gate_closure,
             )
-            for fmo in operators:
-                answer = await self.request(need, to=fmo.jid, reply_by=self.now() + ANSWER_TIME)
-                if isinstance(answer, Agreed):
-                    answer = await answer.result(day.gate_closure + 2 * ANSWER_TIME)
-                if isinstance(answer, Informed) and isinstance(answer.content, NeedResult):
-                    self._bought(need, answer.content)
-                else:
-                    self.notice(f"need {need.need_id} is not served: {answer}")
+            for problem in sold_here
+        ]
+        # together: a VPP that keeps silent until gate closure in one must not hold up the others
+        await asyncio.gather(*(self._buy(need, fmo.jid, day) for need in needs for fmo in operators))
+
+    async def _buy(self, need: FlexibilityNeed, fmo: str, day: Course) -> None:
+        answer = await self.request(need, to=fmo, reply_by=self.now() + ANSWER_TIME)
+        if isinstance(answer, Agreed):
+            answer = await answer.result(day.gate_closure + 2 * ANSWER_TIME)
+        if isinstance(answer, Informed) and isinstance(answer.content, NeedResult):
+            self._bought(need, answer.content)
+        else:
+            self.notice(f"need {need.need_id} is not served: {answer}")
 
     def _bought(self, need: FlexibilityNeed, result: NeedResult) -> None:
         self.unserved_kw[need.need_id] = result.unserved_kw
@@ -214,7 +229,7 @@ class Dso(Actor):
                 end=need.end,
                 power_kw=award.power_kw,
                 price_eur_per_kw=award.price_eur_per_kw,
-                baseline_kw=None,
+                baseline_kw=self._nominated(award.baseline_kw),
                 pool=False,
             )
             self.book.orders[order.activation_id] = order
@@ -262,6 +277,8 @@ class Dso(Actor):
         if not isinstance(answer, Agreed):
             why = answer.reason if isinstance(answer, Refused) else "no answer"
             self.notice(f"activation {order.activation_id} of {order.vpp} does not take place: {why}")
+            if order.pool:
+                self._penalise(order)
             return
         if isinstance(answer.content, ActivationConfirmation | VppActivationResponse):
             order.available_kw = answer.content.available_power_kw
@@ -312,7 +329,7 @@ class Dso(Actor):
         """Looks at the next quarter, and opens a pool for what it would break."""
         read_at = self.now().replace(second=0, microsecond=0)
         start, metered_at = next_quarter(read_at), read_at - FRESH
-        metered = await self.meters.by_bus(self.book.bus_of(), metered_at, read_at)
+        metered = await self._metered(metered_at, read_at)
         if metered is None:
             return
         problems = self.watch.next_quarter(
@@ -322,16 +339,39 @@ class Dso(Actor):
         for problem in problems:
             await self._pool(problem)
 
+    async def _metered(self, start: datetime, end: datetime) -> dict[str, float] | None:
+        """What the registered chargers drew at each bus; where the meters do not give all of them, resource by
+        resource, so that one that has no meter does not hide the others. None where nothing is known."""
+        bus_of = self.book.bus_of()
+        metered = await self.meters.by_bus(bus_of, start, end)
+        if metered is not None or len(self.book.resources) < 2:
+            return metered
+        parts = await asyncio.gather(
+            *(
+                self.meters.by_bus(dict.fromkeys(resource.charger_ids, resource.location), start, end)
+                for resource in self.book.resources.values()
+            )
+        )
+        known = [part for part in parts if part is not None]
+        together: defaultdict[str, float] = defaultdict(float)
+        for bus, kw in (item for part in known for item in part.items()):
+            together[bus] += kw
+        return dict(together) if known else None
+
+    def _tell_once(self, what: str, text: str) -> None:
+        if what not in self._told:
+            self._told.add(what)
+            self.notice(text)
+
     def _tell_not_sold(self) -> None:
         """Once for each limit and run: a problem that no product of this DSO cures is told, not passed over."""
         for need in self.watch.not_sold:
             what = need.reasons[0].partition(" at ")[0] if need.reasons else need.service
-            if what not in self._told:
-                self._told.add(what)
-                self.notice(
-                    f"{'; '.join(need.reasons)}: {need.power_kw:g} kW more consumption would cure it, "
-                    "and the product is a reduction"
-                )
+            self._tell_once(
+                what,
+                f"{'; '.join(need.reasons)}: {need.power_kw:g} kW more consumption would cure it, "
+                "and the product is a reduction",
+            )
 
     async def _pool(self, problem: Problem) -> None:
         """6.1.1 to the VPPs, their bids 6.1.2, the awards 6.x.1; then the activations."""
@@ -347,7 +387,11 @@ class Dso(Actor):
         )
         tender = await self.call_for_proposals(pool, to=self.book.vpps(), reply_by=self.now() + ANSWER_TIME)
         result = clear_pool(
-            pool, tender.proposals, self.product, lambda bid_id: activation_of(bid_id) in self.book.orders
+            pool,
+            tender.proposals,
+            self.product,
+            used=lambda bid_id: activation_of(bid_id) in self.book.orders,
+            fault_of=lambda vpp, bid: self.book.bid_fault(vpp, pool.start, pool.end, self._nominated(bid.baseline_kw)),
         )
         self.unserved_kw[pool.pool_id] = result.unserved_kw
         outcomes = await tender.award(result.accept, done_by=self.now() + ANSWER_TIME, reject=result.reject)
@@ -364,14 +408,20 @@ class Dso(Actor):
                 end=pool.end,
                 power_kw=award.power_kw,
                 price_eur_per_kw=award.price_eur_per_kw,
-                baseline_kw=self._nominated(result.bids[vpp]),
+                baseline_kw=self._nominated(result.bids[vpp].baseline_kw),
                 pool=True,
             )
             self.book.orders[order.activation_id] = order
             self.spawn(self._activate_pool(order, pool.max_price_eur_per_kw))
 
-    def _nominated(self, bid: PoolBid) -> tuple[float, ...] | None:
-        return bid.baseline_kw if self.product.baseline is BaselineMethod.NOMINATION else None
+    def _nominated(self, baseline_kw: tuple[float, ...]) -> tuple[float, ...] | None:
+        """What counts of a nomination by the product's method: nothing where the baseline is metered."""
+        return baseline_kw if self.product.baseline is BaselineMethod.NOMINATION else None
+
+    async def _baseline(self, order: Ordered) -> tuple[float, ...] | None:
+        """What the order is measured against: metered, or nominated in the bid; never what is only claimed now."""
+        baseline = await self._measured_baseline(order) or order.baseline_kw
+        return baseline if baseline and len(baseline) == order.periods else None
 
     # ---- measurements, volume and payment ------------------------------------------------------------------------
 
@@ -418,8 +468,11 @@ class Dso(Actor):
         own = await self.meters.together(self.book.chargers_of(order.vpp), order.start, order.end)
         if own is None:
             return _disputed(volume, "the meters do not answer")
-        baseline = await self._measured_baseline(order) or order.baseline_kw or volume.baseline_kw
+        baseline = await self._baseline(order)
+        if baseline is None:
+            return _disputed(volume, "there is no baseline to hold it against")
         if fault := volume_fault(order, volume, baseline, own, self.volume_tolerance):
+            order.agreed_kw = delivered_kw(order, baseline, own)  # what is disputed is paid by one's own meters
             return _disputed(volume, fault)
         order.agreed_kw = volume.delivered_kw
         if order.pool and not order.paid:
@@ -428,29 +481,42 @@ class Dso(Actor):
         return AcceptProposal(VolumeAnswer(activation_id=volume.activation_id))
 
     async def _close(self, order: Ordered) -> None:
-        """A VPP that claims nothing, or what the meters do not show, owes the penalty for what it did not deliver."""
+        """A VPP that claims nothing owes the penalty for what it did not deliver; one that claimed something else than
+        the meters show is settled by the meters."""
         await self.clock.sleep_until(order.end + CLAIM_TIME)
         own = await self.meters.together(self.book.chargers_of(order.vpp), order.start, order.end)
-        baseline = await self._measured_baseline(order) or order.baseline_kw
+        baseline = await self._baseline(order)
         if order.paid or own is None or not baseline:
             return
         order.paid = True
-        result = settle(
-            list(baseline), list(own), order.power_kw, order.price_eur_per_kw, self.product.penalty_eur_per_kw
-        )
-        self.notice(f"no volume was agreed for {order.activation_id}: its penalty is {result.penalty_eur} EUR")
-        self._post(f"penalty-{order.activation_id}", order.activation_id, order.vpp, -result.penalty_eur)
+        if order.agreed_kw is not None:
+            self._pay_pool(order, baseline, own)
+            return
+        penalty = self._settled(order, baseline, own).penalty_eur
+        self.notice(f"no volume was agreed for {order.activation_id}: its penalty is {penalty} EUR")
+        self._post(f"penalty-{order.activation_id}", order.activation_id, order.vpp, -penalty)
 
-    def _pay_pool(self, order: Ordered, baseline: Sequence[float], measured: Sequence[float]) -> None:
-        """BUC 6 has no market operator: the DSO pays by contract on the agreed volume, and sets a penalty off."""
-        result = settle(
+    def _penalise(self, order: Ordered) -> None:
+        """A pool's contract that is not kept at all owes the penalty for its whole power, as one of the market does."""
+        order.paid = True
+        nothing = [order.power_kw] * order.periods
+        penalty = self._settled(order, nothing, nothing).penalty_eur
+        self._post(f"penalty-{order.activation_id}", order.activation_id, order.vpp, -penalty)
+
+    def _settled(self, order: Ordered, baseline: Sequence[float], measured: Sequence[float]) -> Settlement:
+        return settle(
             list(baseline),
             list(measured),
             order.power_kw,
             order.price_eur_per_kw,
             self.product.penalty_eur_per_kw,
+            penalty_for_ordered_only=True,
         )
-        self._post(f"pay-{order.activation_id}", order.activation_id, order.vpp, result.amount_eur)
+
+    def _pay_pool(self, order: Ordered, baseline: Sequence[float], measured: Sequence[float]) -> None:
+        """BUC 6 has no market operator: the DSO pays by contract on the agreed volume, and sets a penalty off."""
+        amount = self._settled(order, baseline, measured).amount_eur
+        self._post(f"pay-{order.activation_id}", order.activation_id, order.vpp, amount)
 
     @answers(Bill)
     async def on_bill(self, bill: Bill, incoming: Incoming) -> Inform | Refuse:

@@ -12,7 +12,7 @@ from typing import ClassVar
 from agents.actor import Actor
 from agents.decisions.baseline import meter_before_meter_after, nomination
 from agents.decisions.clearing import Clearing, MarketBid, clear
-from agents.decisions.settlement import Settlement, VolumeDisputed, agree_volume, settle
+from agents.decisions.settlement import Settlement, Sold, VolumeDisputed, agree_volume, baseline_fault, settle
 from agents.ids import activation_of
 from agents.periods import MINUTES
 from behaviours.answering import Failure, Incoming, Inform, Refuse, answers, failure, refusal
@@ -128,8 +128,18 @@ class Fmo(Actor):
         )
 
     def registered_vpps(self, product_id: str) -> tuple[str, ...]:
-        """The VPPs that have a resource for this product in the register, in alphabetical order."""
-        return tuple(sorted({e.vpp for e in self.resources.values() if e.resource.product_id == product_id}))
+        """The VPPs that have a resource for this product in the register, in alphabetical order; one to which the
+        prequalification left no power either way has nothing to offer."""
+        return tuple(
+            sorted(
+                {
+                    e.vpp
+                    for e in self.resources.values()
+                    if e.resource.product_id == product_id
+                    and e.qualified.qualified_charge_kw + e.qualified.qualified_discharge_kw > 0
+                }
+            )
+        )
 
     @answers(FlexibilityNeed)
     async def on_flexibility_need(self, need: FlexibilityNeed, incoming: Incoming) -> Inform | Refuse:
@@ -141,6 +151,8 @@ class Fmo(Actor):
             return refusal("used-reference", f"need {need.need_id} was called already")
         if need.congestion_point != product.congestion_point:
             return refusal("wrong-congestion-point", f"product {need.product_id} is for {product.congestion_point}")
+        if need.service != product.service:
+            return refusal("wrong-service", f"product {need.product_id} is for {product.service}")
         if need.gate_closure <= self.now():
             return refusal("expired", "the gate is closed already")
         self._needs[need.need_id] = need
@@ -168,7 +180,7 @@ class Fmo(Actor):
         faulty: dict[str, str] = {}
         for proposal in tender.proposals:
             assert isinstance(proposal.content, Bid)
-            fault = "; ".join(proposal.faults) or self._fault(proposal.content, call, product)
+            fault = "; ".join(proposal.faults) or self._fault(proposal, call, product)
             if fault is None and proposal.content.bid_id not in valid:
                 valid[proposal.content.bid_id] = proposal
             else:
@@ -201,12 +213,21 @@ class Fmo(Actor):
             contract = Contract(_bid(valid[bid_id]), vpp, dso, need, award.power_kw, award.price_eur_per_kw)
             self.contracts[contract.activation_id] = contract
             self.spawn(self._settle(contract))
-            sold.append(Award(bid_id=bid_id, vpp=vpp, power_kw=award.power_kw, price_eur_per_kw=award.price_eur_per_kw))
+            sold.append(
+                Award(
+                    bid_id=bid_id,
+                    vpp=vpp,
+                    power_kw=award.power_kw,
+                    price_eur_per_kw=award.price_eur_per_kw,
+                    baseline_kw=contract.bid.baseline_kw,
+                )
+            )
         unserved = max(0.0, round(need.power_kw - sum(a.power_kw for a in sold), 6))
         return NeedResult(need_id=need.need_id, awards=tuple(sold), unserved_kw=unserved)
 
-    def _fault(self, bid: Bid, call: RequestForBids, product: ProductRequirements) -> str | None:
+    def _fault(self, proposal: Proposed, call: RequestForBids, product: ProductRequirements) -> str | None:
         """Why a bid cannot take part in the clearing."""
+        bid, vpp = _bid(proposal), proposal.sender
         if bid.market_id != call.market_id:
             return f"the bid is for {bid.market_id}, the market is {call.market_id}"
         if (bid.start, bid.end) != (call.start, call.end):
@@ -221,7 +242,21 @@ class Fmo(Actor):
             return "the bid id is used already"
         if product.baseline is BaselineMethod.NOMINATION and not bid.baseline_kw:
             return "the product needs a nominated baseline"
-        return None
+        return baseline_fault(
+            bid.start,
+            bid.end,
+            bid.baseline_kw if product.baseline is BaselineMethod.NOMINATION else None,
+            sum(
+                e.resource.max_charge_kw
+                for e in self.resources.values()
+                if (e.vpp, e.resource.product_id) == (vpp, product.product_id)
+            ),
+            [
+                Sold(c.bid.start, c.bid.end, c.power_kw, c.bid.baseline_kw)
+                for c in self.contracts.values()
+                if c.vpp == vpp
+            ],
+        )
 
     def _result(
         self, proposal: Proposed, clearing: Clearing, power_kw: float, price: Decimal | None, reason: str | None
@@ -269,6 +304,7 @@ class Fmo(Actor):
             contract.power_kw,
             contract.price_eur_per_kw,
             product.penalty_eur_per_kw,
+            penalty_for_ordered_only=True,
         )
         self.settled[contract.activation_id] = settlement
         await self.clock.sleep_until(end + BILLING)
@@ -334,6 +370,6 @@ def _market_bid(proposal: Proposed) -> MarketBid:
         vpp=proposal.sender,
         power_kw=bid.power_kw,
         price_eur_per_kw=bid.price_eur_per_kw,
-        timestamp=bid.timestamp,
+        received=proposal.received,
         min_power_kw=bid.min_power_kw,
     )

@@ -16,7 +16,7 @@ import numpy as np
 from agents.decisions.congestion import Need, find_needs
 from agents.decisions.pricing import MaximumPrice, OperatorCosts, maximum_price
 from agents.grid_view import Floats, GridState, Limits, Relief
-from agents.periods import QUARTER, quarter_at
+from agents.periods import MINUTES, QUARTER, quarter_at
 from agents.ports import GridModel
 
 
@@ -59,6 +59,7 @@ class GridWatch:
         margin: float,
         bad_day: float,
         granularity_kw: float,
+        max_duration_minutes: int = 60,
     ) -> None:
         self.grid = grid
         self.limits = limits
@@ -68,12 +69,14 @@ class GridWatch:
         self.margin = margin
         self.bad_day = bad_day
         self.granularity_kw = granularity_kw
+        self.longest = max(1, min(4, max_duration_minutes // MINUTES))
         self.not_sold: tuple[Need, ...] = ()
 
     def day_ahead(
         self, start: datetime, end: datetime, now: datetime, flexible_kw: Mapping[str, float]
     ) -> list[Problem]:
-        """What charging on a bad day would break between `start` and `end`, in windows of at most an hour."""
+        """What charging on a bad day would break between `start` and `end`, in windows of at most an hour,
+        and no longer than the product may last."""
         periods = (end - start) // QUARTER
         charging = self.charging.typical_kw(start, periods, self.bad_day)
         return self._problems(charging, start, periods, now, flexible_kw)
@@ -112,7 +115,7 @@ class GridWatch:
             self.grid.relief(state, flexible_kw, self.limits) if state.violations(self.limits) else None
             for state in states
         ]
-        needs = find_needs(reliefs, start, margin=0.0, granularity_kw=self.granularity_kw, longest=4)
+        needs = find_needs(reliefs, start, margin=0.0, granularity_kw=self.granularity_kw, longest=self.longest)
         self.not_sold = tuple(need for need in needs if need.increase)
         return [
             self._priced(need, states[need.window.start : need.window.stop], reliefs)

@@ -6,13 +6,13 @@ Nothing here sends a message. Powers in kW; a reduction is positive.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
 from agents.decisions.money import cents
-from agents.decisions.settlement import VolumeDisputed, agree_volume
+from agents.decisions.settlement import Sold, VolumeDisputed, agree_volume, baseline_fault
 from agents.grid_watch import shared
 from agents.periods import QUARTER
 from protocols.exchanges.procurement import PrequalificationRequest, PrequalificationResult
@@ -27,7 +27,11 @@ LEAST_DISPUTED_KWH = 0.1
 
 @dataclass(slots=True)
 class Ordered:
-    """An activation: what was bought from whom, and what became of it. `agreed_kw` is the volume both sides hold."""
+    """An activation: what was bought from whom, and what became of it.
+
+    `baseline_kw`: as nominated, None where it is metered. `agreed_kw`: the volume that is paid, both sides' or, where
+    they differ, the DSO's.
+    """
 
     activation_id: str
     bid_id: str
@@ -66,6 +70,40 @@ class OrderBook:
         """The chargers that a VPP registered, by name."""
         return sorted({c for r in self.resources.values() if r.vpp == vpp for c in r.charger_ids})
 
+    def registration_fault(
+        self, asked: PrequalificationRequest, connections: Mapping[str, str] | None
+    ) -> tuple[str, str] | None:
+        """The code and the reason for which a resource is not looked at, None where it may be.
+
+        A charger is in one resource: else its power would count twice, and one VPP could be paid for what another's
+        customers do. `connections`: the bus of each charger that the DSO has connected, None where it does not say.
+        """
+        known = self.resources.get(asked.resource_id)
+        if known is not None and known.vpp != asked.vpp:
+            return "not-authorised", f"resource {asked.resource_id} is another VPP's"
+        taken = {c: r for r in self.resources.values() if r.resource_id != asked.resource_id for c in r.charger_ids}
+        for charger in asked.charger_ids:
+            if charger in taken:
+                return "charger-taken", f"charger {charger} is registered in another resource"
+            if connections is None:
+                continue
+            if charger not in connections:
+                return "unknown-charger", f"there is no charger {charger} in my grid"
+            if connections[charger] != asked.location:
+                return "wrong-bus", f"charger {charger} is not at {asked.location}"
+        return None
+
+    def bid_fault(self, vpp: str, start: datetime, end: datetime, nominated_kw: Sequence[float] | None) -> str | None:
+        """Why a reduction cannot be bought of a VPP besides what was bought of it before, None where it can;
+        `nominated_kw` None where the baseline is metered."""
+        return baseline_fault(
+            start,
+            end,
+            nominated_kw,
+            sum(r.max_charge_kw for r in self.resources.values() if r.vpp == vpp),
+            [Sold(o.start, o.end, o.power_kw, o.baseline_kw or ()) for o in self.orders.values() if o.vpp == vpp],
+        )
+
     def vpps(self) -> list[str]:
         """The VPPs that have a resource, in alphabetical order."""
         return sorted({r.vpp for r in self.resources.values()})
@@ -103,6 +141,11 @@ class OrderBook:
         return dict(change)
 
 
+def delivered_kw(order: Ordered, baseline_kw: Sequence[float], own_kw: Sequence[float]) -> tuple[float, ...]:
+    """What was delivered in each quarter by the DSO's own meters, never more than was ordered."""
+    return tuple(round(max(0.0, min(order.power_kw, b - m)), 3) for b, m in zip(baseline_kw, own_kw, strict=True))
+
+
 def volume_fault(
     order: Ordered,
     volume: DeliveredVolume,
@@ -115,11 +158,11 @@ def volume_fault(
     `baseline_kw` as nominated or measured, `own_kw` what the DSO's meters counted, both for each quarter; `tolerance`:
     the part by which a quarter may be off.
     """
-    if order.baseline_kw is not None and tuple(order.baseline_kw) != tuple(volume.baseline_kw):
-        return "the baseline is not the one that was nominated"
     if not len(volume.delivered_kw) == len(baseline_kw) == len(own_kw):
         return f"the claim has {len(volume.delivered_kw)} periods, the activation {len(own_kw)}"
-    delivered = [max(0.0, min(order.power_kw, b - m)) for b, m in zip(baseline_kw, own_kw, strict=True)]
+    if order.baseline_kw is not None and tuple(order.baseline_kw) != tuple(volume.baseline_kw):
+        return "the baseline is not the one that was nominated"
+    delivered = delivered_kw(order, baseline_kw, own_kw)
     verdict = agree_volume(volume.delivered_kw, delivered, tolerance_part=tolerance)
     return verdict.reason if isinstance(verdict, VolumeDisputed) else None
 

@@ -23,13 +23,18 @@ class PoolResult:
 
 
 def clear_pool(
-    pool: PoolOpening, proposals: Sequence[Proposed], product: ProductRequirements, used: Callable[[str], bool]
+    pool: PoolOpening,
+    proposals: Sequence[Proposed],
+    product: ProductRequirements,
+    used: Callable[[str], bool],
+    fault_of: Callable[[str, PoolBid], str | None],
 ) -> PoolResult:
     """Merit order up to the pool's maximum price, by the product's pricing rule.
 
-    Less than the product's smallest power is not worth an activation. `used` tells of a bid id that was seen before.
+    Less than the product's smallest power is not worth an activation. `used` tells of a bid id that was seen before,
+    `fault_of` what is wrong with a VPP's bid in the light of what else it sold.
     """
-    bids: dict[str, tuple[str, PoolBid]] = {}
+    bids: dict[str, tuple[Proposed, PoolBid]] = {}
     faulty: dict[str, str] = {}
     for proposal in proposals:
         bid = proposal.content
@@ -40,19 +45,21 @@ def clear_pool(
             faulty[bid.bid_id] = f"the bid is for {bid.pool_id}, the pool is {pool.pool_id}"
         elif bid.bid_id in bids or used(bid.bid_id):
             faulty[bid.bid_id] = f"the bid id {bid.bid_id} is used already"
+        elif fault := fault_of(proposal.sender, bid):
+            faulty[bid.bid_id] = fault
         else:
-            bids[bid.bid_id] = (proposal.sender, bid)
+            bids[bid.bid_id] = (proposal, bid)
     clearing = clear(
         [
             MarketBid(
                 bid.bid_id,
-                vpp,
+                proposal.sender,
                 bid.power_kw,
                 bid.price_eur_per_kw,
-                bid.timestamp,
+                proposal.received,
                 min(bid.power_kw, product.min_power_kw),
             )
-            for vpp, bid in bids.values()
+            for proposal, bid in bids.values()
         ],
         pool.power_needed_kw,
         max_price_eur_per_kw=pool.max_price_eur_per_kw,

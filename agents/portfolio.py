@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -14,6 +14,7 @@ from agents.charging import HORIZON, vehicles_of
 from agents.decisions.bidding import NoOffer, Offer, Strategy, offer
 from agents.decisions.fleet import FlexVehicle, Floats
 from agents.decisions.planning import Costs, cost_curve, reduction
+from agents.ids import activation_of
 from agents.periods import QUARTER, index_of, quarter_at, quarters
 from protocols.exchanges.activation import DataMeasurements
 from protocols.exchanges.vocabulary import ServiceType
@@ -23,12 +24,14 @@ from protocols.exchanges.vocabulary import ServiceType
 class View:
     """The portfolio as its CPOs described it at one moment; periods are quarters from `start`.
 
-    `planned_kw[cpo]` [period] is what each CPO's chargers will draw as things stand, positive drawn.
+    `planned_kw[cpo]` [period] is what each CPO's chargers will draw as things stand, positive drawn; `surplus_kw`
+    [period] what the PV at the CPOs' own sites is expected to give beyond that, >= 0.
     """
 
     start: datetime
     vehicles: Mapping[str, tuple[FlexVehicle, ...]]
     planned_kw: Mapping[str, Floats]
+    surplus_kw: Floats
 
     @classmethod
     def of(
@@ -44,10 +47,14 @@ class View:
         """
         start = quarter_at(now)
         planned = {}
+        surplus = np.zeros(HORIZON)
         for cpo, report in reports.items():
             series = np.zeros(HORIZON)
             series[: len(report.planned_kw)] = report.planned_kw[:HORIZON]
             planned[cpo] = series
+            expected = np.zeros(HORIZON)
+            expected[: len(report.production_forecast_kw)] = report.production_forecast_kw[:HORIZON]
+            surplus += np.maximum(0.0, expected - np.maximum(0.0, series))
         return cls(
             start=start,
             vehicles={
@@ -55,6 +62,7 @@ class View:
                 for cpo, report in reports.items()
             },
             planned_kw=planned,
+            surplus_kw=surplus,
         )
 
     @property
@@ -122,30 +130,71 @@ class Part:
 
 
 class Portfolio:
-    """The promises of one VPP, and the bids that are possible besides them."""
+    """The promises of one VPP, and the bids that are possible besides them.
 
-    def __init__(self, strategy: Strategy, costs: Costs) -> None:
+    `costs` are those of energy from the grid and of battery wear; `feed_in_eur_per_kwh` is what own PV would earn else.
+    """
+
+    def __init__(self, strategy: Strategy, costs: Costs, feed_in_eur_per_kwh: float = 0.0) -> None:
         self.strategy = strategy
         self.costs = costs
+        self.feed_in_eur_per_kwh = feed_in_eur_per_kwh
         self.promises: dict[str, Promise] = {}
 
     def by_activation(self, activation_id: str) -> Promise | None:
-        """The promise that this activation called, None for an unknown one."""
-        return next((p for p in self.promises.values() if p.activation_id == activation_id), None)
+        """The promise that this activation called, or should have called; None for an unknown one."""
+        return next(
+            (
+                p
+                for p in self.promises.values()
+                if p.activation_id == activation_id
+                or (p.stage is not Stage.OFFERED and activation_of(p.bid_id) == activation_id)
+            ),
+            None,
+        )
+
+    def _promised(self, view: View, *stages: Stage) -> Iterator[tuple[int, float, Promise]]:
+        """Each period of each promise of these stages: its number, and the power that was nominated for it."""
+        for promise in self.promises.values():
+            if promise.stage not in stages:
+                continue
+            for k, nominated in enumerate(promise.baseline_kw):
+                t = index_of(promise.start + k * QUARTER, view.start)
+                if 0 <= t < HORIZON:
+                    yield t, nominated, promise
+
+    def sold_down_to(self, view: View, *stages: Stage) -> Floats:
+        """[period] the power down to which promises of these stages have sold the fleet's consumption, whether they are
+        kept or not; infinite where nothing is sold."""
+        level = np.full(HORIZON, np.inf)
+        for t, nominated, promise in self._promised(view, *stages):
+            level[t] = min(level[t], nominated - promise.power_kw)
+        return level
+
+    def baseline(self, view: View) -> Floats:
+        """[period] what a new promise is measured against: the plans, and below them whatever is sold already. A buyer
+        pays for a promise that fails by its own meters, so that its kW are never free to be sold again."""
+        return np.minimum(view.total_kw, self.sold_down_to(view, Stage.AWARDED, Stage.ACTIVATED, Stage.DELIVERED))
 
     def ceilings(self, view: View) -> Floats:
         """[period] what the fleet may draw at most so that everything promised, but not yet activated, stays possible;
         infinite where nothing is promised. An activated promise is in the CPOs' plans already."""
-        ceiling = np.full(HORIZON, np.inf)
-        total = view.total_kw
-        for promise in self.promises.values():
-            if promise.stage not in (Stage.OFFERED, Stage.AWARDED):
-                continue
-            for k in range(len(promise.baseline_kw)):
-                t = index_of(promise.start + k * QUARTER, view.start)
-                if 0 <= t < HORIZON:
-                    ceiling[t] = min(ceiling[t], total[t]) - promise.power_kw
+        ceiling = self.sold_down_to(view, Stage.AWARDED)
+        baseline = self.baseline(view)
+        for t, _, promise in self._promised(view, Stage.OFFERED):
+            ceiling[t] = min(ceiling[t], baseline[t]) - promise.power_kw
         return ceiling
+
+    def costs_at(self, view: View) -> Costs:
+        """What energy costs in each quarter: what the own PV gives in surplus is worth only what feeding it in would
+        bring, for as much of the fleet's charging as it covers."""
+        able = sum(v.max_charge_kw for part in view.vehicles.values() for v in part)
+        if able <= 0 or not view.surplus_kw.any():
+            return self.costs
+        covered = np.minimum(1.0, view.surplus_kw / able)
+        tariff = np.asarray(self.costs.energy_eur_per_kwh, dtype=np.float64)
+        price = tariff - np.maximum(0.0, tariff - self.feed_in_eur_per_kwh) * covered
+        return Costs(energy_eur_per_kwh=price, wear_eur_per_kwh=self.costs.wear_eur_per_kwh)
 
     def best_offer(
         self,
@@ -163,14 +212,14 @@ class Portfolio:
         if window is None:
             return NoOffer("too-late", "the window is not within the coming day")
         ceiling = self.ceilings(view)
-        baseline = np.minimum(view.total_kw, ceiling)
+        baseline = np.minimum(self.baseline(view), ceiling)
         vehicles = [v for part in view.vehicles.values() for v in part]
         curve = cost_curve(
             vehicles,
             np.where(np.isin(np.arange(HORIZON), window), baseline, view.total_kw),
             window,
             up_to_kw=needed_kw / (1 - self.strategy.reserve) + granularity_kw,
-            costs=self.costs,
+            costs=self.costs_at(view),
             cap_kw=ceiling,
         )
         return offer(
@@ -210,17 +259,34 @@ class Portfolio:
         return parts
 
 
-def mean_power(before: Sequence[DataMeasurements], after: Sequence[DataMeasurements], hours: float) -> float | None:
-    """kW from two readings of the chargers' energy registers, `hours` apart; None where a register is missing."""
+def mean_power(
+    before: Sequence[DataMeasurements],
+    after: Sequence[DataMeasurements],
+    hours: float,
+    last_kw: Mapping[str, float] | None = None,
+) -> float | None:
+    """kW from two readings of the chargers' energy registers, `hours` apart.
 
-    def total(reports: Sequence[DataMeasurements]) -> dict[str, float | None]:
+    A charger whose register is missing, or whose CPO gave no data, counts with its last known power, `last_kw` by
+    charger. None where nothing is known of a charger, or no charger at all.
+    """
+
+    def registers(reports: Sequence[DataMeasurements]) -> dict[str, float | None]:
         return {c.charger_id: c.meter_kwh for report in reports for c in report.chargers}
 
-    first, last = total(before), total(after)
-    change = 0.0
-    for charger, reading in last.items():
-        earlier = first.get(charger)
-        if reading is None or earlier is None:
+    first, last = registers(before), registers(after)
+    total = 0.0
+    for charger in sorted({*first, *last}):
+        earlier, later = first.get(charger), last.get(charger)
+        if earlier is not None and later is not None:
+            total += (later - earlier) / hours
+        elif last_kw is not None and charger in last_kw:
+            total += last_kw[charger]
+        else:
             return None
-        change += reading - earlier
-    return change / hours
+    return total if first or last else None
+
+
+def powers_of(reports: Iterable[DataMeasurements]) -> dict[str, float]:
+    """kW of each charger that answered, by name: one without a register was silent, and its power is not known."""
+    return {c.charger_id: c.power_kw for report in reports for c in report.chargers if c.meter_kwh is not None}

@@ -12,6 +12,7 @@ from typing import ClassVar
 
 from agents.actor import Actor
 from agents.decisions.bidding import NoOffer, Strategy
+from agents.decisions.money import cents
 from agents.decisions.planning import Costs
 from agents.delivery import DeliveryDesk
 from agents.ledger import Ledger, LedgerError
@@ -93,16 +94,19 @@ class Vpp(Actor):
         min_power_kw: float,
         granularity_kw: float,
         baseline: BaselineMethod = BaselineMethod.NOMINATION,
+        feed_in_eur_per_kwh: float = 0.0,
+        penalty_eur_per_kw: Decimal | None = None,
     ) -> None:
         super().__init__(jid, password, swarm)
         self.product_id = product_id
-        self.portfolio = Portfolio(strategy, costs)
+        self.portfolio = Portfolio(strategy, costs, feed_in_eur_per_kwh)
         self.efficiency = efficiency
         self.registrations = tuple(registrations)
         self.ledger = ledger
         self.delivery = DeliveryDesk(self, self.portfolio, ledger, baseline, self._measurements)
         self.min_power_kw = min_power_kw
         self.granularity_kw = granularity_kw
+        self.penalty_eur_per_kw = penalty_eur_per_kw
         self.qualified_kw: dict[str, RegistrationResult] = {}
         self.discharge_limits: dict[str, float] = {}
         self._under_way: dict[str, UnderWay] = {}
@@ -176,7 +180,9 @@ class Vpp(Actor):
             return None
 
         replies = await asyncio.gather(*(ask(entry.jid) for entry in cpos))
-        return {entry.jid: reply for entry, reply in zip(cpos, replies, strict=True) if reply is not None}
+        reports = {entry.jid: reply for entry, reply in zip(cpos, replies, strict=True) if reply is not None}
+        self.delivery.heard(reports.values())
+        return reports
 
     async def _measurements(self) -> dict[str, DataMeasurements]:
         return await self._reports(DataType.MEASUREMENTS)
@@ -239,7 +245,7 @@ class Vpp(Actor):
             end=call.end,
             power_kw=power_kw,
             price_eur_per_kw=price,
-            baseline_kw=tuple(round(float(kw), 3) for kw in view.total_kw[window.start : window.stop]),
+            baseline_kw=tuple(round(float(kw), 3) for kw in self.portfolio.baseline(view)[window.start : window.stop]),
             buyer=buyer,
         )
         self.portfolio.promises[promise.bid_id] = promise
@@ -483,6 +489,8 @@ class Vpp(Actor):
         promise = self.portfolio.by_activation(query.activation_id)
         if promise is None:
             return refusal("unknown-activation", f"{query.activation_id} is not an activation of mine")
+        if not promise.measured_kw:  # it was never activated, or called off: there is nothing to show
+            return refusal("no-measurements", f"nothing was measured for {query.activation_id}")
         return Inform(
             MeasurementsCollection(
                 activation_id=query.activation_id,
@@ -497,7 +505,7 @@ class Vpp(Actor):
 
     @answers(Bill)
     async def on_bill(self, bill: Bill, incoming: Incoming) -> Inform | Refuse:
-        """1.2.7: a bill over what was earned is acknowledged; a penalty is paid."""
+        """1.2.7: a bill over what was earned is acknowledged; a penalty is paid, also for what was never activated."""
         promise = self.portfolio.by_activation(bill.activation_id)
         if promise is None or bill.payee != self.address:
             return refusal("unknown-activation", f"{bill.activation_id} is not an activation of mine")
@@ -505,6 +513,9 @@ class Vpp(Actor):
             return refusal("wrong-price", f"the bid was awarded at {promise.price_eur_per_kw} EUR/kW")
         if promise.bill_id not in (None, bill.bill_id):
             return refusal("used-reference", f"{bill.activation_id} was billed already, by {promise.bill_id}")
+        most = self._most_penalty(promise)
+        if most is not None and bill.penalty_eur > most:
+            return refusal("wrong-penalty", f"the penalty for {promise.power_kw:g} kW is {most} EUR at most")
         promise.bill_id = bill.bill_id
         if bill.amount_eur < 0:
             debtor, creditor = bill.payee.partition("@")[0], bill.payer.partition("@")[0]
@@ -514,3 +525,9 @@ class Vpp(Actor):
             except LedgerError as error:
                 return refusal("not-booked", str(error))
         return Inform(Payment(bill_id=bill.bill_id, transaction_id=bill.bill_id, amount_eur=bill.amount_eur))
+
+    def _most_penalty(self, promise: Promise) -> Decimal | None:
+        """What is owed where nothing at all was delivered, EUR; None where the product's penalty is not known."""
+        if self.penalty_eur_per_kw is None:
+            return None
+        return cents(Decimal(repr(promise.power_kw)) * promise.periods * self.penalty_eur_per_kw)

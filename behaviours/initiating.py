@@ -141,7 +141,8 @@ async def call_for_proposals(opener: Opener, content: Content, to: Sequence[str]
         if isinstance(answer, Over):
             silent.append(jid)
         elif answer.message.performative is Performative.PROPOSE:
-            proposals.append(Proposed(jid, answer.content, answer.faults))
+            assert answer.at is not None  # every talk sets it
+            proposals.append(Proposed(jid, answer.content, answer.faults, answer.at))
         elif answer.message.performative is Performative.REFUSE:
             refusals.append(Refused(jid, answer.content))
         else:

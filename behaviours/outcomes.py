@@ -59,9 +59,11 @@ class Rejected(Answered):
 
 @dataclass(frozen=True, slots=True)
 class Proposed(Answered):
-    """An offer in a contract-net (propose). `faults`: what is wrong with it in the light of the call, in words."""
+    """An offer in a contract-net (propose). `faults`: what is wrong with it in the light of the call, in words;
+    `received`: when it came, by one's own clock."""
 
-    faults: tuple[str, ...] = ()
+    faults: tuple[str, ...]
+    received: datetime
 
 
 class Silent(Outcome):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -18,11 +18,15 @@ from protocols.exchanges.content import Content
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """A message that the conversation let pass, with its content; `faults`: the rules that it breaks, in words."""
+    """A message that the conversation let pass, with its content; `faults`: the rules that it breaks, in words.
+
+    `at`: when it came, by our own clock and not by what the sender says; the talk that passes it on sets it.
+    """
 
     message: AclMessage
     content: Content
     faults: tuple[str, ...] = ()
+    at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +127,7 @@ class Talk:
     def heard(self, heard: Heard) -> None:
         """Gives a message to the one who waits for it."""
         topic = Topic.CANCEL if self.answers_cancel(heard.message) else Topic.ANSWER
-        self.channel(heard.message.sender, topic).put(heard)
+        self.channel(heard.message.sender, topic).put(replace(heard, at=self._now()))
 
     def answers_cancel(self, message: AclMessage) -> bool:
         """Whether this is the answer to our cancel, and not to what was cancelled."""

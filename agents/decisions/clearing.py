@@ -21,13 +21,16 @@ _WHOLE = 1e-9
 
 @dataclass(frozen=True)
 class MarketBid:
-    """One bid: any part of `power_kw` from `min_power_kw` up may be taken, at EUR/kW for each 15 minutes or more."""
+    """One bid: any part of `power_kw` from `min_power_kw` up may be taken, at EUR/kW for each 15 minutes or more.
+
+    `received`: when it reached who clears. What a bidder says of itself must not decide a tie.
+    """
 
     bid_id: str
     vpp: str
     power_kw: float
     price_eur_per_kw: Decimal
-    timestamp: datetime
+    received: datetime
     min_power_kw: float = 0.0
 
 
@@ -63,7 +66,7 @@ def clear(
 ) -> Clearing:
     """Clears the bids for `needed_kw`; never more than that is awarded.
 
-    Merit order: price, then the earlier timestamp, then the bid's id. The last bid is taken in part. Where a bid's
+    Merit order: price, then the earlier receipt, then the bid's id. The last bid is taken in part. Where a bid's
     minimum power does not fit what is left, the bids to take are chosen so that welfare is largest (a small integer
     program), and shared out in merit order again. Pay-as-clear pays all the dearest accepted price, pay-as-bid each its
     own. Raises ValueError on a repeated bid id or a power that is not above 0.
@@ -108,7 +111,7 @@ def clear(
 
 def merit_order(bid: MarketBid) -> tuple[Decimal, datetime, str]:
     """Cheaper first, then earlier, then by id: a total order, so that a clearing can be repeated by anyone."""
-    return bid.price_eur_per_kw, bid.timestamp, bid.bid_id
+    return bid.price_eur_per_kw, bid.received, bid.bid_id
 
 
 def _share(merit: Sequence[MarketBid], needed_kw: float) -> dict[str, float] | None:

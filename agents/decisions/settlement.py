@@ -7,13 +7,16 @@ to the watt, positive drawn; `ordered` is a reduction.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from agents.decisions.money import cents, running_cents, watts
 
 _PERIOD_HOURS = Decimal("0.25")
+_PERIOD = timedelta(minutes=15)
+_ROUNDING_KW = 0.01
 
 
 @dataclass(frozen=True)
@@ -51,8 +54,13 @@ def settle(
     ordered_kw: Sequence[float] | float,
     price_eur_per_kw: Decimal,
     penalty_eur_per_kw: Decimal,
+    *,
+    penalty_for_ordered_only: bool = False,
 ) -> Settlement:
     """Settles an activation of which `allocation_kw` was metered.
+
+    UFTP's deficiency grows with what is drawn above the baseline. With `penalty_for_ordered_only` it is never more than
+    what was ordered: a product whose penalty is "for power that was not delivered" (1.x.1) has no larger one.
 
     Amounts are exact until the end; totals are rounded to cents half to even, and the periods' cents are the running
     total's, so that they add up to it. Raises ValueError where the series differ in length or an order is negative.
@@ -68,6 +76,8 @@ def settle(
     zero = Decimal(0)
     delivered = [max(zero, min(o, b - a)) for o, b, a in rows]
     deficient = [max(zero, a - (b - o)) for o, b, a in rows]
+    if penalty_for_ordered_only:
+        deficient = [min(missing, o) for missing, (o, _, _) in zip(deficient, rows, strict=True)]
     earned = running_cents(kw * price_eur_per_kw for kw in delivered)
     owed = running_cents(kw * penalty_eur_per_kw for kw in deficient)
     periods = tuple(
@@ -122,3 +132,50 @@ def agree_volume(
         f"{len(off)} of {len(own_kw)} periods differ; period {worst}: claimed {claimed_kw[worst]:.3f} kW, "
         f"own {own_kw[worst]:.3f} kW",
     )
+
+
+@dataclass(frozen=True)
+class Sold:
+    """A reduction that a portfolio owes from start to end: `power_kw` below `baseline_kw` (one value for each period;
+    empty where nothing was nominated)."""
+
+    start: datetime
+    end: datetime
+    power_kw: float
+    baseline_kw: Sequence[float]
+
+
+def baseline_fault(
+    start: datetime,
+    end: datetime,
+    nominated_kw: Sequence[float] | None,
+    registered_kw: float,
+    earlier: Iterable[Sold],
+) -> str | None:
+    """Why a reduction from start to end cannot be measured apart from what the same portfolio sold `earlier`, None
+    where it can.
+
+    A nomination must not be above `registered_kw`, all that the portfolio's chargers can draw, nor above the power down
+    to which its consumption is sold already: the same kW would be paid twice, whether the earlier promise is kept or
+    not. `nominated_kw` None is a baseline from the meters: what they show before and after a service holds every other
+    service in it, so that two services at one time cannot be told apart, and the second is not bought.
+    """
+    overlapping = [sold for sold in earlier if sold.start < end and start < sold.end]
+    if nominated_kw is None:
+        return "it overlaps an earlier service, and a metered baseline cannot tell two apart" if overlapping else None
+    periods = (end - start) // _PERIOD
+    if len(nominated_kw) != periods:
+        return f"the nomination has {len(nominated_kw)} values for {periods} periods"
+    if max(nominated_kw) > registered_kw + _ROUNDING_KW:
+        return f"{max(nominated_kw):g} kW are nominated, and the registered chargers draw {registered_kw:g} kW at most"
+    for sold in overlapping:
+        if not sold.baseline_kw:
+            return "it overlaps an earlier service of which no baseline is known"
+        for k, level in enumerate(sold.baseline_kw):
+            number = (sold.start + k * _PERIOD - start) // _PERIOD
+            if 0 <= number < periods and nominated_kw[number] > level - sold.power_kw + _ROUNDING_KW:
+                return (
+                    f"{nominated_kw[number]:g} kW are nominated where the consumption is sold down to "
+                    f"{level - sold.power_kw:g} kW already"
+                )
+    return None

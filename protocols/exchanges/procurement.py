@@ -128,12 +128,14 @@ class FlexibilityNeed(Content):
 
 
 class Award(Part):
-    """What one bid was awarded."""
+    """What one bid was awarded; `baseline_kw` is its nomination, one value for each market period, where it has one:
+    the DSO needs it to validate the volume (1.x.5) by something else than the claim itself."""
 
     bid_id: Identifier
     vpp: Jid
     power_kw: PositiveKw
     price_eur_per_kw: EurPerKw
+    baseline_kw: tuple[Kw, ...] = ()
 
 
 class NeedResult(Content):

@@ -206,7 +206,7 @@ class Exchange:
         for number, offered in enumerate(terms, start=1):
             name = f"vpp{number}"
             sellers[name] = seller = await stage.start(Seller, name, terms=offered)
-            informed(await seller.order(resource(name), "fmo"))
+            informed(await seller.order(resource(name, max_charge_kw=60.0), "fmo"))
         return cls(stage, fmo, dso, sellers)
 
     async def buy(self, **changed: Any) -> x.NeedResult:
@@ -291,7 +291,55 @@ def test_a_product_belongs_to_the_dso_that_defined_it() -> None:
     run_swarm(main, Stage())
 
 
+def test_a_resource_that_was_left_no_power_is_not_called() -> None:
+    async def main(stage: Stage) -> None:
+        market = await Exchange.open(stage)
+        seller = await stage.start(Seller, "vpp1", terms=Terms())
+        informed(await seller.order(resource("vpp1", max_charge_kw=0.0, max_discharge_kw=0.0), "fmo"))
+        assert market.fmo.registered_vpps(PRODUCT) == ()
+        await stage.until(20)
+        assert market.sold(await market.buy()) == {}
+        assert seller.calls == []
+
+    run_swarm(main, Stage())
+
+
 # ---- market --------------------------------------------------------------------------------------------------------
+
+
+def test_the_dso_hears_what_each_sold_bid_nominated() -> None:
+    async def main(stage: Stage) -> None:
+        market = await Exchange.open(stage, Terms())
+        await stage.until(20)
+        (award,) = (await market.buy()).awards
+        assert award.baseline_kw == NOMINATED
+
+    run_swarm(main, Stage())
+
+
+@pytest.mark.parametrize(
+    ("method", "second", "why"),
+    [
+        (x.BaselineMethod.NOMINATION, 50.0, "sold down to 40 kW already"),
+        (x.BaselineMethod.NOMINATION, 40.0, None),
+        (x.BaselineMethod.METER_BEFORE_METER_AFTER, 40.0, "a metered baseline cannot tell two apart"),
+    ],
+)
+def test_what_is_sold_for_a_quarter_cannot_be_sold_in_it_again(
+    method: x.BaselineMethod, second: float, why: str | None
+) -> None:
+    async def main(stage: Stage) -> None:
+        market = await Exchange.open(stage, Terms(), baseline=method)
+        await stage.until(20)
+        assert market.sold(await market.buy())
+        seller = market.sellers["vpp1"]
+        seller.terms = Terms(baseline=(second, second))
+        sold = market.sold(await market.buy(need_id="need-2", start=at(150)))
+        assert bool(sold) == (why is None)
+        await stage.settle()
+        assert (why or "") in " ".join(lost.reason or "" for lost in seller.lost)
+
+    run_swarm(main, Stage())
 
 
 def test_the_market_clears_by_merit_order_and_the_margin_sets_everybodys_price() -> None:
@@ -342,13 +390,13 @@ def test_a_bid_that_is_not_needed_is_rejected_with_the_reason() -> None:
 @pytest.mark.parametrize(
     ("one", "two", "winner"),
     [
-        (Terms(stamp=21), Terms(stamp=20), "vpp2"),
+        (Terms(stamp=20, answers_at=21), Terms(stamp=21, answers_at=20.5), "vpp2"),
         (Terms(bid_id="b"), Terms(bid_id="a"), "vpp2"),
         (Terms(bid_id="a"), Terms(bid_id="b"), "vpp1"),
     ],
     ids=["earlier", "by id", "by id the other way"],
 )
-def test_of_equal_prices_the_earlier_bid_wins_then_the_lower_id(one: Terms, two: Terms, winner: str) -> None:
+def test_of_equal_prices_the_bid_that_came_first_wins_then_the_lower_id(one: Terms, two: Terms, winner: str) -> None:
     async def main(stage: Stage) -> None:
         market = await Exchange.open(stage, one, two)
         await stage.until(20)
@@ -458,8 +506,9 @@ def test_an_outsiders_bid_after_gate_closure_is_answered_with_a_rejection() -> N
         (Terms(kw=0.9), "1"),
         (Terms(baseline=()), "baseline"),
         (Terms(location="t2"), "t2"),
+        (Terms(baseline=(50.0, 61.0, 50.0, 50.0)), "the registered chargers draw 60 kW at most"),
     ],
-    ids=["too dear", "too small", "no nomination", "elsewhere"],
+    ids=["too dear", "too small", "no nomination", "elsewhere", "nominates too much"],
 )
 def test_a_bid_outside_the_products_terms_is_rejected_with_the_reason(terms: Terms, why: str) -> None:
     async def main(stage: Stage) -> None:
@@ -507,8 +556,9 @@ def test_a_vpp_that_does_not_confirm_its_award_has_no_contract(how: str) -> None
         {"product_id": "another"},
         {"congestion_point": "t2"},
         {"gate_closure": at(10)},
+        {"service": x.ServiceType.VOLTAGE_CONTROL},
     ],
-    ids=["unknown product", "wrong congestion point", "gate closed"],
+    ids=["unknown product", "wrong congestion point", "gate closed", "another service"],
 )
 def test_a_need_that_cannot_be_called_is_refused(changed: Any) -> None:
     async def main(stage: Stage) -> None:

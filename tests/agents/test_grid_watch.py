@@ -65,6 +65,26 @@ def test_a_long_congestion_is_bought_in_windows_of_at_most_an_hour() -> None:
     assert all(end - start <= 4 * QUARTER for start, end in windows)
 
 
+@pytest.mark.parametrize(
+    ("minutes", "ends"), [(30, [60, 90, 120]), (240, [90, 120]), (50, [75, 120]), (10, [45, 60, 75, 90, 105, 120])]
+)
+def test_no_window_is_longer_than_the_product_may_last(minutes: int, ends: list[int]) -> None:
+    grid = LinearGrid()
+    looking = GridWatch(
+        grid,
+        Limits(),
+        COSTS,
+        Typical(evening(30, 120, 130.0)),
+        ambient_c=20.0,
+        margin=0.1,
+        bad_day=0.9,
+        granularity_kw=0.1,
+        max_duration_minutes=minutes,
+    )
+    problems = looking.day_ahead(at(0), at(240), at(0), FLEXIBLE)
+    assert [p.need.end for p in problems] == [at(end) for end in ends]
+
+
 def test_the_day_ahead_looks_at_a_bad_day_and_the_next_quarter_at_a_usual_one() -> None:
     typical = Typical(evening(0, 60, 10.0))
     grid = LinearGrid()

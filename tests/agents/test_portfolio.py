@@ -11,7 +11,7 @@ import pytest
 from agents.charging import HORIZON
 from agents.decisions.bidding import NoOffer, Offer, Strategy
 from agents.decisions.fleet import uncontrolled
-from agents.portfolio import SMALLEST_PART_KW, Portfolio, Promise, Stage, View, mean_power
+from agents.portfolio import SMALLEST_PART_KW, Portfolio, Promise, Stage, View, mean_power, powers_of
 from protocols import exchanges as x
 from tests.agents.stage import COSTS, EFFICIENCY, POINT, at
 from tests.swarm import jid
@@ -142,8 +142,29 @@ def test_an_activated_promise_is_in_the_plans_already_and_not_held_twice(stage: 
 
 
 def test_two_promises_for_one_hour_add_up() -> None:
-    books = portfolio(promise("b1", kw=6.0), promise("b2", kw=4.0))
+    books = portfolio(promise("b1", kw=6.0), promise("b2", kw=4.0, baseline_kw=(16.0, 16.0)))
     assert list(books.ceilings(TWO)[2:4]) == [12.0, 12.0]
+    offered = portfolio(promise("b1", kw=6.0), promise("b2", kw=4.0, stage=Stage.OFFERED))
+    assert list(offered.ceilings(TWO)[2:4]) == [12.0, 12.0]
+
+
+@pytest.mark.parametrize("stage", [Stage.AWARDED, Stage.ACTIVATED, Stage.DELIVERED])
+@pytest.mark.parametrize("planned", [22.0, 15.0, 10.0])
+def test_a_new_promise_is_measured_against_what_is_sold_already_whether_it_is_kept_or_not(
+    stage: Stage, planned: float
+) -> None:
+    """22 kW were nominated and 10 of them sold; the plans say that 0, 7 or 12 of these are kept."""
+    seen = view(cpo1=report(status("c1"), status("c2"), planned=(planned,) * 9))
+    books = portfolio(promise(stage=stage))
+    assert list(books.baseline(seen)[1:5]) == [planned, min(12.0, planned), min(12.0, planned), planned]
+    free, besides = best(portfolio(), seen), best(books, seen)
+    assert isinstance(free, Offer)
+    assert isinstance(besides, Offer)
+    assert besides.power_kw == pytest.approx(free.power_kw - max(0.0, planned - 12.0), abs=0.25)
+
+
+def test_what_is_only_offered_is_not_sold() -> None:
+    assert list(portfolio(promise(stage=Stage.OFFERED)).baseline(TWO)[2:4]) == [22.0, 22.0]
 
 
 def test_the_plan_behind_an_offer_keeps_the_other_promises() -> None:
@@ -208,10 +229,30 @@ def test_power_is_the_difference_of_the_registers_over_the_time() -> None:
     assert mean_power([before], [after], 0.25) == pytest.approx(4.0)
 
 
-def test_a_register_that_is_missing_makes_the_power_unknown() -> None:
-    complete = report(status("c1"), status("c2"))
-    assert mean_power([complete], [report(status("c1"), status("c2", meter_kwh=None))], 0.25) is None
-    assert mean_power([report(status("c1"))], [complete], 0.25) is None
+SILENT = status("c2", meter_kwh=None, power_kw=0.0, state=x.ChargerState.FAULT, connected=False)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ([status("c1"), status("c2")], [status("c1", meter_kwh=1.0), SILENT]),
+        ([status("c1"), SILENT], [status("c1", meter_kwh=1.0), status("c2", meter_kwh=9.0)]),
+        ([status("c1"), status("c2")], [status("c1", meter_kwh=1.0)]),
+        ([status("c1")], [status("c1", meter_kwh=1.0), status("c2", meter_kwh=9.0)]),
+    ],
+    ids=["silent", "silent before", "its operator gives no data", "gave none before"],
+)
+def test_a_register_that_is_missing_is_bridged_with_the_chargers_last_known_power(before: Any, after: Any) -> None:
+    assert mean_power([report(*before)], [report(*after)], 0.25, {"c2": 7.0}) == pytest.approx(4.0 + 7.0)
+    assert mean_power([report(*before)], [report(*after)], 0.25, {}) is None  # of it nothing is known
+
+
+def test_without_any_charger_no_power_is_known() -> None:
+    assert mean_power([], [], 0.25, {"c2": 7.0}) is None
+
+
+def test_the_last_known_power_is_of_chargers_that_answer() -> None:
+    assert powers_of([report(status("c1", power_kw=5.5), SILENT)]) == {"c1": 5.5}
 
 
 def test_a_quarter_without_a_measurement_counts_as_no_delivery() -> None:
@@ -226,7 +267,24 @@ def test_a_promise_is_found_by_its_activation() -> None:
     assert books.by_activation("a1") is None
 
 
+def test_a_promise_that_was_never_activated_is_found_by_the_activation_that_it_would_have_had() -> None:
+    books = portfolio(promise("b1"), promise("b2", stage=Stage.OFFERED))
+    assert books.by_activation("activation-b1") is books.promises["b1"]
+    assert books.by_activation("activation-b2") is None
+
+
 def test_the_view_rests_on_the_same_uncontrolled_plan_as_the_cpos() -> None:
     seen = view(cpo1=report(status("c1")))
     own = uncontrolled(list(seen.vehicles[jid("cpo1")]), HORIZON).sum(axis=0)
     assert own[:9] == pytest.approx(seen.total_kw[:9], abs=1e-9)
+
+
+def test_a_bid_is_cheaper_when_the_own_pv_is_expected_to_cover_the_catching_up() -> None:
+    """D5.1 3.1.1: a strategy "based on data, such as consumption, generation, EV's battery state of charge (SoC)"."""
+    cars = report(status("c1"), status("c2"))
+    sunny = cars.model_copy(update={"production_forecast_kw": (0.0,) * 6 + (60.0,) * 40})
+    books = portfolio(margin=0.0, owners_eur_per_kw=0.0)
+    cloudy_offer, sunny_offer = best(books, view(cpo1=cars)), best(books, view(cpo1=sunny))
+    assert isinstance(cloudy_offer, Offer)
+    assert isinstance(sunny_offer, Offer)
+    assert sunny_offer.price_eur_per_kw < cloudy_offer.price_eur_per_kw

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from agents.ports import ChargerSilentError
 from agents.vpp import Vpp
 from behaviours.answering import Incoming, RejectProposal, Reply, answers, refusal
 from behaviours.outcomes import Agreed, Informed, Refused
@@ -807,6 +808,82 @@ def test_a_penalty_is_paid_once() -> None:
         await market.fmo.order(bill, "vpp1")
         assert (stage.balance("vpp1"), stage.balance("dso")) == (Decimal("-5.00"), Decimal("5.00"))
         assert stage.ledger.audit().faults == ()
+
+    run_swarm(main, Stage())
+
+
+def test_a_penalty_beyond_what_the_whole_power_would_owe_is_refused() -> None:
+    async def main(stage: Stage) -> None:
+        await Site.open(stage, cars(3))
+        market = await Market.open(stage, penalty_eur_per_kw=Decimal("0.5"))
+        bid = await delivered(stage, market)
+        await stage.until(140)
+        answer = await market.fmo.order(bill_for(bid, "1.00", "24.01"), "vpp1")
+        assert isinstance(answer, Refused)
+        assert answer.content.code == "wrong-penalty"  # type: ignore[attr-defined]
+        assert stage.ledger.audit().transactions == 0
+        informed(await market.fmo.order(bill_for(bid, "0.00", "24.00", bill_id="right"), "vpp1"))  # 12 kW, 4 quarters
+        assert stage.balance("vpp1") == Decimal("-24.00")
+
+    run_swarm(main, Stage())
+
+
+def test_a_bid_that_was_never_activated_shows_no_measurements_and_pays_its_penalty() -> None:
+    async def main(stage: Stage) -> None:
+        await Site.open(stage, cars(3))
+        market = await Market.open(stage)
+        await stage.until(30)
+        bid = await market.sell(call(power_needed_kw=12.0), market_price_eur_per_kw=Decimal("0.5"))
+        await stage.until(140)
+        query = x.MeasurementsQuery(activation_id=f"activation-{bid.bid_id}", start=bid.start, end=bid.end)
+        answer = await market.fmo.query_ref(query, to=jid("vpp1"), reply_by=at(143))
+        assert isinstance(answer, Refused)
+        assert answer.content.code == "no-measurements"  # type: ignore[attr-defined]
+        informed(await market.fmo.order(bill_for(bid, "0.00", "24.00"), "vpp1"))
+        assert stage.balance("vpp1") == Decimal("-24.00")
+
+    run_swarm(main, Stage())
+
+
+def test_a_charger_that_is_silent_for_ten_minutes_does_not_cost_the_quarter() -> None:
+    async def main(stage: Stage) -> None:
+        site = await Site.open(stage, cars(3))
+        market = await Market.open(stage)
+        bid = await delivered(stage, market)
+        charger = site.charger(site.cars[0])
+        await stage.until(70)
+        charger.fault = ChargerSilentError("c1", "127.0.0.1:1", "does not answer", "look at it")
+        await stage.until(80)
+        charger.fault = None
+        await stage.until(126)
+        (volume,) = market.dso.volumes
+        metered = [site.metered_kw(m, m + 15) for m in range(60, 120, 15)]
+        assert volume.measured_kw == pytest.approx(metered, abs=0.5)
+        assert volume.delivered_kw[0] > 11.0  # in the second the charger really did as it liked
+        assert sum(volume.delivered_kw) == pytest.approx(sum(min(12.0, 33.0 - kw) for kw in metered), abs=0.5)
+        assert volume.baseline_kw == bid.baseline_kw
+
+    run_swarm(main, Stage())
+
+
+def test_a_pool_bid_sells_nothing_that_a_failing_contract_has_sold() -> None:
+    """Every driver declines the market's activation: its kW are owed all the same, and only more than these is new."""
+
+    async def main(stage: Stage) -> None:
+        site = await Site.open(stage, cars(4))
+        market = await Market.open(stage)
+        await stage.until(20)
+        bid = await market.sell(call(power_needed_kw=30.0))
+        for driver in site.drivers.values():
+            driver.decides = lambda offer: "not today"
+        await stage.until(37)
+        assert isinstance(await market.order(signal_for(bid)), Refused)
+        for driver in site.drivers.values():
+            driver.decides = lambda offer: None
+        await stage.until(48)
+        extra = await market.sell_pool(pool(power_needed_kw=500.0))
+        assert extra.baseline_kw[0] == pytest.approx(bid.baseline_kw[0] - 30.0, abs=0.01)
+        assert extra.power_kw < 44.0 + 4 * 7.4 - 30.0
 
     run_swarm(main, Stage())
 

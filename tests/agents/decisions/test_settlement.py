@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.decisions.money import cents
-from agents.decisions.settlement import VolumeAgreed, VolumeDisputed, agree_volume, settle
+from agents.decisions.settlement import Sold, VolumeAgreed, VolumeDisputed, agree_volume, baseline_fault, settle
 
 kilowatts = st.floats(-1000, 1000)
 
@@ -90,3 +91,40 @@ def test_a_claim_of_other_length_or_of_nonsense_is_disputed() -> None:
     assert isinstance(short, VolumeDisputed)
     assert short.periods == (1,)
     assert isinstance(agree_volume([float("nan")], [1.0]), VolumeDisputed)
+
+
+def test_a_penalty_may_be_for_no_more_than_what_was_ordered() -> None:
+    allocation = [7.0, 8.0, 9.0, 10.0, 11.0]
+    result = settle([10.0] * 5, allocation, 2.0, Decimal(7), Decimal(11), penalty_for_ordered_only=True)
+    assert [period.net_eur for period in result.periods] == [14, 14, -4, -22, -22]
+
+
+AT = datetime(2026, 1, 15, 18, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+SOLD = Sold(AT, AT + HOUR, 30.0, (80.0, 70.0, 80.0, 80.0))
+
+
+@pytest.mark.parametrize(
+    ("start", "nominated", "fault"),
+    [
+        (AT, [50.0, 40.0], None),
+        (AT, [50.0, 41.0], "41 kW are nominated where the consumption is sold down to 40 kW already"),
+        (AT + HOUR / 2, [50.0, 50.0], None),
+        (AT - HOUR / 4, [90.0, 50.0], None),
+        (AT - HOUR / 4, [90.0, 51.0], "51 kW are nominated where the consumption is sold down to 50 kW already"),
+        (AT + HOUR, [90.0, 90.0], None),
+        (AT - HOUR / 2, [90.0, 90.0], None),
+        (AT + HOUR, [90.0, 101.0], "101 kW are nominated, and the registered chargers draw 100 kW at most"),
+        (AT, [50.0], "the nomination has 1 values for 2 periods"),
+        (AT + HOUR / 2, None, "it overlaps an earlier service, and a metered baseline cannot tell two apart"),
+        (AT + HOUR, None, None),
+    ],
+)
+def test_what_is_sold_cannot_be_nominated_again(start: datetime, nominated: list[float] | None, fault: str) -> None:
+    assert baseline_fault(start, start + HOUR / 2, nominated, 100.0, [SOLD]) == fault
+
+
+def test_besides_a_service_without_a_baseline_nothing_can_be_nominated() -> None:
+    unknown = Sold(AT, AT + HOUR, 30.0, ())
+    fault = baseline_fault(AT, AT + HOUR / 2, [1.0, 1.0], 100.0, [unknown])
+    assert fault == "it overlaps an earlier service of which no baseline is known"
