@@ -140,6 +140,7 @@ class Portfolio:
         self.costs = costs
         self.feed_in_eur_per_kwh = feed_in_eur_per_kwh
         self.promises: dict[str, Promise] = {}
+        self.registered_kw = np.inf
 
     def by_activation(self, activation_id: str) -> Promise | None:
         """The promise that this activation called, or should have called; None for an unknown one."""
@@ -173,8 +174,10 @@ class Portfolio:
 
     def baseline(self, view: View) -> Floats:
         """[period] what a new promise is measured against: the plans, and below them whatever is sold already. A buyer
-        pays for a promise that fails by its own meters, so that its kW are never free to be sold again."""
-        return np.minimum(view.total_kw, self.sold_down_to(view, Stage.AWARDED, Stage.ACTIVATED, Stage.DELIVERED))
+        pays for a promise that fails by its own meters, so that its kW are never free to be sold again. Nor are those
+        beyond `registered_kw`, the chargers in the register as they were then: nobody takes a larger nomination."""
+        sold = self.sold_down_to(view, Stage.AWARDED, Stage.ACTIVATED, Stage.DELIVERED)
+        return np.minimum(np.minimum(view.total_kw, self.registered_kw), sold)
 
     def ceilings(self, view: View) -> Floats:
         """[period] what the fleet may draw at most so that everything promised, but not yet activated, stays possible;

@@ -109,6 +109,7 @@ class Vpp(Actor):
         self.penalty_eur_per_kw = penalty_eur_per_kw
         self.qualified_kw: dict[str, RegistrationResult] = {}
         self.discharge_limits: dict[str, float] = {}
+        self._registered_kw: dict[str, float] = {}
         self._under_way: dict[str, UnderWay] = {}
         self._numbers: defaultdict[str, int] = defaultdict(int)
 
@@ -151,6 +152,8 @@ class Vpp(Actor):
                         answer = await answer.result(self.now() + 2 * ANSWER_TIME)
                     if isinstance(answer, Informed) and isinstance(answer.content, RegistrationResult):
                         self.qualified_kw[registration.resource_id] = answer.content
+                        self._registered_kw[registration.resource_id] = registration.max_charge_kw
+                        self.portfolio.registered_kw = sum(self._registered_kw.values())
                         if answer.content.qualified_discharge_kw < registration.max_discharge_kw:
                             self.discharge_limits[bus] = answer.content.qualified_discharge_kw
                     else:

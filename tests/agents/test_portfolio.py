@@ -163,6 +163,16 @@ def test_a_new_promise_is_measured_against_what_is_sold_already_whether_it_is_ke
     assert besides.power_kw == pytest.approx(free.power_kw - max(0.0, planned - 12.0), abs=0.25)
 
 
+def test_no_more_is_nominated_than_the_registered_chargers_draw() -> None:
+    books = portfolio()
+    books.registered_kw = 15.0
+    assert list(books.baseline(TWO)[2:4]) == [15.0, 15.0]
+    free, bound = best(portfolio()), best(books)
+    assert isinstance(free, Offer)
+    assert isinstance(bound, Offer)
+    assert bound.power_kw == pytest.approx(free.power_kw - 7.0, abs=0.25)
+
+
 def test_what_is_only_offered_is_not_sold() -> None:
     assert list(portfolio(promise(stage=Stage.OFFERED)).baseline(TWO)[2:4]) == [22.0, 22.0]
 
