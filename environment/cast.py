@@ -152,6 +152,7 @@ class Cast:
             *self._at("dso"),
             product=self.product,
             watch=watch,
+            connections=self.props.plant.bus_of,
             delivery=(scenario.market.first_delivery, scenario.market.last_delivery),
             courses=courses(scenario),
             until=scenario.ends.astimezone(UTC),
@@ -202,6 +203,8 @@ class Cast:
             min_power_kw=self.product.min_power_kw,
             granularity_kw=self.product.granularity_kw,
             baseline=self.product.baseline,
+            feed_in_eur_per_kwh=float(self.scenario.market.feed_in_eur_per_kwh),
+            penalty_eur_per_kw=self.product.penalty_eur_per_kw,
         )
 
     def _owners(self) -> list[EvOwner]:

@@ -159,6 +159,7 @@ class MarketPart(Part):
     first_delivery: ClockTime = time(16, 0)
     last_delivery: ClockTime = time(23, 0)
     energy_price_eur_per_kwh: Money = Decimal("0.15")
+    feed_in_eur_per_kwh: Money = Decimal("0.06")
     battery_wear_eur_per_kwh: Money = Decimal("0.04")
 
 
