@@ -20,6 +20,10 @@ class Outcome:
 
     sender: str
 
+    def __str__(self) -> str:
+        """In words, for whoever reads what became of a run."""
+        return f"no answer from {self.sender}"
+
 
 @dataclass(frozen=True, slots=True)
 class Answered(Outcome):
@@ -31,6 +35,10 @@ class Answered(Outcome):
     def reason(self) -> str:
         """What the content gives as its reason, or an empty text."""
         return getattr(self.content, "reason", None) or ""
+
+    def __str__(self) -> str:
+        said = type(self).__name__.lower()
+        return f"{said} by {self.sender}" + (f": {self.reason}" if self.reason else "")
 
 
 class Informed(Answered):

@@ -147,6 +147,7 @@ class Cast:
             margin=costs.forecast_margin_percent / 100,
             bad_day=costs.bad_day_percent / 100,
             granularity_kw=scenario.product.granularity_kw,
+            max_duration_minutes=scenario.product.max_duration_minutes,
         )
         return Dso(
             *self._at("dso"),

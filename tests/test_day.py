@@ -235,7 +235,10 @@ def test_another_seed_is_another_day(small: Day, tmp_path: Path, capsys: pytest.
 
 def test_two_days_have_two_markets_and_one_registration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The resources stay in the register; nobody is told twice, or something else, of the same one."""
-    two = play(tmp_path / "run", changed(("seed = 4", "seed = 4\ndays = 2")))
+    two = play(
+        tmp_path / "run",
+        changed(("seed = 4", "seed = 4\ndays = 2"), ("bad_day_percent = 40.0", "bad_day_percent = 90.0")),
+    )
     assert_sound(two, capsys)
     assert [line for line in two.warnings if "register" in line] == []
     resources = [m["content"]["resource_id"] for m in two.said(exchange="1.x.2", performative="request")]
