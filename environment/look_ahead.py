@@ -24,6 +24,7 @@ from environment.profiles import PROFILE_CLOCK, QUARTER, YEAR_START, Profiles, l
 RESOLUTION_KW: Final = 0.01
 _WORST_QUARTERS: Final = 12
 _STEPS: Final = 12
+_LEAST_PART: Final = 0.01
 
 
 class LookAhead:
@@ -71,7 +72,26 @@ class LookAhead:
                 raise GridError(f"look-ahead: {len(series)} values for bus {bus!r}, {periods} periods are wanted")
             power[:, self.grid.index(bus)] += np.asarray(series, dtype=np.float64)
         at = [later(start, index) for index in range(periods)]
-        return self.grid.solve_many(power, forecast.q_kvar, at=at)
+        try:
+            return self.grid.solve_many(power, forecast.q_kvar, at=at)
+        except PowerFlowError:
+            chargers = power - forecast.p_kw
+            return [
+                self._nearest(forecast.p_kw[row], chargers[row], forecast.q_kvar[row], at[row])
+                for row in range(periods)
+            ]
+
+    def _nearest(self, p_kw: Floats, chargers_kw: Floats, q_kvar: Floats, at: datetime) -> GridState:
+        """The state with as much of the chargers' power as has an operating point: a network that would collapse is
+        overloaded before, and that is what the operator must see. Raises PowerFlowError if it collapses without any."""
+        part = 1.0
+        while True:
+            try:
+                return self.grid.solve(p_kw + part * chargers_kw, q_kvar, at=at)
+            except PowerFlowError:
+                if part < _LEAST_PART:
+                    raise
+                part *= 0.9
 
     def sensitivity(self, state: GridState) -> Sensitivity:
         """Exact derivatives of voltages and loadings at a state, for one kW more drawn at each bus."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -224,3 +224,13 @@ def test_questions_that_cannot_be_meant_are_refused(model: LookAhead) -> None:
     for weights in ({}, {model.buses[0]: 0.0}, {model.buses[0]: -1.0, model.buses[1]: 3.0}):
         with pytest.raises(GridError, match="weights by bus"):
             model.relief(evening(model, 5.0), weights, LIMITS)
+
+
+def test_a_forecast_beyond_what_the_network_carries_is_shown_as_the_overload_before_its_collapse() -> None:
+    grid = Grid.load("rural2")
+    ahead = LookAhead(grid, Profiles.load(grid))
+    start = datetime(2026, 3, 18, 17, tzinfo=UTC)
+    calm, wild = ahead.look_ahead({grid.buses[-1]: [5.0, 5000.0]}, start, 2)
+    assert calm.violations(Limits()) == ()
+    assert wild.trafo_loading_percent > 100
+    assert wild.at == start + timedelta(minutes=15)
