@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import ClassVar
 
 from agents.actor import Actor
-from agents.decisions.bidding import NoOffer, Strategy
+from agents.decisions.bidding import NoOffer, Offer, Strategy
 from agents.decisions.money import cents
 from agents.decisions.planning import Costs
 from agents.delivery import DeliveryDesk
@@ -201,15 +201,7 @@ class Vpp(Actor):
         if not self.qualified_kw:
             return refusal("not-registered", "none of my resources is in the flexibility register")
         view = await self._view(incoming.reply_by)
-        found = self.portfolio.best_offer(
-            view,
-            call.start,
-            call.end,
-            needed_kw=call.power_needed_kw,
-            max_price_eur_per_kw=call.max_price_eur_per_kw,
-            min_power_kw=self.min_power_kw,
-            granularity_kw=self.granularity_kw,
-        )
+        found = self._best_offer(view, call)
         if isinstance(found, NoOffer):
             return refusal(found.code, found.reason)
         promise = self._promise(view, call, found.power_kw, found.price_eur_per_kw, incoming.sender, "bid")
@@ -227,6 +219,17 @@ class Vpp(Actor):
                 baseline_kw=promise.baseline_kw,
             ),
             reply_by=call.start,
+        )
+
+    def _best_offer(self, view: View, call: RequestForBids | PoolOpening) -> Offer | NoOffer:
+        return self.portfolio.best_offer(
+            view,
+            call.start,
+            call.end,
+            needed_kw=call.power_needed_kw,
+            max_price_eur_per_kw=call.max_price_eur_per_kw,
+            min_power_kw=self.min_power_kw,
+            granularity_kw=self.granularity_kw,
         )
 
     def _promise(
@@ -285,15 +288,7 @@ class Vpp(Actor):
     async def on_pool_opening(self, pool: PoolOpening, incoming: Incoming) -> Propose | Refuse:
         """6.1.1: "they will evaluate their flexibility, determine their bidding strategy, and submit bids" (6.1.2)."""
         view = await self._view(incoming.reply_by)
-        found = self.portfolio.best_offer(
-            view,
-            pool.start,
-            pool.end,
-            needed_kw=pool.power_needed_kw,
-            max_price_eur_per_kw=pool.max_price_eur_per_kw,
-            min_power_kw=self.min_power_kw,
-            granularity_kw=self.granularity_kw,
-        )
+        found = self._best_offer(view, pool)
         if isinstance(found, NoOffer):
             return refusal(found.code, found.reason)
         promise = self._promise(view, pool, found.power_kw, found.price_eur_per_kw, incoming.sender, "pool-bid")
