@@ -96,12 +96,14 @@ def closing(done: Done) -> None:
     )
     console.print(
         f"{drivers['departed']} drivers left, {drivers['below_wanted']} with less charge than asked for. "
-        f"Grid operators paid {paid} EUR; the ledger adds up to {sum(map(Decimal, summary['money'].values()))} EUR."
+        f"Grid operators paid {paid} EUR; the ledger adds up to {sum(map(Decimal, summary['money'].values()))} EUR.",
+        soft_wrap=True,
     )
     console.print(
         f"{summary['messages']} messages of {summary['agents']} agents, {summary['wall_s']:.0f} s. "
-        f"{len(summary['warnings'])} warnings."
+        f"{len(summary['warnings'])} warnings.",
+        soft_wrap=True,
     )
     for warning in summary["warnings"][:8]:
-        console.print(f"  {warning}", highlight=False, markup=False)
+        console.print(f"  {warning}", highlight=False, markup=False, soft_wrap=True)
     console.print(f"Report: {done.report}", highlight=False, markup=False, soft_wrap=True)
