@@ -1,7 +1,7 @@
 """Who asks whom for what, in which protocol, and what may be answered: the table behind the catalogue.
 
-Source: D5.1 Tables 1, 2, 9 and 10 and the prose of sections 3.1 and 3.6. The protocol and act that carries each
-exchange is this project's reading, since D5.1 names none. An id with an `x` is an exchange that the prose needs
+Source: D5.1 Tables 1, 2, 3, 5, 9 and 10 and the prose of sections 3.1, 3.2, 3.4.1 and 3.6. The protocol and act that
+carries each exchange is this project's reading, since D5.1 names none. An id with an `x` is an exchange that the prose needs
 and no table numbers; `df.*` and `env.*` are services of the platform.
 """
 
@@ -73,6 +73,16 @@ EXCHANGES: dict[str, Exchange] = {
         Exchange("1.2.6", "Measurements collection", "D5.1 Table 2"),
         Exchange("1.x.5", "Delivered volume", "D5.1 3.1.2"),
         Exchange("1.2.7", "Billing", "D5.1 Table 2"),
+        Exchange("2.1", "Measurements", "D5.1 Table 3"),
+        Exchange("2.2", "Flexibility information", "D5.1 Table 3"),
+        Exchange("2.3", "Service activation / deactivation", "D5.1 Table 3"),
+        Exchange("2.4", "Service participation request", "D5.1 Table 3"),
+        Exchange("2.5", "Availability", "D5.1 3.2"),
+        Exchange("2.x.1", "Invoice", "D5.1 3.2"),
+        Exchange("4.1.1", "Service activation / deactivation request", "D5.1 Table 5"),
+        Exchange("4.1.2", "Service participation response", "D5.1 Table 5"),
+        Exchange("4.1.3", "Service activation signal", "D5.1 Table 5"),
+        Exchange("4.1.4", "Participation info", "D5.1 Table 5"),
         Exchange("6.1.1", "Informs the pool", "D5.1 Table 9"),
         Exchange("6.1.2", "Market bid", "D5.1 Table 9"),
         Exchange("6.x.1", "Pool award", "D5.1 3.6.2"),
@@ -128,6 +138,25 @@ def _contract_net(
     )
 
 
+def _called(
+    initiator: Role,
+    participant: Role,
+    call: type[x.Content],
+    offer: type[x.Content],
+    award: type[x.Content],
+    result: type[x.Content],
+) -> Dialogue:
+    """A contract-net whose rejection is a plain reason."""
+    return Dialogue(
+        initiator,
+        participant,
+        Protocol.CONTRACT_NET,
+        Say(Act.CFP, call),
+        (Say(Act.PROPOSE, offer), Say(Act.INFORM, result)),
+        (Say(Act.ACCEPT_PROPOSAL, award),),
+    )
+
+
 def _agree_or_refuse(content: type[x.Content]) -> tuple[Say, ...]:
     return (Say(Act.AGREE, content), Say(Act.REFUSE, content))
 
@@ -156,6 +185,31 @@ DIALOGUES: tuple[Dialogue, ...] = (
     _request(Role.DSO, Role.VPP, x.PoolActivation, *_agree_or_refuse(x.VppActivationResponse), _DONE),
     _request(Role.VPP, Role.CPO, x.CpoActivation, *_agree_or_refuse(x.CpoActivationResponse), _DONE),
     _propose(Role.CPO, Role.EV_OWNER, x.ParticipationRequest, x.ParticipationReply),
+    # BUC 2
+    _subscribe(Role.TSO, Role.PRODUCER, x.MeasurementsSubscription, x.Measurements),
+    _subscribe(Role.FO, Role.V2X_MANAGER, x.MeasurementsSubscription, x.Measurements),
+    _subscribe(Role.TSO, Role.FO, x.MeasurementsSubscription, x.Measurements),
+    _subscribe(Role.TSO, Role.FO, x.FlexibilitySubscription, x.FlexibilityInformation),
+    _request(Role.TSO, Role.FO, x.CurtailmentActivation, *_agree_or_refuse(x.ServiceAnswer), _DONE),
+    _called(Role.FO, Role.V2X_MANAGER, x.CurtailmentCall, x.Availability, x.CurtailmentAward, x.Done),
+    _request(Role.FO, Role.EMSP, x.CurtailmentNotice, _AGREED, _DONE),
+    _request(Role.EV_OWNER, Role.V2X_MANAGER, x.SessionAnnouncement, _AGREED, _DONE),
+    *(
+        _request(Role.EMSP, customer, x.Invoice, _AGREED, Say(Act.INFORM, x.InvoicePayment))
+        for customer in (Role.EV_OWNER, Role.V2X_MANAGER, Role.FO, Role.TSO, Role.DSO)
+    ),
+    # BUC 4.1
+    _request(
+        Role.DSO,
+        Role.FO,
+        x.VoltageRequest,
+        *_agree_or_refuse(x.ServiceAnswer),
+        Say(Act.INFORM, x.ParticipationInfo),
+    ),
+    _called(Role.FO, Role.V2X_MANAGER, x.VoltageCall, x.ParticipationResponse, x.VoltageAward, x.ParticipationInfo),
+    _request(Role.FO, Role.EMSP, x.VoltageNotice, _AGREED, _DONE),
+    _subscribe(Role.FO, Role.V2X_MANAGER, x.ParticipationSubscription, x.ParticipationInfo),
+    _subscribe(Role.DSO, Role.FO, x.ParticipationSubscription, x.ParticipationInfo),
     # services of the platform
     _request(None, Role.DIRECTORY, x.Registration, _AGREED, _DONE),
     _request(None, Role.DIRECTORY, x.Deregistration, _AGREED, _DONE),
@@ -164,7 +218,10 @@ DIALOGUES: tuple[Dialogue, ...] = (
     _query(None, Role.ENVIRONMENT, x.GridQuery, x.GridReading),
     _subscribe(None, Role.ENVIRONMENT, x.GridQuery, x.GridReading),
     _query(Role.DSO, Role.ENVIRONMENT, x.MeterQuery, x.MeterReading),
-    _query(Role.CPO, Role.ENVIRONMENT, x.MeterQuery, x.MeterReading),
+    *(
+        _query(reader, Role.ENVIRONMENT, x.MeterQuery, x.MeterReading)
+        for reader in (Role.CPO, Role.FO, Role.EMSP, Role.V2X_MANAGER)
+    ),
 )
 
 PLAIN_ANSWERS: tuple[Say, ...] = (

@@ -111,6 +111,8 @@ Text = Annotated[str, StringConstraints(max_length=MAX_TEXT, pattern=r"^[^\x00-\
 
 Kw = Annotated[float, Field(allow_inf_nan=False, json_schema_extra={"x-unit": "kW"})]
 """Power, signed: positive is drawn from the grid."""
+Kvar = Annotated[float, Field(allow_inf_nan=False, json_schema_extra={"x-unit": "kvar"})]
+"""Reactive power, signed as active power is."""
 PositiveKw = Annotated[float, Field(gt=0, allow_inf_nan=False, json_schema_extra={"x-unit": "kW"})]
 MagnitudeKw = Annotated[float, Field(ge=0, allow_inf_nan=False, json_schema_extra={"x-unit": "kW"})]
 """Power without a direction: a limit, an offered reduction, a production."""
@@ -126,6 +128,8 @@ PeriodMinutes = Annotated[int, Field(gt=0, le=1440, json_schema_extra={"x-unit":
 
 EurPerKw = Annotated[Decimal, *_decimal("EUR/kW", PRICE_PLACES, signed=False)]
 """Price of one kW kept for one settlement period."""
+EurPerKwh = Annotated[Decimal, *_decimal("EUR/kWh", PRICE_PLACES, signed=False)]
+"""Price of energy: what a driver pays for a kWh charged, or gets for a kWh given back."""
 Eur = Annotated[Decimal, *_decimal("EUR", MONEY_PLACES, signed=True)]
 MagnitudeEur = Annotated[Decimal, *_decimal("EUR", MONEY_PLACES, signed=False)]
 

@@ -184,7 +184,8 @@ class ActivatedResources(Content):
 class SessionAnnouncement(Content):
     """1.x.8: the driver's "projected usage" (3.1.1): when the vehicle leaves, with what charge.
 
-    `plugged_in` is False for a session that is only expected. SunSpec has no point for any of this.
+    `plugged_in` is False for a session that is only expected; `charges_from` is the timer of the vehicle's own plan,
+    None where it charges on arrival. SunSpec has no point for any of this.
     """
 
     exchange: Literal["1.x.8"] = "1.x.8"
@@ -197,6 +198,7 @@ class SessionAnnouncement(Content):
     soc_percent: Percent
     wanted_soc_percent: Percent
     minimum_soc_percent: Percent
+    charges_from: Time | None = None
 
     def contradictions(self) -> Iterator[tuple[str, str]]:
         yield from ordered("arrival", "departure", self)

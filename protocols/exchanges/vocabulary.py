@@ -6,10 +6,19 @@ from enum import StrEnum
 
 
 class ServiceType(StrEnum):
-    """What the flexibility is for (D5.1 section 3.6.1)."""
+    """What the flexibility is for (D5.1 sections 3.2, 3.4.1 and 3.6.1)."""
 
     CONGESTION_MANAGEMENT = "congestion-management"
     VOLTAGE_CONTROL = "voltage-control"
+    RES_CURTAILMENT = "res-curtailment"
+    """More consumption, so that less wind is curtailed (D5.1 section 3.2)."""
+
+
+class SignalType(StrEnum):
+    """The "type of signal" of Tables 3 and 5. A deactivation is FIPA's cancel and needs no word of its own."""
+
+    ACTIVATION = "activation"
+    RENEWAL = "renewal"
 
 
 class BaselineMethod(StrEnum):
