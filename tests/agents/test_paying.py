@@ -1,0 +1,79 @@
+"""Paying the EMSP's invoices: once, the right way round, and never another's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+
+import pytest
+
+from agents.ledger import Ledger, LedgerError
+from agents.paying import pay, pay_or_refuse
+from behaviours.answering import Inform, Refuse
+from protocols import exchanges as x
+from tests.agents.stage import at
+from tests.swarm import jid
+
+
+@pytest.fixture
+def ledger() -> Iterator[Ledger]:
+    with Ledger("sqlite://") as books:
+        yield books
+
+
+def invoice(amount: str = "12.34", customer: str = "ev1", **changed: object) -> x.Invoice:
+    values: dict[str, object] = {
+        "invoice_id": "invoice-1",
+        "customer": jid(customer),
+        "start": at(0),
+        "end": at(60),
+        "lines": (x.InvoiceLine(item="charging", amount_eur=Decimal(amount)),),
+        "amount_eur": Decimal(amount),
+        "due": at(90),
+    }
+    return x.Invoice(**values | changed)
+
+
+def test_a_customer_pays_the_emsp_and_says_where_it_is_booked(ledger: Ledger) -> None:
+    payment = pay(ledger, invoice(), customer=jid("ev1"), emsp=jid("emsp"), at=at(61))
+    assert payment == x.InvoicePayment(invoice_id="invoice-1", amount_eur=Decimal("12.34"), transaction_id="invoice-1")
+    assert ledger.balances() == {"emsp": Decimal("12.34"), "ev1": Decimal("-12.34")}
+
+
+def test_an_amount_below_zero_is_paid_by_the_emsp(ledger: Ledger) -> None:
+    pay(ledger, invoice("-0.56"), customer=jid("ev1"), emsp=jid("emsp"), at=at(61))
+    assert ledger.balances() == {"emsp": Decimal("-0.56"), "ev1": Decimal("0.56")}
+
+
+def test_an_invoice_that_comes_twice_is_paid_once(ledger: Ledger) -> None:
+    first = pay(ledger, invoice(), customer=jid("ev1"), emsp=jid("emsp"), at=at(61))
+    assert pay(ledger, invoice(), customer=jid("ev1"), emsp=jid("emsp"), at=at(75)) == first
+    assert ledger.balances()["emsp"] == Decimal("12.34")
+    assert ledger.audit().transactions == 1
+
+
+def test_an_invoice_over_nothing_is_booked_and_moves_nothing(ledger: Ledger) -> None:
+    pay(ledger, invoice("0.00"), customer=jid("ev1"), emsp=jid("emsp"), at=at(61))
+    assert ledger.balances() == {}
+    assert (ledger.audit().transactions, ledger.audit().faults) == (1, ())
+
+
+def test_the_same_number_over_another_amount_is_not_paid(ledger: Ledger) -> None:
+    pay(ledger, invoice(), customer=jid("ev1"), emsp=jid("emsp"), at=at(61))
+    with pytest.raises(LedgerError, match="booked already"):
+        pay(ledger, invoice("99.00"), customer=jid("ev1"), emsp=jid("emsp"), at=at(61))
+    assert ledger.balances()["emsp"] == Decimal("12.34")
+
+
+def test_nobody_pays_what_another_owes(ledger: Ledger) -> None:
+    with pytest.raises(LedgerError, match="is for ev2@"):
+        pay(ledger, invoice(customer="ev2"), customer=jid("ev1"), emsp=jid("emsp"), at=at(61))
+    assert ledger.balances() == {}
+
+
+def test_the_answer_to_an_invoice_is_a_payment_or_the_reason_why_not(ledger: Ledger) -> None:
+    answer = pay_or_refuse(ledger, invoice(), customer=jid("ev1"), emsp=jid("emsp"), at=at(61))
+    assert isinstance(answer, Inform) and isinstance(answer.content, x.InvoicePayment)
+    refused = pay_or_refuse(ledger, invoice("99.00"), customer=jid("ev1"), emsp=jid("emsp"), at=at(61))
+    assert isinstance(refused, Refuse)
+    assert "booked already" in refused.content.reason  # type: ignore[attr-defined]
