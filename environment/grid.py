@@ -26,12 +26,15 @@ import numpy.typing as npt
 import pandapower as pp
 
 from agents.grid_view import Floats, GridState, Sensitivity
+from environment.feeders import feeders_of
 
 Complexes: TypeAlias = npt.NDArray[np.complex128]
 
 _TOLERANCE_PU: Final = 1e-10
 _MAX_ITERATIONS: Final = 100
 _AGREEMENT_PU: Final = 1e-7
+_SOURCE_PU: Final = (0.9, 1.1)
+"""What a source may be set to: beyond it, no network in service is run (EN 50160 allows no more)."""
 
 
 class GridError(ValueError):
@@ -75,6 +78,10 @@ class Grid:
         self.load_bus = np.array([position[bus] for bus in net.load.bus], dtype=np.int64)
         self.pv_bus = np.array([position[bus] for bus in net.sgen.bus], dtype=np.int64)
         self.places: dict[str, tuple[str, ...]] = {k: tuple(v) for k, v in net.get("places", {}).items()}
+        names = dict(zip(low, self.buses, strict=True))
+        lines = [(names[a], names[b]) for a, b in zip(net.line.from_bus, net.line.to_bus, strict=True)]
+        self.feeders: Mapping[str, tuple[str, ...]] = feeders_of(self.buses, names[net.trafo.lv_bus.iloc[0]], lines)
+        self._feeder_of = {bus: feeder for feeder, buses in self.feeders.items() for bus in buses}
 
         self._base_kva = float(ppc["baseMVA"]) * 1e3
         admittance = ppc["Ybus"].toarray()
@@ -92,10 +99,19 @@ class Grid:
         self._check()
 
     @classmethod
-    def load(cls, name: str = "rural2", *, transformer: str | None = None) -> Grid:
+    def load(
+        cls,
+        name: str = "rural2",
+        *,
+        transformer: str | None = None,
+        line: str | None = None,
+        source_pu: float | None = None,
+    ) -> Grid:
         """A shipped network by name, or a pandapower JSON file by path.
 
-        `transformer`: another of the network's standard types, its tap where it was. Raises GridError.
+        `transformer`: another of the network's standard types, its tap where it was. `line`: a low-voltage line type of
+        pandapower's or of the network's, for every line at its own length. `source_pu`: the voltage on the
+        transformer's upper side, 0.9 to 1.1. None leaves what the network has. Raises GridError.
         """
         shipped = files("environment") / "data" / f"{name}.json"
         if shipped.is_file():
@@ -115,6 +131,12 @@ class Grid:
             tap = net.trafo.tap_pos.copy()
             pp.change_std_type(net, net.trafo.index[0], transformer, "trafo")
             net.trafo["tap_pos"] = tap
+        if line is not None:
+            _string(net, line)
+        if source_pu is not None:
+            if not _SOURCE_PU[0] <= source_pu <= _SOURCE_PU[1]:
+                raise GridError(f"network {name!r}: source_pu is {source_pu:g}, outside 0.9 to 1.1 per unit")
+            net.ext_grid["vm_pu"] = float(source_pu)
         return cls(net)
 
     def solve(
@@ -242,6 +264,11 @@ class Grid:
         """The buses behind a name: a bus itself, or a place of the demonstrator such as `office` or `households`."""
         return self.places[name] if name in self.places else (self.buses[self.index(name)],)
 
+    def feeder_of(self, bus: str) -> str:
+        """The feeder that a bus hangs on; `busbar` for the transformer's own. GridError when there is no such bus."""
+        self.index(bus)
+        return self._feeder_of[bus]
+
     def _ratings(self) -> Floats:
         """Per cent of the rated current for one per unit of current, [both ends, lines then transformer]."""
         net, base_mva = self.net, self._base_kva / 1e3
@@ -274,6 +301,17 @@ class Grid:
                 f"network {self.name!r}: our power flow differs from pandapower's by {gap:.1e} pu and "
                 f"{loading_gap:.1e} % of transformer loading; it has an element that is not covered"
             )
+
+
+def _string(net: Any, line: str) -> None:
+    """Puts one line type everywhere. Raises GridError for one that is not known, or not for low voltage."""
+    types = pp.create_empty_network().std_types["line"] | net.std_types["line"]
+    known = sorted(name for name, values in types.items() if (values.get("voltage_rating") or "LV") == "LV")
+    if line not in known:
+        raise GridError(f"network {net.name!r}: no low-voltage line type {line!r}; there is {', '.join(known)}")
+    pp.create_std_type(net, types[line], line, "line")
+    for index in net.line.index:
+        pp.change_std_type(net, index, line, "line")
 
 
 def networks() -> tuple[str, ...]:

@@ -19,7 +19,7 @@ import pandas as pd
 from agents.grid_view import Direction, Floats, GridState, Hosting, Limits, Relief, Sensitivity, Violation
 from environment.forecast import Forecaster
 from environment.grid import Grid, GridError, PowerFlowError
-from environment.profiles import PROFILE_CLOCK, QUARTER, YEAR_START, Profiles, later
+from environment.profiles import QUARTER, Profiles, later
 
 RESOLUTION_KW: Final = 0.01
 _WORST_QUARTERS: Final = 12
@@ -30,10 +30,10 @@ _LEAST_PART: Final = 0.01
 class LookAhead:
     """Look-ahead, sensitivities, hosting and relief for one network."""
 
-    def __init__(self, grid: Grid, profiles: Profiles, zone: tzinfo = PROFILE_CLOCK) -> None:
-        """`zone`: the local time that times of day are meant in."""
+    def __init__(self, grid: Grid, profiles: Profiles, zone: tzinfo | None = None) -> None:
+        """`zone`: the local time that times of day are meant in; None for the profiles' standard time."""
         self.grid = grid
-        self.zone = zone
+        self.zone = profiles.clock if zone is None else zone
         self.profiles = profiles
         self.forecaster = Forecaster(profiles)
 
@@ -50,7 +50,7 @@ class LookAhead:
     @cached_property
     def _minute_of_day(self) -> npt.NDArray[np.int64]:
         """Local minute of the day at which each quarter hour of the year starts."""
-        starts = pd.date_range(YEAR_START, periods=len(self.profiles.year_values), freq=QUARTER)
+        starts = pd.date_range(self.profiles.year_start, periods=len(self.profiles.year_values), freq=QUARTER)
         local = starts.tz_convert(self.zone)
         return np.asarray(local.hour * 60 + local.minute, dtype=np.int64)
 

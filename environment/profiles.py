@@ -3,7 +3,9 @@
 The profiles are SimBench's (2016, at even steps of absolute time, UTC+1). A day of another year takes the profile of
 the day with the same weekday that is nearest to the same date, three days off at most (six around New Year); public
 holidays are ordinary weekdays. Everything is addressed by instants, so a local day has 92, 96 or 100 periods as its
-clock has.
+clock has. In a zone with another standard time a row is at the same time of that standard time, or else the sun would
+rise hours off. What is left is the place within its zone: the profiles' sun is at its highest close to noon by standard
+time, that of São Miguel (25.5 W in a zone of 15 W) at about 12:43.
 
 Within a quarter hour the minutes follow the parabola that joins its neighbours and has the quarter's own mean, so that
 no energy is gained or lost and nothing changes its sign. It is smooth where a real minute is not: what a household
@@ -16,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
@@ -29,8 +31,8 @@ from agents.grid_view import Floats
 from environment.grid import Grid, GridError
 
 PROFILE_YEAR: Final = 2016
-PROFILE_CLOCK: Final = timezone(timedelta(hours=1))
-YEAR_START: Final = datetime(PROFILE_YEAR, 1, 1, tzinfo=PROFILE_CLOCK)
+PROFILE_OFFSET: Final = timedelta(hours=1)
+"""Standard time where the profiles come from."""
 QUARTER: Final = timedelta(minutes=15)
 _QUARTERS: Final = 366 * 96
 
@@ -65,11 +67,25 @@ class Injections:
 class Profiles:
     """The base load and the PV of one network, scaled to its elements."""
 
-    def __init__(self, grid: Grid, frame: pd.DataFrame, *, load_scale: float = 1.0, pv_scale: float = 1.0) -> None:
-        """`frame`: a leap year of quarter hours, columns `<profile>/p` and, for loads, `<profile>/q`, in per unit."""
+    def __init__(
+        self,
+        grid: Grid,
+        frame: pd.DataFrame,
+        *,
+        load_scale: float = 1.0,
+        pv_scale: float = 1.0,
+        standard_offset: timedelta = PROFILE_OFFSET,
+    ) -> None:
+        """`frame`: a leap year of quarter hours, columns `<profile>/p` and, for loads, `<profile>/q`, in per unit.
+
+        `standard_offset`: local standard time less UTC, where the profiles are to be used.
+        """
         if len(frame) != _QUARTERS:
             raise GridError(f"profiles of {grid.name!r}: {len(frame)} quarter hours, a leap year has {_QUARTERS}")
         self.grid = grid
+        self.clock: tzinfo = timezone(standard_offset)
+        """Local standard time, by which a row of the year is a time of day."""
+        self.year_start = datetime(PROFILE_YEAR, 1, 1, tzinfo=self.clock)
         self.columns: tuple[str, ...] = tuple(frame.columns)
         self.year_values: Floats = frame.to_numpy(dtype=np.float64)
         column = {name: index for index, name in enumerate(self.columns)}
@@ -93,14 +109,22 @@ class Profiles:
         self.is_pv: npt.NDArray[np.bool_] = (self._pv != 0).any(axis=1)
 
     @classmethod
-    def load(cls, grid: Grid, path: Path | None = None, *, load_scale: float = 1.0, pv_scale: float = 1.0) -> Profiles:
+    def load(
+        cls,
+        grid: Grid,
+        path: Path | None = None,
+        *,
+        load_scale: float = 1.0,
+        pv_scale: float = 1.0,
+        standard_offset: timedelta = PROFILE_OFFSET,
+    ) -> Profiles:
         """The profiles shipped with a network, or those of a parquet file of the same shape."""
         source = Path(str(files("environment") / "data" / f"{grid.name}.parquet")) if path is None else path
         try:
             frame = pd.read_parquet(source)
         except (OSError, ValueError) as error:
             raise GridError(f"profiles {source.name}: cannot be read ({error})") from None
-        return cls(grid, frame, load_scale=load_scale, pv_scale=pv_scale)
+        return cls(grid, frame, load_scale=load_scale, pv_scale=pv_scale, standard_offset=standard_offset)
 
     def minutes(self, start: datetime, count: int) -> Injections:
         """`count` minutes from `start` (aware, on a whole minute)."""
@@ -118,7 +142,7 @@ class Profiles:
 
     def year(self) -> Injections:
         """The whole profile year in quarter hours at every bus: 27 MB for each quantity."""
-        return self.injections(self.year_values, YEAR_START, QUARTER)
+        return self.injections(self.year_values, self.year_start, QUARTER)
 
     def year_sum(self, per_kw: Floats, per_kvar: Floats) -> Floats:
         """`year()` added up over the buses with these weights [buses], one value for each quarter hour, but made from
@@ -138,7 +162,7 @@ class Profiles:
 
     def values_at(self, instants: Sequence[datetime]) -> Floats:
         """The profiles in the quarter hours that these instants lie in, [instants, profiles]."""
-        return self.year_values[[_row(instant) for instant in instants]]
+        return self.year_values[[_row(instant, self.clock) for instant in instants]]
 
     def injections(self, values: Floats, start: datetime, step: timedelta) -> Injections:
         """What profile values [steps, profiles] are at the buses."""
@@ -169,13 +193,19 @@ def profile_date(day: date) -> date:
     return found + timedelta(weeks=PROFILE_YEAR - found.year)
 
 
-def _row(instant: datetime) -> int:
-    """The row of the profile year for an instant: its local day takes that day's profile.
+def standard_offset(zone: tzinfo, year: int) -> timedelta:
+    """The zone's time less UTC outside summer time: the smaller of those in January and in July of `year`."""
+    offsets = [datetime(year, month, 1, tzinfo=zone).utcoffset() for month in (1, 7)]
+    return min(offset for offset in offsets if offset is not None)
 
-    A local day starts at local midnight, which in summer is 23:00 of the profile's clock on the day before.
+
+def _row(instant: datetime, clock: tzinfo) -> int:
+    """The row of the profile year for an instant: its local day takes that day's profile. `clock`: standard time.
+
+    A local day starts at local midnight, which in summer is 23:00 of standard time on the day before.
     """
     day = instant.date()
-    offset = (instant - datetime(day.year, day.month, day.day, tzinfo=PROFILE_CLOCK)) // QUARTER
+    offset = (instant - datetime(day.year, day.month, day.day, tzinfo=clock)) // QUARTER
     return ((profile_date(day) - date(PROFILE_YEAR, 1, 1)).days * 96 + offset) % _QUARTERS
 
 

@@ -96,3 +96,11 @@ def test_a_forecast_across_the_change_of_clocks_has_every_quarter_hour_once(prof
     assert len(forecast) == 92
     assert forecast.step == QUARTER
     assert forecast.row(datetime(2026, 3, 29, 23, 45, tzinfo=ZONE)) == 91
+
+
+def test_on_the_island_a_forecast_is_the_one_of_the_same_clock_time(profiles: Profiles) -> None:
+    azores = ZoneInfo("Atlantic/Azores")
+    island = Profiles.load(profiles.grid, standard_offset=timedelta(hours=-1))
+    here = Forecaster(profiles).periods(START, 96, now=NOW)
+    there = Forecaster(island).periods(START.replace(tzinfo=azores), 96, now=NOW.replace(tzinfo=azores))
+    np.testing.assert_array_equal(here.p_kw, there.p_kw)

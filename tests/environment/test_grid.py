@@ -75,6 +75,53 @@ def test_every_result_is_pandapowers_from_feeding_back_to_twice_the_rating(trans
         assert state.losses_kw == pytest.approx(losses * 1e3, abs=1e-4)
 
 
+@pytest.mark.parametrize("line", ["48-AL1/8-ST1A 0.4", "NAYY 4x50 SE", "NAYY 4x150SE 0.6/1kV"])
+def test_a_line_type_of_pandapowers_or_the_networks_own_is_put_on_every_line(line: str, rural: Grid) -> None:
+    grid = Grid.load("rural2", line=line)
+    assert set(grid.net.line.std_type) == {line}
+    assert grid.net.line.length_km.tolist() == rural.net.line.length_km.tolist()
+    ohm = {"48-AL1/8-ST1A 0.4": 0.5939, "NAYY 4x50 SE": 0.642, "NAYY 4x150SE 0.6/1kV": 0.2067}[line]
+    assert set(grid.net.line.r_ohm_per_km) == {ohm}
+    p = np.full(len(grid.buses), 0.7)
+    net = reference(grid, p, 0.2 * p)
+    state = grid.solve(p, 0.2 * p)
+    np.testing.assert_allclose(state.vm_pu, net.res_bus.vm_pu[net.bus.index != net.ext_grid.bus.iloc[0]], atol=1e-8)
+    np.testing.assert_allclose(state.line_loading_percent, net.res_line.loading_percent, atol=1e-4)
+
+
+def test_a_higher_source_raises_every_voltage_by_as_much(rural: Grid) -> None:
+    raised = Grid.load("rural2", source_pu=1.05)
+    zero = np.zeros(len(rural.buses))
+    np.testing.assert_allclose(raised.solve(zero).vm_pu - rural.solve(zero).vm_pu, 0.025, atol=1e-3)
+
+
+def test_every_bus_hangs_on_one_feeder_and_the_first_has_the_first_bus(rural: Grid) -> None:
+    assert list(rural.feeders) == ["feeder-1", "feeder-2", "feeder-3", "feeder-4", "busbar"]
+    assert sorted(bus for buses in rural.feeders.values() for bus in buses) == sorted(rural.buses)
+    firsts = [rural.index(buses[0]) for feeder, buses in rural.feeders.items() if feeder != "busbar"]
+    assert firsts == sorted(firsts)
+    for feeder, buses in rural.feeders.items():
+        assert [rural.index(bus) for bus in buses] == sorted(rural.index(bus) for bus in buses)
+        assert {rural.feeder_of(bus) for bus in buses} == {feeder}
+    assert len(rural.feeders["busbar"]) == 1
+
+
+def test_what_a_feeder_draws_lowers_its_own_voltages_more_than_the_others(rural: Grid) -> None:
+    """Behind the busbar feeders are independent: all that another one feels is the transformer's drop."""
+    empty = rural.solve({})
+    for feeder, buses in rural.feeders.items():
+        if feeder == "busbar":
+            continue
+        drop = empty.vm_pu - rural.solve(dict.fromkeys(buses, 1.0)).vm_pu
+        [busbar] = (rural.index(bus) for bus in rural.feeders["busbar"])
+        own = {rural.index(bus) for bus in buses}
+        for bus in range(len(rural.buses)):
+            if bus in own:
+                assert drop[bus] > drop[busbar] + 1e-6
+            else:
+                assert drop[bus] == pytest.approx(drop[busbar], abs=1e-5)
+
+
 def test_a_tap_and_a_network_from_elsewhere_are_solved_as_well(tmp_path: Path) -> None:
     import pandapower.networks as pn
 
@@ -140,6 +187,11 @@ def test_the_shipped_network_has_its_office_its_households_and_where_it_came_fro
         (lambda grid: Grid.load("rural9"), "'rural9' is not shipped; there is rural2"),
         (lambda grid: Grid.load("/no/such.json"), "cannot be read"),
         (lambda grid: Grid.load("rural2", transformer="1 GVA"), "no transformer type '1 GVA'; there is 0.16 MVA"),
+        (lambda grid: Grid.load("rural2", line="rope"), "no low-voltage line type 'rope'; there is 15-AL1/3-ST1A 0.4,"),
+        (lambda grid: Grid.load("rural2", line="48-AL1/8-ST1A 20.0"), "no low-voltage line type '48-AL1/8-ST1A 20.0'"),
+        (lambda grid: Grid.load("rural2", source_pu=1.2), "source_pu is 1.2, outside 0.9 to 1.1 per unit"),
+        (lambda grid: Grid.load("rural2", source_pu=math.nan), "source_pu is nan, outside 0.9 to 1.1 per unit"),
+        (lambda grid: grid.feeder_of("nowhere"), "no low-voltage bus 'nowhere'"),
     ],
 )
 def test_what_does_not_exist_is_named(rural: Grid, ask: Any, says: str) -> None:

@@ -234,3 +234,21 @@ def test_a_forecast_beyond_what_the_network_carries_is_shown_as_the_overload_bef
     assert calm.violations(Limits()) == ()
     assert wild.trafo_loading_percent > 100
     assert wild.at == start + timedelta(minutes=15)
+
+
+def test_times_of_day_are_those_of_the_island_where_the_profiles_are_the_islands(model: LookAhead) -> None:
+    """The same profiles by the same clock: what fits between noon and two does so in both zones, and standard time is
+    what is meant where no zone is given."""
+    island = Profiles.load(model.grid, standard_offset=timedelta(hours=-1))
+    azores = LookAhead(model.grid, island, ZoneInfo("Atlantic/Azores"))
+    slovenia = LookAhead(model.grid, model.profiles, ZONE)
+    other = np.flatnonzero(azores._minute_of_day != slovenia._minute_of_day)
+    assert len(other) == 16, "two hours in two nights: all of Europe changes its clocks at the same instant"
+    np.testing.assert_array_equal(LookAhead(model.grid, island)._minute_of_day, model._minute_of_day)
+    now = datetime(2026, 6, 17, 11, 40)  # noqa: DTZ001
+    there, here = (
+        ahead.look_ahead({}, now.replace(minute=45, tzinfo=zone), 8, now=now.replace(tzinfo=zone))
+        for ahead, zone in ((azores, ZoneInfo("Atlantic/Azores")), (slovenia, ZONE))
+    )
+    for one, other in zip(there, here, strict=True):
+        np.testing.assert_array_equal(one.vm_pu, other.vm_pu)

@@ -11,9 +11,10 @@ import pandas as pd
 import pytest
 
 from environment.grid import Grid, GridError
-from environment.profiles import Profiles, later, profile_date, quarter_of
+from environment.profiles import Profiles, later, profile_date, quarter_of, standard_offset
 
 ZONE = ZoneInfo("Europe/Ljubljana")
+AZORES = ZoneInfo("Atlantic/Azores")
 
 
 @pytest.fixture(scope="module")
@@ -123,3 +124,57 @@ def test_a_frame_that_is_no_year_or_lacks_a_profile_is_refused(profiles: Profile
         Profiles(profiles.grid, pd.DataFrame({"x": [1.0, 2.0, 3.0]}))
     with pytest.raises(GridError, match="no column G1-B/p"):
         Profiles(profiles.grid, pd.DataFrame({"x/p": np.zeros(366 * 96)}))
+
+
+@pytest.mark.parametrize(
+    ("zone", "hours"),
+    [("Europe/Ljubljana", 1), ("Atlantic/Azores", -1), ("Australia/Sydney", 10), ("Asia/Kolkata", 5.5), ("UTC", 0)],
+)
+def test_standard_time_is_the_time_outside_summer_time(zone: str, hours: float) -> None:
+    assert standard_offset(ZoneInfo(zone), 2026) == timedelta(hours=hours)
+
+
+@pytest.fixture(scope="module")
+def island() -> Profiles:
+    return Profiles.load(Grid.load("rural2"), standard_offset=standard_offset(AZORES, 2026))
+
+
+def test_elsewhere_a_time_of_day_has_the_profile_of_the_same_time_of_day(profiles: Profiles, island: Profiles) -> None:
+    """Summer and winter: both zones change their clocks on the same days."""
+    for day in (date(2026, 1, 14), date(2026, 6, 17)):
+        here, there = (datetime(day.year, day.month, day.day, tzinfo=zone) for zone in (ZONE, AZORES))
+        np.testing.assert_array_equal(island.periods(there, 96).p_kw, profiles.periods(here, 96).p_kw)
+
+
+def test_in_the_azores_the_sun_is_highest_within_an_hour_of_its_real_noon(island: Profiles) -> None:
+    """At 25.5 W in a zone of 15 W the sun culminates 42 min after twelve by standard time, the equation of time (up to
+    a quarter of an hour) aside. The profile's own middle of a clear day is close to noon."""
+    middles = []
+    for number in range(365):
+        midnight = (datetime(2026, 1, 1, tzinfo=island.clock) + timedelta(days=number)).astimezone(AZORES)
+        pv = -island.periods(midnight, 96).pv_kw
+        if pv.sum() / 4 > 850:  # kWh; of 134.8 kW at most
+            middles.append(float((np.arange(96) / 4 + 0.125) @ pv / pv.sum()))
+    assert len(middles) > 15
+    assert max(abs(middle - 12.7) for middle in middles) < 1.0
+    assert np.mean(middles) == pytest.approx(12.0, abs=0.1)
+
+
+def in_utc(day: date) -> datetime:
+    """The first instant of a local day: in the Azores clocks jump at midnight, so that 0:00 need not exist."""
+    return datetime(day.year, day.month, day.day, tzinfo=AZORES).astimezone(UTC)
+
+
+@pytest.mark.parametrize(("day", "quarters"), [(date(2026, 3, 29), 92), (date(2026, 10, 25), 100)])
+def test_the_azores_change_their_clocks_at_midnight_and_lose_or_gain_four_quarters(
+    island: Profiles, day: date, quarters: int
+) -> None:
+    start, after = in_utc(day), in_utc(day + timedelta(days=1))
+    assert after - start == quarters * timedelta(minutes=15)
+    whole = island.values(start.astimezone(AZORES), quarters)
+    first = (profile_date(day) - date(2016, 1, 1)).days * 96 + (0 if quarters == 92 else -4)
+    np.testing.assert_array_equal(whole, island.year_values[first : first + quarters])
+
+
+def test_the_year_starts_with_the_local_year(island: Profiles) -> None:
+    assert island.year().start == datetime(2016, 1, 1, 1, tzinfo=UTC)
