@@ -1,9 +1,10 @@
 """What chargers do with their vehicles: the physics of all of them in one array calculation, in scenario time.
 
 Power follows, in this order: the setpoint written over Modbus, else the charger's own plan (charge with all it has
-until the vehicle's target); on top of it the frequency droop; all cut to what charger and vehicle can do. Physics
-advance to the scenario time `now()` whenever something is read, written or changed, so every register is true at the
-moment of reading and every kWh is counted under the setpoint that held. Times inside are seconds since the start.
+until the vehicle's target, not before its timer's time where it has one); on top of it the frequency droop; all cut
+to what charger and vehicle can do. Physics advance to the scenario time `now()` whenever something is read, written or
+changed, so every register is true at the moment of reading and every kWh is counted under the setpoint that held.
+Times inside are seconds since the start.
 """
 
 from __future__ import annotations
@@ -62,6 +63,7 @@ class Charging:
         self._order_kw = np.full(count, np.nan)  # nan: own plan
         self._stopped = np.zeros(count, dtype=np.bool_)
         self._satisfied = np.zeros(count, dtype=np.bool_)  # the own plan has reached its target
+        self._starts_at_s = np.full(count, np.inf)  # when a timer lets the own plan start; inf: nothing to wait for
         self._reverts_at_s = np.full(count, np.inf)
         self._silent_at_s = np.full(count, np.inf)
         self._droops: dict[int, Droop] = {}
@@ -78,10 +80,11 @@ class Charging:
         soc: float | None = None,
         target_soc: float = 1.0,
         floor_soc: float | None = None,
+        starts_at: datetime | None = None,
     ) -> None:
         """A vehicle arrives, with `soc` in its battery; charging by the own plan ends at `target_soc`, discharging
-        at `floor_soc` (fractions; None leaves what the fleet has). Raises ParkError where the charger is taken
-        or the vehicle is plugged in elsewhere."""
+        at `floor_soc` (fractions; None leaves what the fleet has). The own plan draws nothing before `starts_at`;
+        orders need not wait. Raises ParkError where the charger is taken or the vehicle is plugged in elsewhere."""
         self.advance()
         charger, vehicle = self.index[charger_id], self.fleet.index[vehicle_id]
         if self._vehicle[charger] >= 0:
@@ -97,6 +100,8 @@ class Charging:
         self.fleet.connected[vehicle] = True
         self._vehicle[charger] = vehicle
         self._satisfied[charger] = False
+        starts_at_s = 0.0 if starts_at is None else (starts_at - self._origin).total_seconds()
+        self._starts_at_s[charger] = starts_at_s if starts_at_s > self._at_s else np.inf
         self._settle()
 
     def unplug(self, charger_id: str) -> float:
@@ -108,6 +113,7 @@ class Charging:
             raise ParkError(f"charger {charger_id} has no vehicle")
         self.fleet.connected[vehicle] = False
         self._vehicle[charger] = -1
+        self._starts_at_s[charger] = np.inf
         self._droop_kw[charger] = 0.0
         self._disable(charger)
         return float(self.fleet.soc[vehicle])
@@ -141,12 +147,13 @@ class Charging:
         return np.where(plugged, self.fleet.soc[self._vehicle] * 100, np.nan)
 
     def advance(self) -> None:
-        """Lets the physics catch up with the scenario time, with every fallback at its own instant."""
+        """Lets the physics catch up with the scenario time, with every fallback and timer at its own instant."""
         until_s = (self._now() - self._origin).total_seconds()
         while self._at_s < until_s:
-            due_s = min(self._reverts_at_s.min(), self._silent_at_s.min())
+            due_s = min(self._reverts_at_s.min(), self._silent_at_s.min(), self._starts_at_s.min())
             self._integrate(min(due_s, until_s) - self._at_s)
             self._at_s = min(due_s, until_s)
+            self._starts_at_s[self._starts_at_s <= self._at_s] = np.inf
             for charger in np.flatnonzero(self._reverts_at_s <= self._at_s):
                 self._reverts_at_s[charger] = np.inf
                 self._registers[charger].revert()
@@ -176,7 +183,8 @@ class Charging:
     def _setpoint_kw(self, droop_kw: Floats) -> tuple[Floats, Floats]:
         """What every charger tries, and at which energy it ends charging (inf: at the battery's end)."""
         own = np.isnan(self._order_kw)
-        base_kw = np.where(own, np.where(self._satisfied, 0.0, self.max_charge_kw), self._order_kw)
+        idle = self._satisfied | np.isfinite(self._starts_at_s)
+        base_kw = np.where(own, np.where(idle, 0.0, self.max_charge_kw), self._order_kw)
         setpoint_kw = base_kw + droop_kw
         for charger, droop in self._droops.items():
             if droop_kw[charger] > 0:

@@ -33,7 +33,8 @@ class ChargingHistory:
                 power = site[session.charger_id].max_charge_kw
                 asked = (session.soc_wanted_percent - session.soc_arrival_percent) / 100 * session.capacity_kwh
                 hours = max(0.0, asked) / site[session.charger_id].efficiency_charge / power
-                first = (session.arrival - self._begins).total_seconds() / 3600
+                starts = session.arrival if session.charges_from is None else session.charges_from
+                first = (starts - self._begins).total_seconds() / 3600
                 edges = np.clip(np.arange(count + 1) / 4 - first, 0.0, hours)
                 drawn = np.diff(edges) * 4 * power
                 self._kw[bus_of[session.charger_id]] += drawn / DAYS

@@ -10,6 +10,11 @@ The fits, and where they come from:
   same sessions ended, conditioned on `LEAST_WANTED` (below it they were cut short rather than done), in steps of 5 %.
 - Arrivals and departures are normal distributed and cut to a plausible span. Their parameters (`HABITS`) are
   assumptions about commuters, not fits: the data have no home or office parking.
+- Where a site has a timer (`charges_from`, the start of the cheap hours, which last until `CHEAP_UNTIL`) a vehicle that
+  comes in the dear hours waits for it, unless the wanted charge could then not be reached. Real timers do not start in
+  the same second: each waits up to `TIMER_SPREAD_S` longer, evenly distributed. That is an assumption; the width is the
+  one that the United Kingdom asks of home chargers (SI 2021/1467, regulation 11: a random delay of up to 600 s). The
+  cheap hours until 8:00 are those of the two-rate tariff in Portugal's daily cycle (22:00 to 8:00).
 
 Every charger has a vehicle of its own, and draws from a random stream of its own, so one more charger at the end does
 not change the others. Local times follow the scenario's time zone, also on the days when clocks change.
@@ -28,13 +33,15 @@ from environment.scenario import Scenario, SitePart
 from environment.vehicles import Fleet, Vehicle
 
 ENERGY_SHAPE = 2.853
-MEAN_ENERGY_KWH = {"household": 14.0, "office": 14.0}
+MEAN_ENERGY_KWH = 14.0
 WANTED_SOC = (3.747, 1.148)
 LEAST_WANTED = 0.7
 LEAST_ON_ARRIVAL = 0.1
 AT_HOME = 0.95
 """Share of the nights that a household's vehicle spends at home; an assumption, like `AT_WORK`."""
 AT_WORK = 0.9
+CHEAP_UNTIL = time(8)
+TIMER_SPREAD_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,22 +60,47 @@ class Habit:
 
 
 WORKDAY, WEEKEND = 0, 1
-# kind: (arrival, departure), each for workdays and weekends; a household departs on the day after its arrival.
-HABITS: Mapping[str, tuple[tuple[Habit, Habit], tuple[Habit, Habit]]] = {
-    "household": (
-        (Habit(17.75, 1.25, 14.5, 22.5), Habit(17.0, 2.5, 13.5, 22.5)),
-        (Habit(7.25, 0.75, 5.5, 10.0), Habit(10.0, 1.5, 6.5, 13.0)),
-    ),
-    "office": (
-        (Habit(8.0, 0.6, 6.5, 10.0), Habit(9.0, 1.0, 7.0, 11.0)),
-        (Habit(16.25, 0.9, 13.0, 19.0), Habit(15.0, 1.0, 12.0, 18.0)),
-    ),
+
+
+@dataclass(frozen=True, slots=True)
+class Parking:
+    """When a kind of vehicle parks: arrival and departure, each for workdays and weekends. `overnight`: it departs on
+    the day after; `share` of the days it is there, on weekends too where it stays overnight."""
+
+    arrival: tuple[Habit, Habit]
+    departure: tuple[Habit, Habit]
+    overnight: bool
+    share: float
+
+
+_HOME = Parking(
+    (Habit(17.75, 1.25, 14.5, 22.5), Habit(17.0, 2.5, 13.5, 22.5)),
+    (Habit(7.25, 0.75, 5.5, 10.0), Habit(10.0, 1.5, 6.5, 13.0)),
+    overnight=True,
+    share=AT_HOME,
+)
+_WORK = Parking(
+    (Habit(8.0, 0.6, 6.5, 10.0), Habit(9.0, 1.0, 7.0, 11.0)),
+    (Habit(16.25, 0.9, 13.0, 19.0), Habit(15.0, 1.0, 12.0, 18.0)),
+    overnight=False,
+    share=AT_WORK,
+)
+HABITS: Mapping[str, Parking] = {
+    "household": _HOME,
+    "house": _HOME,
+    "building": _HOME,
+    "office": _WORK,
+    "company": _WORK,
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A vehicle at a charger from `arrival` to `departure` (UTC); percentages are of the battery's capacity."""
+    """A vehicle at a charger from `arrival` to `departure` (UTC); percentages are of the battery's capacity.
+
+    `charges_from` (UTC): where the charger has a timer, the first instant, not before `arrival`, at which its own plan
+    charges; None where it has none.
+    """
 
     charger_id: str
     vehicle_id: str
@@ -77,6 +109,7 @@ class Session:
     capacity_kwh: float
     soc_arrival_percent: float
     soc_wanted_percent: float
+    charges_from: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +164,13 @@ def generate(rng: np.random.Generator, scenario: Scenario) -> Sessions:
     for (site, charger_id), stream in zip(chargers, rng.spawn(len(chargers)), strict=True):
         vehicle = vehicle_for(site, f"{charger_id}-ev", round(float(stream.uniform(*site.capacity_kwh)), 1))
         vehicles.append(vehicle)
-        for arrival, departure in _stays(stream, site.kind, scenario):
-            session = _session(stream, site.kind, charger_id, vehicle, arrival, departure)
+        # A stream of its own, so that a timer does not change who comes when.
+        [delays] = stream.spawn(1)
+        for arrival, departure in _stays(stream, HABITS[site.kind], scenario):
+            session = _session(stream, charger_id, vehicle, arrival, departure)
+            delay = timedelta(seconds=round(delays.uniform(0, TIMER_SPREAD_S)))
+            if (timer := getattr(site, "charges_from", None)) is not None:
+                session = replace(session, charges_from=charges_from(session, vehicle, timer, delay, scenario.zone))
             if in_run := within(session, vehicle, scenario):
                 sessions.append(in_run)
     return Sessions(tuple(vehicles), in_order(sessions))
@@ -143,17 +181,15 @@ def in_order(sessions: Sequence[Session]) -> tuple[Session, ...]:
     return tuple(sorted(sessions, key=lambda s: (s.arrival, s.charger_id)))
 
 
-def _stays(rng: np.random.Generator, kind: str, scenario: Scenario) -> Iterator[tuple[datetime, datetime]]:
-    arrivals, departures = HABITS[kind]
+def _stays(rng: np.random.Generator, habit: Parking, scenario: Scenario) -> Iterator[tuple[datetime, datetime]]:
     day, last = scenario.begins.date() - timedelta(days=1), scenario.ends.date()
     while day <= last:
-        leaves = day + timedelta(days=1) if kind == "household" else day
-        arrival = local(day, arrivals[_kind_of(day)].draw(rng), scenario.zone)
-        departure = local(leaves, departures[_kind_of(leaves)].draw(rng), scenario.zone)
+        leaves = day + timedelta(days=1) if habit.overnight else day
+        arrival = local(day, habit.arrival[_kind_of(day)].draw(rng), scenario.zone)
+        departure = local(leaves, habit.departure[_kind_of(leaves)].draw(rng), scenario.zone)
         # Drawn on every day, so that a day's absence does not shift the days after it.
-        there = rng.random()
-        present = there < AT_HOME if kind == "household" else there < AT_WORK and _kind_of(day) == WORKDAY
-        if present:
+        there = rng.random() < habit.share
+        if there and (habit.overnight or _kind_of(day) == WORKDAY):
             yield arrival, departure
         day += timedelta(days=1)
 
@@ -163,9 +199,9 @@ def _kind_of(day: date) -> int:
 
 
 def _session(
-    rng: np.random.Generator, kind: str, charger_id: str, vehicle: Vehicle, arrival: datetime, departure: datetime
+    rng: np.random.Generator, charger_id: str, vehicle: Vehicle, arrival: datetime, departure: datetime
 ) -> Session:
-    energy_kwh = rng.gamma(ENERGY_SHAPE, MEAN_ENERGY_KWH[kind] / ENERGY_SHAPE)
+    energy_kwh = rng.gamma(ENERGY_SHAPE, MEAN_ENERGY_KWH / ENERGY_SHAPE)
     wanted = 0.0
     while wanted < LEAST_WANTED:
         wanted = round(rng.beta(*WANTED_SOC) * 20) / 20
@@ -185,12 +221,34 @@ def _session(
     )
 
 
+def charges_from(session: Session, vehicle: Vehicle, timer: time, delay: timedelta, zone: ZoneInfo) -> datetime:
+    """When a timer lets the vehicle charge (UTC): at once in the cheap hours, else when they next begin plus `delay`;
+    at once too where that is so late that it would not get what is wanted."""
+    arrives = session.arrival.astimezone(zone)
+    cheap = arrives.time() >= timer, arrives.time() < CHEAP_UNTIL
+    if any(cheap) if timer >= CHEAP_UNTIL else all(cheap):
+        return session.arrival
+    day = arrives.date() + timedelta(days=int(arrives.time() >= timer))
+    starts = local(day, timedelta(hours=timer.hour, minutes=timer.minute, seconds=timer.second), zone) + delay
+    hours = (session.departure - starts).total_seconds() / 3600
+    wanted = session.soc_wanted_percent / 100
+    reached = soc_after(vehicle, session.soc_arrival_percent / 100, hours, wanted)
+    return starts if reached >= wanted - 1e-9 else session.arrival
+
+
 def within(session: Session, vehicle: Vehicle, scenario: Scenario) -> Session | None:
     """The part of a session that lies in the run; one that began earlier has charged by its own plan until then."""
     if session.departure <= scenario.begins or session.arrival >= scenario.ends:
         return None
     if session.arrival >= scenario.begins:
         return session
-    hours = (scenario.begins - session.arrival).total_seconds() / 3600
+    begins = scenario.begins.astimezone(UTC)
+    plan = session.charges_from
+    hours = (begins - (session.arrival if plan is None else plan)).total_seconds() / 3600
     soc = soc_after(vehicle, session.soc_arrival_percent / 100, hours, session.soc_wanted_percent / 100)
-    return replace(session, arrival=scenario.begins.astimezone(UTC), soc_arrival_percent=round(soc * 100, 1))
+    return replace(
+        session,
+        arrival=begins,
+        soc_arrival_percent=round(soc * 100, 1),
+        charges_from=None if plan is None else max(plan, begins),
+    )
