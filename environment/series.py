@@ -17,13 +17,14 @@ Positive power is drawn from the grid (charging > 0, discharging < 0); `pv_kw` i
 | `fleet_p_kw` | kW | sum of the chargers |
 | `fleet_soc_percent` | % | mean of the connected vehicles, empty when there is none |
 | `connected` | count | vehicles plugged in |
+| further names | as the name says | what only some demonstrators have, such as `ISLAND_COLUMNS` |
 | `vm_pu:<bus>` | per unit | one column for each bus |
 | `p_kw:<charger>`, `soc_percent:<charger>` | kW, % | one of each for each charger; no vehicle, no state of charge |
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
@@ -52,8 +53,24 @@ SCALARS: Final = (
     "fleet_soc_percent",
     "connected",
 )
+ISLAND_COLUMNS: Final = (
+    "island_demand_kw",
+    "island_ev_kw",
+    "geothermal_kw",
+    "hydro_kw",
+    "wind_kw",
+    "wind_available_kw",
+    "curtailed_kw",
+    "thermal_kw",
+    "fuel_kg",
+    "frequency_min_hz",
+)
+"""The further columns of an island: demand without the vehicles, the vehicles (charging > 0), the plants' production
+by kind and the wind's possible one (magnitudes, means of the minute), the fuel burnt in the minute, and the lowest
+frequency within the minute."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_ALWAYS: Final = ("at", "case", *SCALARS)
 
 
 class SeriesError(ValueError):
@@ -64,17 +81,31 @@ class SeriesRecorder:
     """Rows appended while the day runs, kept in one growing array, written once at the end.
 
     `buses` and `chargers` fix the order of the arrays that `append` takes; `timezone` is the name that the
-    timestamps carry in the file. `rows` is the expected number of rows, only to avoid growing.
+    timestamps carry in the file. `rows` is the expected number of rows, only to avoid growing. `extra` names further
+    columns of one number a row (float), written after the scalars that every run has.
     """
 
-    def __init__(self, timezone: str, buses: Sequence[str], chargers: Sequence[str], *, rows: int = 2 * 1440) -> None:
+    def __init__(
+        self,
+        timezone: str,
+        buses: Sequence[str],
+        chargers: Sequence[str],
+        *,
+        rows: int = 2 * 1440,
+        extra: Sequence[str] = (),
+    ) -> None:
         self.timezone = timezone
         self.buses = tuple(buses)
         self.chargers = tuple(chargers)
-        for what, names in (("bus", self.buses), ("charger", self.chargers)):
+        self.extra = tuple(extra)
+        for what, names in (("bus", self.buses), ("charger", self.chargers), ("column", self.extra)):
             if len(set(names)) != len(names):
                 raise SeriesError(f"series: a {what} is named twice")
-        width = len(SCALARS) + len(self.buses) + 2 * len(self.chargers)
+        for name in self.extra:
+            # A colon is what tells a bus's or a charger's column from the others when the file is read.
+            if name in _ALWAYS or ":" in name:
+                raise SeriesError(f"series: a further column cannot be named {name!r}")
+        width = len(SCALARS) + len(self.extra) + len(self.buses) + 2 * len(self.chargers)
         self._values = np.empty((max(rows, 1), width))
         self._at = np.empty(max(rows, 1), dtype=np.int64)
         self._case = np.empty(max(rows, 1), dtype=np.int8)
@@ -99,18 +130,24 @@ class SeriesRecorder:
         p_kw: npt.ArrayLike,
         soc_percent: npt.ArrayLike,
         connected: npt.ArrayLike,
+        extra: Mapping[str, float] | None = None,
     ) -> None:
         """One minute of one case.
 
         `vm_pu` [buses], `p_kw` [chargers], `soc_percent` [chargers] (ignored where nothing is connected) and
-        `connected` [chargers, bool]. Raises SeriesError for a time without zone, a row that is already there,
-        and an array of another length.
+        `connected` [chargers, bool]; `extra` has a value for each further column and for no other name. Raises
+        SeriesError for a time without zone, a row that is already there, an array of another length, and further
+        columns that are not the recorder's.
         """
         if at.utcoffset() is None:
             raise SeriesError(f"series: {at.isoformat()} has no time zone")
         stamp, code = (at - _EPOCH) // _MICROSECOND, CASES.index(case)
         if (stamp, code) in self._seen:
             raise SeriesError(f"series: {at.isoformat()} is already there for the case {case!r}")
+        further = extra or {}
+        if further.keys() != set(self.extra):
+            wrong = ", ".join(sorted(further.keys() ^ set(self.extra)))
+            raise SeriesError(f"series: further columns are missing or unknown: {wrong}")
         voltages = self._row("vm_pu", vm_pu, len(self.buses))
         powers = self._row("p_kw", p_kw, len(self.chargers))
         plugged = self._row("connected", connected, len(self.chargers)) > 0
@@ -133,8 +170,10 @@ class SeriesRecorder:
             socs[plugged].mean() if count else np.nan,
             count,
         )
-        edge = len(SCALARS) + len(voltages)
-        row[len(SCALARS) : edge] = voltages
+        edge = len(SCALARS) + len(self.extra)
+        row[len(SCALARS) : edge] = [further[name] for name in self.extra]
+        row[edge : edge + len(voltages)] = voltages
+        edge += len(voltages)
         row[edge : edge + len(powers)] = powers
         row[edge + len(powers) :] = socs
         self._at[n], self._case[n] = stamp, code
@@ -147,6 +186,7 @@ class SeriesRecorder:
         values = self._values[:n][order].astype(np.float32)
         names = (
             *SCALARS,
+            *self.extra,
             *(f"vm_pu:{bus}" for bus in self.buses),
             *(f"p_kw:{charger}" for charger in self.chargers),
             *(f"soc_percent:{charger}" for charger in self.chargers),
@@ -178,10 +218,10 @@ class SeriesRecorder:
 
 
 class Series:
-    """A recorded series: one frame for each case, indexed by the local time `at`."""
+    """A recorded series: one frame for each case, indexed by the local time `at`; `extra` are its further columns."""
 
     def __init__(self, frame: pd.DataFrame) -> None:
-        missing = [name for name in ("at", "case", *SCALARS) if name not in frame.columns]
+        missing = [name for name in _ALWAYS if name not in frame.columns]
         if missing:
             raise SeriesError(f"series: missing column{'s'[: len(missing) > 1]} {', '.join(missing)}")
         self._frames = {
@@ -190,6 +230,8 @@ class Series:
         }
         self.buses = self._named(frame, "vm_pu:")
         self.chargers = self._named(frame, "p_kw:")
+        names = (str(name) for name in frame.columns)
+        self.extra = tuple(name for name in names if name not in _ALWAYS and ":" not in name)
 
     @classmethod
     def read(cls, path: Path) -> Series:

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from environment.series import Case, Series, SeriesError, SeriesRecorder
+from environment.series import ISLAND_COLUMNS, Case, Series, SeriesError, SeriesRecorder
 
 ZONE = ZoneInfo("Europe/Ljubljana")
 START = datetime(2025, 1, 15, tzinfo=ZONE)
@@ -143,3 +143,35 @@ def test_a_case_that_was_not_run_is_named(tmp_path: Path) -> None:
     recording.write(tmp_path / "s.parquet")
     with pytest.raises(SeriesError, match="'without' was not recorded"):
         Series.read(tmp_path / "s.parquet").case("without")
+
+
+def test_further_columns_are_read_back_under_their_names(tmp_path: Path) -> None:
+    recording = SeriesRecorder("UTC", ["MV", "LV 1", "LV 2"], ["home-1", "home-2"], extra=ISLAND_COLUMNS)
+    add(recording, extra={name: float(index) for index, name in enumerate(ISLAND_COLUMNS)})
+    recording.write(tmp_path / "s.parquet")
+    series = Series.read(tmp_path / "s.parquet")
+    assert series.extra == ISLAND_COLUMNS
+    assert series.case("with")[list(ISLAND_COLUMNS)].iloc[0].tolist() == list(range(len(ISLAND_COLUMNS)))
+    np.testing.assert_allclose(series.voltages("with"), [[1.01, 0.99, 0.97]], rtol=1e-6)
+    np.testing.assert_allclose(series.powers("with"), [[7.0, -2.0]])
+
+
+def test_a_series_without_further_columns_has_none(tmp_path: Path) -> None:
+    recording = recorder()
+    add(recording)
+    recording.write(tmp_path / "s.parquet")
+    assert Series.read(tmp_path / "s.parquet").extra == ()
+
+
+@pytest.mark.parametrize("given", [None, {"wind_kw": 1.0}, {"wind_kw": 1.0, "hydro_kw": 1.0, "sun_kw": 0.0}])
+def test_a_row_has_a_value_for_each_further_column_and_for_no_other(given: dict[str, float] | None) -> None:
+    recording = SeriesRecorder("UTC", ["MV", "LV 1", "LV 2"], ["home-1", "home-2"], extra=("wind_kw", "hydro_kw"))
+    with pytest.raises(SeriesError, match="further columns are missing or unknown: (hydro|sun)_kw"):
+        add(recording, extra=given)
+    assert len(recording) == 0
+
+
+@pytest.mark.parametrize("name", ["load_kw", "at", "vm_pu:x"])
+def test_a_further_column_cannot_take_a_name_that_the_series_uses(name: str) -> None:
+    with pytest.raises(SeriesError, match="further column cannot be named"):
+        SeriesRecorder("UTC", ["b"], ["c"], extra=(name,))
