@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 
-from agents.grid_view import EN50160_NORMAL_BAND
+from environment import en50160, island_summary
 from environment.report.market import rounds
 from environment.run_folder import (
     LEDGER,
@@ -29,12 +30,13 @@ from environment.run_folder import (
     read_postings,
     read_trace,
 )
-from environment.series import Case, Floats, Series
+from environment.series import Case, Series
 from protocols.trace import Entry
 
-EN50160_LOW_PU, EN50160_HIGH_PU = EN50160_NORMAL_BAND
-EN50160_MEAN: Final = timedelta(minutes=10)
-"""EN 50160, 4.2.2.2: 10-minute means of the supply voltage within +-10 % of the nominal voltage."""
+Contribution: TypeAlias = Callable[[Trace, Series, Mapping[str, Any]], Mapping[str, Any]]
+CONTRIBUTIONS: Final[tuple[Contribution, ...]] = (island_summary.members,)
+"""What single demonstrators add: from the trace, the series and the launcher's notes, the members that such a run has,
+none for any other run."""
 ASKED_TOLERANCE_KWH: Final = 0.1
 """A vehicle this close to the charge asked for got it: less than a kilometre, and the meter's resolution."""
 
@@ -60,6 +62,11 @@ class DriverOutcome:
     def short(self) -> bool:
         """Whether the vehicle left with less than was asked for."""
         return self.departed and self.got_kwh < self.asked_kwh - ASKED_TOLERANCE_KWH
+
+    @property
+    def extra_kwh(self) -> float:
+        """What the vehicle took beyond what was asked for, >= 0."""
+        return max(0.0, self.got_kwh - self.asked_kwh)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,25 +116,13 @@ def figures(series: Series, case: Case) -> CaseFigures:
         peak_line_loading_percent=round(float(frame["line_loading_percent_max"].max()), 2),
         min_voltage_pu=round(float(frame["vm_pu_min"].min()), 4),
         max_voltage_pu=round(float(frame["vm_pu_max"].max()), 4),
-        minutes_outside_en50160=outside_en50160(series.voltages(case), series.step(case)),
+        minutes_outside_en50160=en50160.outside(series.voltages(case), series.step(case)),
         losses_kwh=round(total("losses_kw"), 2),
         pv_kwh=round(abs(total("pv_kw")), 2),
         peak_fleet_kw=round(float(frame["fleet_p_kw"].max()), 2),
         energy_charged_kwh=round(float(chargers.clip(min=0).sum()) * hours, 2),
         energy_discharged_kwh=round(float((-chargers).clip(min=0).sum()) * hours, 2),
     )
-
-
-def outside_en50160(voltages: Floats, step: timedelta) -> float:
-    """Minutes in which the 10-minute mean of at least one bus lay outside +-10 %; `voltages` is [steps, buses]."""
-    if not voltages.size:
-        return 0.0
-    each = max(1, round(EN50160_MEAN / step))
-    starts = np.arange(0, len(voltages), each)
-    counts = np.diff(np.append(starts, len(voltages)))
-    means = np.add.reduceat(voltages, starts, axis=0) / counts[:, None]
-    outside = ((means < EN50160_LOW_PU) | (means > EN50160_HIGH_PU)).any(axis=1)
-    return round(float(counts[outside].sum()) * (step / timedelta(minutes=1)), 2)
 
 
 def exchange_counts(entries: Iterable[Entry]) -> dict[str, int]:
@@ -153,6 +148,7 @@ def summarise(
     wall_s: float,
     drivers: Sequence[DriverOutcome] = (),
     warnings: Sequence[str] = (),
+    notes: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """The members of `summary.json`. Money is text with exact cents, as everywhere in this project's JSON."""
     departed = [driver for driver in drivers if driver.departed]
@@ -192,6 +188,7 @@ def summarise(
             "below_wanted": sum(driver.short for driver in drivers),
             "asked_kwh": round(sum(driver.asked_kwh for driver in departed), 2),
             "got_kwh": round(sum(driver.got_kwh for driver in departed), 2),
+            "extra_kwh": round(sum(driver.extra_kwh for driver in departed), 2),
             "each": [
                 {
                     **asdict(driver),
@@ -199,11 +196,13 @@ def summarise(
                     "departure": driver.departure.isoformat(),
                     "asked_kwh": round(driver.asked_kwh, 3),
                     "got_kwh": round(driver.got_kwh, 3),
+                    "extra_kwh": round(driver.extra_kwh, 3),
                     "short": driver.short,
                 }
                 for driver in drivers
             ],
         },
+        **{name: part for add in CONTRIBUTIONS for name, part in add(trace, series, notes).items()},
         "warnings": list(warnings),
     }
 
@@ -215,8 +214,12 @@ def write(
     wall_s: float,
     drivers: Sequence[DriverOutcome] = (),
     warnings: Sequence[str] = (),
+    notes: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """Write `summary.json` from the trace, the series and the ledger in `folder`, and return it."""
+    """Write `summary.json` from the trace, the series and the ledger in `folder`, and return it.
+
+    `notes` is what else only the launcher knows, for the demonstrator's own members: see `CONTRIBUTIONS`.
+    """
     summary = summarise(
         read_trace(folder / TRACE),
         Series.read(folder / SERIES),
@@ -225,6 +228,7 @@ def write(
         wall_s=wall_s,
         drivers=drivers,
         warnings=warnings,
+        notes=notes,
     )
     text = json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False)
     (folder / SUMMARY).write_text(text + "\n", encoding="utf-8")

@@ -19,11 +19,11 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize, TwoSlopeNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from environment.en50160 import HIGH_PU, LOW_PU
 from environment.report.market import Round
 from environment.report.svg import GRID, INK, LIMIT, MUTED, SURFACE, THIRD, WINDOW, WITH, WITHOUT, Canvas, draw
 from environment.report.words import number
 from environment.series import Case, Series
-from environment.summary import EN50160_HIGH_PU, EN50160_LOW_PU
 
 Window = tuple[datetime, datetime]
 
@@ -93,8 +93,8 @@ class DayCharts:
                 )  # fmt: skip
                 axes.plot(frame.index, low, **look)
                 axes.plot(frame.index, high, **{**look, "linewidth": 1, "label": "_"})
-            self._limit(axes, EN50160_LOW_PU, "EN 50160: 0.90", above=True)
-            self._limit(axes, EN50160_HIGH_PU, "EN 50160: 1.10", above=False)
+            self._limit(axes, LOW_PU, "EN 50160: 0.90", above=True)
+            self._limit(axes, HIGH_PU, "EN 50160: 1.10", above=False)
             axes.set_ylim(
                 min(0.89, axes.dataLim.y0 - 0.005) if axes.dataLim.y0 > 0 else 0.89, max(1.11, axes.dataLim.y1 + 0.005)
             )

@@ -166,7 +166,7 @@ def test_a_series_without_further_columns_has_none(tmp_path: Path) -> None:
 @pytest.mark.parametrize("given", [None, {"wind_kw": 1.0}, {"wind_kw": 1.0, "hydro_kw": 1.0, "sun_kw": 0.0}])
 def test_a_row_has_a_value_for_each_further_column_and_for_no_other(given: dict[str, float] | None) -> None:
     recording = SeriesRecorder("UTC", ["MV", "LV 1", "LV 2"], ["home-1", "home-2"], extra=("wind_kw", "hydro_kw"))
-    with pytest.raises(SeriesError, match="further columns are missing or unknown: (hydro|sun)_kw"):
+    with pytest.raises(SeriesError, match=r"further columns are missing or unknown: (hydro|sun)_kw"):
         add(recording, extra=given)
     assert len(recording) == 0
 

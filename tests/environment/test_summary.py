@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from environment import en50160
 from environment.run_folder import Posting
 from environment.series import Series, SeriesRecorder
-from environment.summary import DriverOutcome, balances, exchange_counts, figures, outside_en50160
+from environment.summary import DriverOutcome, balances, exchange_counts, figures
 from protocols.acl import AclMessage, Performative, Protocol
 from protocols.trace import Entry
 
@@ -69,21 +70,21 @@ def test_a_minute_without_a_value_counts_nowhere(tmp_path: Path) -> None:
 def test_a_short_dip_is_within_en50160_as_its_ten_minute_mean_is() -> None:
     volts = np.ones((20, 2))
     volts[3, 0] = 0.5
-    assert outside_en50160(volts, MINUTE) == 0.0
+    assert en50160.outside(volts, MINUTE) == 0.0
 
 
 def test_a_ten_minute_mean_of_one_bus_outside_counts_ten_minutes_once() -> None:
     volts = np.ones((30, 2))
     volts[10:20, :] = 0.89
-    assert outside_en50160(volts, MINUTE) == 10.0
+    assert en50160.outside(volts, MINUTE) == 10.0
     volts[20:30, 1] = 1.11
-    assert outside_en50160(volts, MINUTE) == 20.0
+    assert en50160.outside(volts, MINUTE) == 20.0
 
 
 def test_the_last_interval_may_be_shorter_than_ten_minutes() -> None:
     volts = np.ones((13, 1))
     volts[10:] = 0.8
-    assert outside_en50160(volts, MINUTE) == 3.0
+    assert en50160.outside(volts, MINUTE) == 3.0
 
 
 def test_exchanges_are_counted_by_id_and_plain_acts_are_not() -> None:
