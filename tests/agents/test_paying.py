@@ -73,7 +73,8 @@ def test_nobody_pays_what_another_owes(ledger: Ledger) -> None:
 
 def test_the_answer_to_an_invoice_is_a_payment_or_the_reason_why_not(ledger: Ledger) -> None:
     answer = pay_or_refuse(ledger, invoice(), customer=jid("ev1"), emsp=jid("emsp"), at=at(61))
-    assert isinstance(answer, Inform) and isinstance(answer.content, x.InvoicePayment)
+    assert isinstance(answer, Inform)
+    assert isinstance(answer.content, x.InvoicePayment)
     refused = pay_or_refuse(ledger, invoice("99.00"), customer=jid("ev1"), emsp=jid("emsp"), at=at(61))
     assert isinstance(refused, Refuse)
     assert "booked already" in refused.content.reason  # type: ignore[attr-defined]
