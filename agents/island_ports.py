@@ -1,0 +1,40 @@
+"""What the island's producers and its TSO need of the physical world; the environment implements it.
+
+Everything is in the kW of the run, which may be a slice of the island (demand and plants by the same share).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class PlantReading:
+    """Means of a time: `production_kw` given, `available_kw` that could have been given (both >= 0), and the frequency
+    at the plant, None where it is not measured."""
+
+    production_kw: float
+    available_kw: float
+    f_hz: float | None = None
+
+
+class PlantMeter(Protocol):
+    """One plant's meter and its operator's forecast."""
+
+    def measured(self, start: datetime, end: datetime) -> PlantReading:
+        """Means from `start` to `end`, both past."""
+        ...
+
+    def forecast_available_kw(self, start: datetime) -> float:
+        """kW >= 0 that the plant could give on average in the 15 minutes from `start`, as known now."""
+        ...
+
+
+class DemandForecast(Protocol):
+    """The consumption of the island."""
+
+    def demand_kw(self, start: datetime, now: datetime) -> float:
+        """kW >= 0, the mean of the 15 minutes from `start` without the electric vehicles, as expected at `now`."""
+        ...
