@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from behaviours.outcomes import (
     Accepted,
     Agreed,
+    CalledOff,
     Failed,
     Informed,
     NotUnderstood,
@@ -29,8 +30,11 @@ from protocols.acl import Performative
 from protocols.acl import Protocol as Fipa
 from protocols.exchanges.content import Content
 from protocols.exchanges.plain import Reason
+from protocols.tables import CANCELLED, CANCELLING, EXPIRED
 
 NOT_CHOSEN = Reason(code="not-chosen", reason="other offers were preferred")
+
+NOTHING_TO_CANCEL = Reason(code="over", reason="there is nothing left to cancel")
 
 OnInform = Callable[[Any], Awaitable[None] | None]
 
@@ -95,12 +99,16 @@ async def propose(
 
 @dataclass(frozen=True, slots=True)
 class Tender:
-    """What came back on a call for proposals. Nobody is told anything before `award`."""
+    """What came back on a call for proposals. Nobody is told anything before `award`.
+
+    `award` may wait in a task of its own, as long as the service lasts, while `cancel` calls off one bidder or another.
+    """
 
     proposals: tuple[Proposed, ...]
     refusals: tuple[Refused | NotUnderstood, ...]
     silent: tuple[str, ...]
     _talk: Talk = field(repr=False)
+    _cancels: dict[str, Content] = field(default_factory=dict, repr=False, compare=False)
 
     async def award(
         self,
@@ -108,10 +116,11 @@ class Tender:
         *,
         done_by: datetime,
         reject: Mapping[str, Content] | None = None,
-    ) -> dict[str, Result]:
+    ) -> dict[str, Result | CalledOff]:
         """Accepts the offers of these JIDs, rejects all others, and waits for the results of the accepted.
 
         `reject` gives the content for who is rejected, where "other offers were preferred" does not say enough.
+        Whoever confirms a `cancel` in the meantime, or has done so before, comes out as CalledOff.
         Raises ValueError for a JID that has offered nothing.
         """
         offered = [proposal.sender for proposal in self.proposals]
@@ -119,13 +128,33 @@ class Tender:
             raise ValueError(f"no offer came from {', '.join(strangers)}: only who has offered can be awarded")
         rejections = reject or {}
         self._talk.catch_up()
-        standing = [jid for jid in offered if not self._talk.conversation.ended(jid)]
-        for jid in standing:
+        for jid in (jid for jid in offered if not self._gone(jid)):
             if jid in accept:
                 self._talk.say(Performative.ACCEPT_PROPOSAL, accept[jid], jid, reply_by=done_by)
             else:
                 self._talk.say(Performative.REJECT_PROPOSAL, rejections.get(jid, NOT_CHOSEN), jid)
-        return {jid: _result(await self._talk.channel(jid).next(), jid) for jid in accept}
+        return {jid: await self._outcome(jid) for jid in accept}
+
+    async def cancel(self, jid: str, content: Content, reply_by: datetime) -> Result:
+        """Calls off what one bidder was called for (FIPA cancel), also before its offer has been accepted.
+
+        Informed: it has stopped, and the wait of `award` for it ends with CalledOff. Failed: it goes on and its result
+        still comes, or there was nothing to call off (code "over"): it has ended, was rejected, or never offered.
+        Silent: no answer came; nobody waits for its result any more, and `award` has Silent for it.
+        """
+        if self._talk.may(Performative.CANCEL, jid):
+            self._cancels[jid] = content
+        return await _cancel(self._talk, jid)(content, reply_by)
+
+    def _gone(self, jid: str) -> bool:
+        """Whether an offer takes no answer any more: it has lapsed, or is being called off."""
+        return self._talk.conversation.ended(jid) or self._talk.conversation.state(jid).startswith(CANCELLING)
+
+    async def _outcome(self, jid: str) -> Result | CalledOff:
+        answer = await self._talk.channel(jid).next()
+        if isinstance(answer, Over) and self._talk.conversation.state(jid) == CANCELLED:
+            return CalledOff(jid, self._cancels[jid])
+        return _result(answer, jid)
 
 
 async def call_for_proposals(opener: Opener, content: Content, to: Sequence[str], reply_by: datetime) -> Tender:
@@ -194,9 +223,12 @@ def _agreed(talk: Talk, to: str, content: Content) -> Agreed:
 def _cancel(talk: Talk, to: str) -> Callable[[Content, datetime], Awaitable[Result]]:
     async def cancel(content: Content, reply_by: datetime) -> Result:
         if not talk.may(Performative.CANCEL, to):
-            return Failed(to, Reason(code="over", reason="there is nothing left to cancel"))
+            return Failed(to, NOTHING_TO_CANCEL)
         talk.say(Performative.CANCEL, content, to, reply_by=reply_by)
-        return _result(await talk.channel(to, Topic.CANCEL).next(), to)
+        answer = await talk.channel(to, Topic.CANCEL).next()
+        if isinstance(answer, Over) and talk.conversation.state(to) != EXPIRED:
+            return Failed(to, NOTHING_TO_CANCEL)  # the result has crossed the cancel
+        return _result(answer, to)
 
     return cancel
 

@@ -78,6 +78,21 @@ class Silent(Outcome):
     """No answer came within its time."""
 
 
+@dataclass(frozen=True, slots=True)
+class CalledOff(Outcome):
+    """We called it off and the other agent has stopped: there is no result. `content` is our cancel."""
+
+    content: Content
+
+    @property
+    def reason(self) -> str:
+        """Why we called it off."""
+        return getattr(self.content, "reason", None) or ""
+
+    def __str__(self) -> str:
+        return f"called off at {self.sender}" + (f": {self.reason}" if self.reason else "")
+
+
 Result = Informed | Failed | NotUnderstood | Silent
 
 

@@ -1,8 +1,8 @@
 """Who asks whom for what, in which protocol, and what may be answered: the table behind the catalogue.
 
 Source: D5.1 Tables 1, 2, 3, 5, 9 and 10 and the prose of sections 3.1, 3.2, 3.4.1 and 3.6. The protocol and act that
-carries each exchange is this project's reading, since D5.1 names none. An id with an `x` is an exchange that the prose needs
-and no table numbers; `df.*` and `env.*` are services of the platform.
+carries each exchange is this project's reading, since D5.1 names none. An id with an `x` is an exchange that the prose
+needs and no table numbers; `df.*` and `env.*` are services of the platform.
 """
 
 from __future__ import annotations

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
-from zoneinfo import ZoneInfo
 
 from protocols import exchanges as x
 from protocols.acl import AclMessage, Performative, Protocol
 from protocols.roles import Role
+from tests.protocols.service_samples import NOON as NOON
+from tests.protocols.service_samples import SERVICE_SAMPLES
+from tests.protocols.service_samples import START as START
+from tests.protocols.service_samples import ZONE as ZONE
 
-ZONE = ZoneInfo("Europe/Ljubljana")
-NOON = datetime(2026, 7, 1, 12, 0, tzinfo=ZONE)
-START = NOON + timedelta(hours=6)
 END = START + timedelta(minutes=30)
 CONGESTION = x.ServiceType.CONGESTION_MANAGEMENT
 
@@ -49,6 +49,7 @@ CHARGER = x.ChargerStatus(
 )
 
 SAMPLES: tuple[x.Content, ...] = (
+    *SERVICE_SAMPLES,
     x.ProductRequirements(
         product_id="p1",
         **_SERVICE,
