@@ -13,11 +13,12 @@ from datetime import datetime, timedelta
 import numpy as np
 import numpy.typing as npt
 
+from agents.charger_desk import ChargerDesk
 from agents.decisions.fleet import PERIOD_HOURS, FlexVehicle, Floats, energies
 from agents.decisions.planning import Costs, uncontrolled
 from agents.decisions.steering import steer
 from agents.periods import QUARTER, index_of, quarter_at
-from agents.ports import Charger, ChargerError, ChargerReading
+from agents.ports import Charger
 from protocols.exchanges.activation import ChargerStatus, SessionAnnouncement
 from protocols.exchanges.vocabulary import ChargerState
 
@@ -36,7 +37,7 @@ class Commitment:
     ceiling_kw: Mapping[datetime, float]
 
 
-class ChargingDesk:
+class ChargingDesk(ChargerDesk):
     """Chargers, sessions and the plan of one operator. Powers in kW, drawn from the grid is positive.
 
     `under_control` are the chargers whose vehicles follow the operator's plan; the others charge by their own.
@@ -52,62 +53,26 @@ class ChargingDesk:
         costs: Costs,
         notice: Callable[[str], None],
     ) -> None:
-        self.chargers = {charger.charger_id: charger for charger in chargers}
-        self.bus = dict(zip(self.chargers, buses, strict=True))
+        super().__init__(chargers, buses, notice)
         self.efficiency = dict(zip(self.chargers, efficiency, strict=True))
         self.ratings_kw = dict(zip(self.chargers, ratings_kw, strict=True))
         self.costs = costs
-        self.notice = notice
         self.under_control: set[str] = set()
         self.discharge_limits: dict[str, float] = {}
-        self._sessions: dict[str, SessionAnnouncement] = {}
         self._expected: dict[str, dict[str, SessionAnnouncement]] = {}
-        self._owners: dict[str, str] = {}
-        self._readings: dict[str, ChargerReading] = {}
-        self._faulty: set[str] = set()
 
     def note(self, session: SessionAnnouncement, owner: str) -> bool:
         """A driver's announcement; that of a car that is plugged in ends its expectation. True: it begins a stay."""
-        self._owners[session.charger_id] = owner
         expected = self._expected.setdefault(session.charger_id, {})
-        if not session.plugged_in:
+        if session.plugged_in:
+            for key in [key for key, stay in expected.items() if stay.departure <= session.departure]:
+                del expected[key]
+        else:
             expected[session.departure.isoformat()] = session
-            return False
-        before = self._sessions.get(session.charger_id)
-        self._sessions[session.charger_id] = session
-        for key in [key for key, stay in expected.items() if stay.departure <= session.departure]:
-            del expected[key]
-        if before is not None and (before.vehicle_id, before.arrival) == (session.vehicle_id, session.arrival):
-            return False
-        self.under_control.discard(session.charger_id)
-        return True
-
-    def owner_of(self, charger_id: str) -> str | None:
-        """The JID of the driver at that charger, None where nobody announced a session."""
-        return self._owners.get(charger_id)
-
-    @property
-    def power_kw(self) -> float:
-        """What the chargers drew together when last read."""
-        return sum(reading.power_kw for reading in self._readings.values())
-
-    async def read(self, which: Iterable[str] | None = None) -> None:
-        """Reads the chargers over Modbus. One that is silent or talks nonsense is noted once and left out."""
-        ids = list(self.chargers) if which is None else list(which)
-        results = await asyncio.gather(*(self.chargers[c].read() for c in ids), return_exceptions=True)
-        for charger_id, result in zip(ids, results, strict=True):
-            if isinstance(result, ChargerReading):
-                self._readings[charger_id] = result
-                if charger_id in self._faulty:
-                    self._faulty.discard(charger_id)
-                    self.notice(f"charger {charger_id} answers again")
-            elif isinstance(result, ChargerError):
-                self._readings.pop(charger_id, None)
-                if charger_id not in self._faulty:
-                    self._faulty.add(charger_id)
-                    self.notice(str(result))
-            else:
-                raise result
+        begins = super().note(session, owner)
+        if begins:
+            self.under_control.discard(session.charger_id)
+        return begins
 
     def statuses(self) -> tuple[ChargerStatus, ...]:
         """Each charger as exchange 1.2.2 tells it."""
@@ -240,19 +205,10 @@ class ChargingDesk:
             if charger_id not in orders:
                 self.under_control.discard(charger_id)
         work = [
-            self._order(charger_id, orders[charger_id], int(reversion.total_seconds()))
+            self.order(charger_id, orders[charger_id], int(reversion.total_seconds()))
             for charger_id in sorted(self.under_control)
         ]
         await asyncio.gather(*work)
-
-    async def _order(self, charger_id: str, power_kw: float, reversion_s: int) -> None:
-        try:
-            await self.chargers[charger_id].set_power(round(power_kw, 3), reversion_s)
-            await self.chargers[charger_id].heartbeat()
-        except ChargerError as error:
-            if charger_id not in self._faulty:
-                self._faulty.add(charger_id)
-                self.notice(str(error))
 
 
 def _ceiling(commitments: Sequence[Commitment], start: datetime) -> dict[int, float]:
