@@ -66,7 +66,7 @@ class IslandSpec:
     demand: DemandSpec
     load_damping_per_hz: float = 0.01
     incidents: tuple[Outage, ...] = ()
-    governor_s: float = 1.5
+    governor_s: float = 0.5
     least_thermal: int = 2
     wind_profile: str = "WP10"
 
@@ -133,7 +133,7 @@ class Island:
         lost_at = self._lost_at(start)
         before = self._dispatch(index, ev_kw, [p for p, second in lost_at.items() if second <= 0])
         after = self._dispatch(index, ev_kw, list(lost_at)) if any(s > 0 for s in lost_at.values()) else before
-        hz = self._seconds(before, {p: s for p, s in lost_at.items() if self._falls(p, start)})
+        hz, lowest, highest = self._seconds(before, {p: s for p, s in lost_at.items() if self._falls(p, start)})
         mean = _mixed(before, after, max([s for s in lost_at.values() if s > 0], default=60) / 60)
         self._given[index] = [mean.production_kw[p.name] for p in self.spec.plants]
         self._could[index] = [mean.available_kw[p.name] for p in self.spec.plants]
@@ -146,8 +146,8 @@ class Island:
             ev_kw=ev_kw,
             dispatch=mean,
             frequency_hz=sum(hz) / len(hz),
-            frequency_min_hz=min(hz),
-            frequency_max_hz=max(hz),
+            frequency_min_hz=lowest,
+            frequency_max_hz=highest,
             fuel_kg=fuel_kg(self.spec.plants, mean, 1 / 60),
         )
         return self.state
@@ -206,8 +206,8 @@ class Island:
         )
         self._committed = {p.name: self._committed.get(p.name, index) for p in running}
 
-    def _seconds(self, before: Dispatch, falls: Mapping[str, int]) -> list[float]:
-        """The frequency through the minute."""
+    def _seconds(self, before: Dispatch, falls: Mapping[str, int]) -> tuple[list[float], float, float]:
+        """The frequency through the minute, its lowest and its highest value."""
         last = before if self._last is None else self._last
         # What the thermal units would have to give at the minute's end if wind stayed where the last set point has it.
         wind = sum(self._held_wind_kw(name, last, before, falls) for name in last.kinds)
@@ -222,7 +222,7 @@ class Island:
         imbalance = [self._error_kw + drift * (second + 0.5) / 60 for second in range(60)]
         for name, second in falls.items():
             gave = last.production_kw[name]
-            imbalance = [kw - gave * (k >= second) for k, kw in enumerate(imbalance)]
+            imbalance = [kw - gave if k >= second else kw for k, kw in enumerate(imbalance)]
         self._error_kw = rest - change - sum(last.production_kw[name] for name in falls)
         # Units that start or stop now count from the next minute on.
         area = area_of(

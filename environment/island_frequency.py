@@ -14,12 +14,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Final
 
 import numpy as np
 from scipy.linalg import expm
 
 from agents.decisions.dispatch import Dispatch, Plant, PlantKind
 from environment.frequency import NOMINAL_HZ, SECOND
+
+STEPS: Final = 4
+"""Steps in a second: an island swings within one, and its lowest point should not fall between two values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,37 +103,44 @@ class IslandFrequency:
         index = (instant.astimezone(UTC) - self.begins) // SECOND
         return self._hz[min(max(index, 0), len(self._hz) - 1)]
 
-    def run(self, area: IslandArea, imbalance_kw: Sequence[float]) -> list[float]:
-        """One second for each imbalance, which is held for it; the rest is solved exactly. The new values in Hz.
+    def run(self, area: IslandArea, imbalance_kw: Sequence[float]) -> tuple[list[float], float, float]:
+        """One second for each imbalance, which is held for it: the new values, and the lowest and the highest in Hz.
 
-        A second in which primary control reaches or leaves its limit is taken as it began.
+        Solved exactly in quarters of a second; one in which primary control reaches or leaves its limit is taken as it
+        began.
         """
         self._prepare(area)
         (ff, fp, fi, _), (pf, pp, pi, _) = self._free
         (gf, gp, gi, gt), (qf, qp, qi, qt) = self._held
         f, p, k, up, down = self._deviation_hz, self._primary_kw, area.droop_kw_per_hz, area.up_kw, -area.down_kw
         fresh: list[float] = []
+        lowest = highest = f
         for imbalance in imbalance_kw:
-            wanted = -k * f
-            if down <= wanted <= up:
-                f, p = ff * f + fp * p + fi * imbalance, pf * f + pp * p + pi * imbalance
-            else:
-                target = up if wanted > up else down
-                f, p = (
-                    gf * f + gp * p + gi * imbalance + gt * target,
-                    qf * f + qp * p + qi * imbalance + qt * target,
-                )
+            for _ in range(STEPS):
+                wanted = -k * f
+                if down <= wanted <= up:
+                    f, p = ff * f + fp * p + fi * imbalance, pf * f + pp * p + pi * imbalance
+                else:
+                    target = up if wanted > up else down
+                    f, p = (
+                        gf * f + gp * p + gi * imbalance + gt * target,
+                        qf * f + qp * p + qi * imbalance + qt * target,
+                    )
+                if f < lowest:
+                    lowest = f
+                elif f > highest:
+                    highest = f
             fresh.append(NOMINAL_HZ + f)
         self._deviation_hz, self._primary_kw = f, p
         self._hz += fresh
-        return fresh
+        return fresh, NOMINAL_HZ + lowest, NOMINAL_HZ + highest
 
     def _prepare(self, area: IslandArea) -> None:
-        """The matrices of one second, for states (deviation, primary control, imbalance, held target)."""
+        """The matrices of one step, for states (deviation, primary control, imbalance, held target)."""
         m, d, k, tau = area.inertia_kw_s_per_hz, area.damping_kw_per_hz, area.droop_kw_per_hz, area.governor_s
         if self._key == (m, d, k, tau):
             return
         swing, still = [-d / m, 1 / m, 1 / m, 0.0], [0.0] * 4
-        self._free = expm(np.array([swing, [-k / tau, -1 / tau, 0.0, 0.0], still, still]))[:2].tolist()
-        self._held = expm(np.array([swing, [0.0, -1 / tau, 0.0, 1 / tau], still, still]))[:2].tolist()
+        self._free = expm(np.array([swing, [-k / tau, -1 / tau, 0.0, 0.0], still, still]) / STEPS)[:2].tolist()
+        self._held = expm(np.array([swing, [0.0, -1 / tau, 0.0, 1 / tau], still, still]) / STEPS)[:2].tolist()
         self._key = (m, d, k, tau)
