@@ -148,7 +148,7 @@ def _list(options: argparse.Namespace) -> int:
 
 def _accounts(options: argparse.Namespace) -> int:
     """Prints an accounts file with new passwords, to make the accounts on a server with and to run with."""
-    from environment import cast, scenario
+    from environment import casts, scenario
     from environment.server import generated_passwords
 
     try:
@@ -156,7 +156,7 @@ def _accounts(options: argparse.Namespace) -> int:
     except scenario.ScenarioError as error:
         print(f"run.py: {error}", file=sys.stderr)
         return 3
-    for jid, password in generated_passwords(cast.roles(loaded, options.domain)).items():
+    for jid, password in generated_passwords(casts.roles(loaded, options.domain)).items():
         print(f'"{jid}" = "{password}"')
     return 0
 

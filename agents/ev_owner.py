@@ -9,21 +9,24 @@ from typing import ClassVar
 
 from agents.actor import Actor
 from agents.decisions.participation import Offer, Preference, Stay, decide
-from behaviours.answering import AcceptProposal, Incoming, RejectProposal, answers
+from agents.ledger import Ledger
+from agents.paying import pay
+from behaviours.answering import AcceptProposal, Incoming, Inform, Refuse, RejectProposal, answers, refusal
 from behaviours.swarm import Swarm
 from protocols.exchanges.activation import ParticipationAnswer, ParticipationInformation, SessionAnnouncement
 from protocols.exchanges.dso_services import ParticipationReply, ParticipationRequest
+from protocols.exchanges.res_curtailment import Invoice
 from protocols.roles import Role
 
 ANNOUNCEMENT_TIME = timedelta(minutes=5)
-"""How long the CPO may take to note a session."""
+"""How long the operator may take to note a session."""
 
 
 @dataclass(frozen=True, slots=True)
 class Visit:
     """One stay at the charger as the owner knows it: what was expected before, and what then happened.
 
-    States of charge in percent of the capacity; times are aware.
+    States of charge in percent of the capacity; times are aware. `charges_from` is the vehicle's timer.
     """
 
     vehicle_id: str
@@ -35,6 +38,7 @@ class Visit:
     soc_percent: float
     wanted_soc_percent: float
     minimum_soc_percent: float
+    charges_from: datetime | None = None
 
 
 class EvOwner(Actor):
@@ -50,24 +54,26 @@ class EvOwner(Actor):
         password: str,
         swarm: Swarm,
         *,
-        cpo: str,
+        operator: str,
         charger_id: str,
         max_charge_kw: float,
         efficiency: float,
         visits: Sequence[Visit],
         preference: Preference,
+        ledger: Ledger | None = None,
     ) -> None:
         super().__init__(jid, password, swarm)
-        self.cpo = cpo
+        self.operator = operator
         self.charger_id = charger_id
         self.max_charge_kw = max_charge_kw
         self.efficiency = efficiency
         self.visits = tuple(visits)
         self.preference = preference
+        self.ledger = ledger
         self.location = None
 
     async def course(self) -> None:
-        """Tells the CPO of each stay: once as expected, once when the plug is in."""
+        """Tells the charger's operator (CPO or V2X manager) of each stay: once as expected, once when the plug is in."""
         for visit in self.visits:
             if visit.arrival > self.now():
                 await self._announce(visit, plugged_in=False)
@@ -86,8 +92,9 @@ class EvOwner(Actor):
             soc_percent=visit.soc_percent if plugged_in else visit.expected_soc_percent,
             wanted_soc_percent=visit.wanted_soc_percent,
             minimum_soc_percent=visit.minimum_soc_percent,
+            charges_from=visit.charges_from if plugged_in else None,
         )
-        await self.request(announcement, to=self.cpo, reply_by=self.now() + ANNOUNCEMENT_TIME)
+        await self.request(announcement, to=self.operator, reply_by=self.now() + ANNOUNCEMENT_TIME)
 
     @answers(ParticipationInformation)
     async def on_participation_information(
@@ -106,6 +113,13 @@ class EvOwner(Actor):
         refusal = self._refusal(offer)
         answer = ParticipationReply(activation_id=offer.activation_id, reason=refusal)
         return RejectProposal(answer) if refusal else AcceptProposal(answer)
+
+    @answers(Invoice)
+    async def on_invoice(self, invoice: Invoice, incoming: Incoming) -> Inform | Refuse:
+        """2.x.1: pays what was charged, and gets what was given back."""
+        if self.ledger is None:
+            return refusal("no-account", "I have no account to pay from")
+        return Inform(pay(self.ledger, invoice, customer=self.address, emsp=incoming.sender, at=self.now()))
 
     def _refusal(self, offer: ParticipationInformation | ParticipationRequest) -> str | None:
         """None to take part, else why not."""

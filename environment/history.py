@@ -13,7 +13,7 @@ import numpy as np
 
 from agents.grid_view import Floats
 from agents.periods import QUARTER, quarters
-from environment.scenario import Scenario
+from environment.scenario_parts import Scenario
 from environment.sessions import generate
 
 DAYS = 20
@@ -27,7 +27,7 @@ class ChargingHistory:
         count = quarters(self._begins, scenario.ends.astimezone(UTC))
         self._kw = {bus: np.zeros(count) for bus in sorted(set(bus_of.values()))}
         self._totals = np.zeros((DAYS, count))
-        site = {charger: site for site in scenario.site for charger in site.charger_ids()}
+        site = {charger: site for site in scenario.sites for charger in site.charger_ids()}
         for day, stream in enumerate(rng.spawn(DAYS)):
             for session in generate(stream, scenario).sessions:
                 power = site[session.charger_id].max_charge_kw

@@ -22,7 +22,8 @@ from behaviours.post import PostOffice
 from behaviours.swarm import ServerAccess, Swarm
 from environment import summary
 from environment.access import DOMAIN, AccountsError, read_accounts, server_address, swarm_accounts
-from environment.cast import Cast, Props, roles
+from environment.cast import Cast, Props
+from environment.casts import cast_of, roles
 from environment.charger_client import SunSpecCharger
 from environment.chargers import ChargerPark, ParkError
 from environment.clock import ScaledClock, VirtualClock, run
@@ -33,7 +34,7 @@ from environment.out_folder import SERVER, OutFolder, OutFolderError
 from environment.report import build as build_report
 from environment.run_folder import LEDGER, SERIES, TRACE, RunFolderError
 from environment.scenario import Scenario, ScenarioError
-from environment.series import SeriesError, SeriesRecorder
+from environment.series import ISLAND_COLUMNS, SeriesError, SeriesRecorder
 from environment.server import EmbeddedServer, ServerError, client_tls, generated_passwords
 from environment.sessions_csv import SessionsError
 from environment.world import MINUTE, Plant, World, build, faults_at, without_flexibility
@@ -43,7 +44,7 @@ EPILOGUE = timedelta(hours=1)
 _SHOWN_UNREAD = 50
 HEARTBEAT_S = 1200.0
 """The CPO drives its chargers each quarter of an hour; after 20 minutes without a sign of it they fall back."""
-STREAMS = ("sessions", "frequency", "history", "drivers")
+STREAMS = ("sessions", "frequency", "history", "drivers", "meters")
 
 
 EXPECTED = (
@@ -112,7 +113,11 @@ def launch(scenario: Scenario, options: Options, progress: Progress | None = Non
     accounts = read_accounts(options.accounts) if options.accounts else {}
     admitted = read_accounts(options.admit) if options.admit else {}
     series = SeriesRecorder(
-        scenario.scenario.timezone, plant.grid.buses, [s.charger_id for s in plant.specs], rows=2 * plant.minutes
+        scenario.scenario.timezone,
+        plant.grid.buses,
+        [s.charger_id for s in plant.specs],
+        rows=2 * plant.minutes,
+        extra=ISLAND_COLUMNS if plant.island else (),
     )
     clock: VirtualClock | ScaledClock = VirtualClock(scenario.begins)
     if options.speed is not None:
@@ -133,6 +138,7 @@ def launch(scenario: Scenario, options: Options, progress: Progress | None = Non
             wall_s=time.monotonic() - started,
             drivers=[_named(outcome, stage.domain) for outcome in stage.world.outcomes],
             warnings=(*plant.sessions.warnings, *stage.notices, *stage.unread()),
+            notes=plant.island.notes() if plant.island else {},
         )
         return Done(out.path, found, build_report(out.path))
 
@@ -228,7 +234,8 @@ class Stage:
                 zone=self.scenario.zone,
             )
             props = Props(self.plant, self.world, ledger, self.writer, chargers, self.random)
-            await self._perform(swarm, Cast(swarm, self.domain, passwords, props), passwords, stack)
+            cast = cast_of(self.scenario)(swarm, self.domain, passwords, props)
+            await self._perform(swarm, cast, passwords, stack)
 
     async def _server(self, stack: AsyncExitStack) -> tuple[ServerAccess, dict[str, str]]:
         """The server that the agents log in to, and their passwords."""
@@ -251,7 +258,7 @@ class Stage:
         self.progress.listening(f"{access.host}:{access.port}", self.domain, server.ca_file)
         return access, passwords
 
-    async def _perform(self, swarm: Swarm, cast: Cast, passwords: dict[str, str], stack: AsyncExitStack) -> None:
+    async def _perform(self, swarm: Swarm, cast: Cast[Any], passwords: dict[str, str], stack: AsyncExitStack) -> None:
         directory = Directory(swarm.directory, passwords[swarm.directory], swarm, self.roles)
         actors: list[Actor] = [directory, *cast.actors()]
         self._next_minute(self._begins + MINUTE)

@@ -29,7 +29,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from environment.scenario import Scenario, SitePart
+from environment.scenario_parts import Scenario, SitePart
 from environment.vehicles import Fleet, Vehicle
 
 ENERGY_SHAPE = 2.853
@@ -158,7 +158,7 @@ def soc_after(vehicle: Vehicle, soc: float, hours: float, target_soc: float = 1.
 
 def generate(rng: np.random.Generator, scenario: Scenario) -> Sessions:
     """The sessions of a run, drawn from the fits above; `rng` comes from the run's seed."""
-    chargers = [(site, charger_id) for site in scenario.site for charger_id in site.charger_ids()]
+    chargers = [(site, charger_id) for site in scenario.sites for charger_id in site.charger_ids()]
     vehicles: list[Vehicle] = []
     sessions: list[Session] = []
     for (site, charger_id), stream in zip(chargers, rng.spawn(len(chargers)), strict=True):

@@ -15,7 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from environment.scenario import Scenario, SitePart
+from environment.scenario_parts import Scenario, SitePart
 from environment.sessions import Session, Sessions, in_order, soc_after, vehicle_for, within
 from environment.vehicles import Vehicle
 
@@ -58,7 +58,7 @@ def parse_csv(text: str, source: str, scenario: Scenario) -> Sessions:
 
     Raises SessionsError, naming `source` in each line.
     """
-    sites = {charger_id: site for site in scenario.site for charger_id in site.charger_ids()}
+    sites = {charger_id: site for site in scenario.sites for charger_id in site.charger_ids()}
     reader = csv.DictReader(text.splitlines(), strict=True)
     faults: list[str] = []
     rows: list[tuple[int, Session]] = []

@@ -15,8 +15,10 @@ from environment.charger_map import NOMINAL_V
 from environment.charging import Charging
 from environment.frequency import CONTINENTAL_EUROPE, FrequencySource, SwingModel
 from environment.grid import Grid, GridError
+from environment.island_plant import IslandPlant, build_island, island_row
+from environment.island_scenario import IslandScenario
 from environment.physical_grid import PhysicalGrid
-from environment.profiles import Profiles
+from environment.profiles import Profiles, standard_offset
 from environment.scenario import Scenario, ScenarioError
 from environment.series import Case, SeriesRecorder
 from environment.sessions import Session, Sessions, generate
@@ -30,7 +32,8 @@ HOUR = timedelta(hours=1)
 
 @dataclass(frozen=True)
 class Plant:
-    """What both cases of a run share: the network, its profiles, the chargers' places, the sessions, the frequency."""
+    """What both cases of a run share: the network, its profiles, the chargers' places, the sessions, and where the
+    frequency comes from: a synchronous area that our vehicles do not move, or an island that they do."""
 
     scenario: Scenario
     grid: Grid
@@ -38,7 +41,12 @@ class Plant:
     specs: tuple[ChargerSpec, ...]
     bus_of: Mapping[str, str]
     sessions: Sessions
-    frequency: FrequencySource
+    frequency: FrequencySource | IslandPlant
+
+    @property
+    def island(self) -> IslandPlant | None:
+        """The power system of the island, None in a synchronous area."""
+        return self.frequency if isinstance(self.frequency, IslandPlant) else None
 
     @property
     def minutes(self) -> int:
@@ -55,19 +63,31 @@ def build(scenario: Scenario, streams: Mapping[str, np.random.Generator], folder
 
     `folder`: where a relative path of the scenario's sessions starts.
     """
-    grid = Grid.load(scenario.grid.network, transformer=scenario.grid.transformer)
-    profiles = Profiles.load(grid, load_scale=scenario.grid.load_scale, pv_scale=scenario.grid.pv_scale)
+    grid = Grid.load(
+        scenario.grid.network,
+        transformer=scenario.grid.transformer,
+        line=scenario.grid.line,
+        source_pu=scenario.grid.source_pu,
+    )
+    offset = standard_offset(scenario.zone, scenario.scenario.start.year)
+    profiles = Profiles.load(
+        grid, load_scale=scenario.grid.load_scale, pv_scale=scenario.grid.pv_scale, standard_offset=offset
+    )
     bus_of = places(scenario, grid)
     specs = tuple(
         ChargerSpec(charger_id, site.max_charge_kw, site.max_discharge_kw)
-        for site in scenario.site
+        for site in scenario.sites
         for charger_id in site.charger_ids()
     )
     if scenario.drivers.sessions_csv is None:
         sessions = generate(streams["sessions"], scenario)
     else:
         sessions = read_csv((folder or Path()) / scenario.drivers.sessions_csv, scenario)
-    frequency = SwingModel(CONTINENTAL_EUROPE, scenario.begins, rng=streams["frequency"])
+    frequency: FrequencySource | IslandPlant
+    if isinstance(scenario, IslandScenario):
+        frequency = build_island(scenario, streams["frequency"], offset)
+    else:
+        frequency = SwingModel(CONTINENTAL_EUROPE, scenario.begins, rng=streams["frequency"])
     return Plant(scenario, grid, profiles, specs, bus_of, sessions, frequency)
 
 
@@ -76,12 +96,13 @@ def places(scenario: Scenario, grid: Grid) -> dict[str, str]:
     free ones."""
     used: dict[str, int] = {}
     found: dict[str, str] = {}
-    for number, site in enumerate(scenario.site, start=1):
+    for number, site in enumerate(scenario.sites, start=1):
         named = [site.buses] if isinstance(site.buses, str) else list(site.buses)
         try:
             buses = [bus for name in named for bus in grid.resolve(name)]
         except GridError as error:
-            raise ScenarioError(f"scenario {scenario.scenario.name}", [f"site[{number}].buses: {error}"]) from error
+            place = f"{scenario.site_table}[{number}].buses"
+            raise ScenarioError(f"scenario {scenario.scenario.name}", [f"{place}: {error}"]) from error
         for index, charger_id in enumerate(site.charger_ids()):
             if len(named) == site.chargers and len(buses) == site.chargers:
                 bus = buses[index]
@@ -103,6 +124,8 @@ class World:
         self.case: Case = case
         self.series = series
         self._now = now
+        self.island = None if plant.island is None else plant.island.case()
+        self.frequency: FrequencySource = self.island or plant.frequency  # type: ignore[assignment]
         self._begins = plant.scenario.begins.astimezone(UTC)
         self.injections = plant.profiles.minutes(plant.scenario.begins, plant.minutes)
         self._physical = PhysicalGrid(plant.grid)
@@ -117,10 +140,14 @@ class World:
         self._arrivals = sorted(plant.sessions.sessions, key=lambda s: (s.arrival, s.charger_id))
         self._present: dict[str, Session] = {}
 
+    def now(self) -> datetime:
+        """The time by the run's clock."""
+        return self._now()
+
     def begin(self) -> None:
         """Before the first minute: who is there already, and the network as it stands."""
         self._come_and_go(self._begins)
-        self.park.observe(NOMINAL_V, self.plant.frequency.at(self._begins))
+        self.park.observe(NOMINAL_V, self.frequency.at(self._begins))
 
     def minute(self, now: datetime) -> None:
         """The minute that ends at `now` (UTC): what the chargers drew, what the network made of it; then who comes and
@@ -138,7 +165,9 @@ class World:
         np.add.at(p_kw, self._bus, charger_kw)
         start = self._begins + row * MINUTE
         self.state = self._physical.solve(p_kw, self.injections.q_kvar[row], start)
-        frequency_hz = self.plant.frequency.at(now)
+        if self.island is not None:
+            self.island.minute(start, float(charger_kw.sum()))
+        frequency_hz = self.frequency.at(now)
         self.park.observe(self.state.vm_pu[self._bus] * NOMINAL_V, frequency_hz)
         soc = self.park.soc_percent()
         self.series.append(
@@ -150,11 +179,12 @@ class World:
             line_loading_percent_max=float(self.state.line_loading_percent.max(initial=0.0)),
             load_kw=float(self.injections.load_kw[row]),
             pv_kw=float(self.injections.pv_kw[row]),
-            frequency_hz=self.plant.frequency.at(start),
+            frequency_hz=self.frequency.at(start),
             vm_pu=self.state.vm_pu,
             p_kw=charger_kw,
             soc_percent=soc,
             connected=~np.isnan(soc),
+            extra=None if self.island is None else island_row(self.island),
         )
         self._done = row + 1
         self._come_and_go(now)
@@ -172,6 +202,7 @@ class World:
                 session.vehicle_id,
                 soc=session.soc_arrival_percent / 100,
                 target_soc=session.soc_wanted_percent / 100,
+                starts_at=session.charges_from,
             )
             self._present[session.charger_id] = session
 
@@ -221,6 +252,14 @@ class World:
             raise LookupError(f"there is no meter at {location}")
         return tuple(round(float(kw), 4) for kw in series.reshape(-1, length).mean(axis=1))
 
+    def last_quarter(self) -> GridState:
+        """The network as it was on average in the last whole quarter of an hour, as its few meters saw it."""
+        last = self._done - self._done % 15
+        rows = slice(max(0, last - 15), max(1, last))
+        p_kw, q_kvar = self.injections.p_kw[rows].mean(axis=0), self.injections.q_kvar[rows].mean(axis=0)
+        np.add.at(p_kw, self._bus, self._charger_kw[rows].mean(axis=0))
+        return self.plant.grid.solve(p_kw, q_kvar, at=self._begins + rows.start * MINUTE)
+
     def voltage_v(self, location: str) -> float:
         """Phase to neutral voltage at a bus in the last minute. Raises LookupError for an unknown one."""
         if location not in self.plant.grid.bus_index:
@@ -231,7 +270,7 @@ class World:
 
     def frequency_hz(self) -> float:
         """The frequency now."""
-        return self.plant.frequency.at(self._now())
+        return self.frequency.at(self._now())
 
 
 def without_flexibility(plant: Plant, series: SeriesRecorder) -> World:
@@ -248,12 +287,7 @@ def without_flexibility(plant: Plant, series: SeriesRecorder) -> World:
 
 
 def faults_at(scenario: Scenario, now: datetime) -> dict[str, ChargerFault]:
-    """The chargers that are out of order at this moment, and how. A fault that ends before it starts lasts over
-    midnight."""
+    """The chargers that are out of order at this moment, and how."""
     kinds = {"charger-silent": ChargerFault.SILENT, "charger-nonsense": ChargerFault.NONSENSE}
     clock = now.astimezone(scenario.zone).time()
-    return {
-        f.target: kinds[f.kind]
-        for f in scenario.fault
-        if (f.start <= clock < f.end if f.start <= f.end else clock >= f.start or clock < f.end)
-    }
+    return {f.target: kinds[f.kind] for f in scenario.fault if f.kind in kinds and f.at(clock)}

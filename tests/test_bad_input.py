@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from environment import cast, scenario
+from environment import casts, scenario
 from environment.prosody import Prosody, prosody_program
 from environment.server import EmbeddedServer, generated_passwords
 from run import main
@@ -147,7 +147,7 @@ def test_an_option_that_cannot_be_followed(words: list[str], line: str, capsys: 
 
 
 def test_accounts_that_are_missing_are_named(capsys: pytest.CaptureFixture[str]) -> None:
-    names = list(cast.roles(scenario.parse(SMALL, "small.toml"), "x.org"))
+    names = list(casts.roles(scenario.parse(SMALL, "small.toml"), "x.org"))
     write("accounts.toml", "".join(f'"{name}" = "p"\n' for name in names if not name.startswith(("dso", "ev-"))))
     shown = fails(
         capsys, ["small.toml", "--out", "out", "--quiet", "--server", "127.0.0.1", "--accounts", "accounts.toml"]
@@ -209,7 +209,7 @@ def test_a_port_that_is_taken(taken: int, capsys: pytest.CaptureFixture[str]) ->
 
 def accounts_file(domain: str = "localhost") -> dict[str, str]:
     """Writes accounts.toml for the small scenario, as `run.py accounts` does."""
-    accounts = generated_passwords(cast.roles(scenario.parse(SMALL, "small.toml"), domain))
+    accounts = generated_passwords(casts.roles(scenario.parse(SMALL, "small.toml"), domain))
     write("accounts.toml", "".join(f'"{jid}" = "{password}"\n' for jid, password in accounts.items()))
     return accounts
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from environment import cast, launcher, scenario
+from environment import casts, launcher, scenario
 from environment.launcher import Done
 from environment.options import Options
 from protocols.dialogues import EXCHANGES
@@ -60,7 +60,7 @@ def test_accounts_makes_a_file_that_a_run_takes(capsys: pytest.CaptureFixture[st
     assert main(["accounts", "slovenia", "--domain", "xmpp.example.org"]) == 0
     first = capsys.readouterr().out
     found = tomllib.loads(first)
-    assert set(found) == set(cast.roles(scenario.load("slovenia"), "xmpp.example.org"))
+    assert set(found) == set(casts.roles(scenario.load("slovenia"), "xmpp.example.org"))
     assert min(map(len, found.values())) >= 24
     main(["accounts", "slovenia", "--domain", "xmpp.example.org"])
     assert capsys.readouterr().out != first, "the passwords are new each time"

@@ -53,7 +53,7 @@ async def owner(stage: Stage, *visits: Visit, preference: Preference | None = No
     return await stage.start(
         EvOwner,
         "ev-1",
-        cpo=jid("cpo1"),
+        operator=jid("cpo1"),
         charger_id="c1",
         max_charge_kw=11.0,
         efficiency=0.94,

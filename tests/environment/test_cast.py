@@ -15,8 +15,10 @@ from agents.ev_owner import EvOwner
 from agents.ledger import Ledger
 from agents.vpp import Vpp
 from environment import cast, scenario, world
-from environment.cast import Cast, Props, courses, product, roles
+from environment.cast import Props
+from environment.casts import cast_of, roles
 from environment.launcher import streams
+from environment.market_cast import courses, product
 from protocols.exchanges.vocabulary import BaselineMethod, PricingRule
 from protocols.roles import Role
 from tests.days import SMALL, changed
@@ -38,7 +40,7 @@ def actors(of: scenario.Scenario) -> list[Any]:
         with Ledger("sqlite://") as ledger:
             props = Props(plant, world=None, ledger=ledger, writer=None, chargers=chargers, streams=random)  # type: ignore[arg-type]
             passwords = dict.fromkeys(roles(of, "localhost"), "")
-            found.extend(Cast(swarm.swarm, "localhost", passwords, props).actors())
+            found.extend(cast_of(of)(swarm.swarm, "localhost", passwords, props).actors())
 
     run_swarm(main)
     return found
@@ -97,7 +99,7 @@ def test_each_owner_knows_its_own_stays_and_its_operator(small_cast: list[Any]) 
         assert [(v.arrival, v.departure, v.wanted_soc_percent) for v in owner.visits] == [
             (s.arrival, s.departure, s.soc_wanted_percent) for s in stays
         ]
-        assert owner.cpo == ("cpo2@localhost" if owner.charger_id.startswith("home") else "cpo1@localhost")
+        assert owner.operator == ("cpo2@localhost" if owner.charger_id.startswith("home") else "cpo1@localhost")
 
 
 def test_what_was_expected_the_day_before_is_possible_and_not_exact(small_cast: list[Any]) -> None:

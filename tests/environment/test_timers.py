@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from environment.history import ChargingHistory
-from environment.scenario import Scenario, SitePart, load
+from environment.scenario import load
+from environment.scenario_parts import Scenario, SitePart
 from environment.sessions import (
     CHEAP_UNTIL,
     HABITS,

@@ -1,0 +1,197 @@
+"""What the TOML files of all demonstrators have in common: when and where, the network, chargers, drivers, faults.
+
+Units are part of the key (`max_charge_kw`), so that a wrong unit is an unknown key or an implausible number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:
+        raise ValueError(f"{name!r} is not a time zone; use a name such as Europe/Ljubljana") from error
+    return name
+
+
+def read_money(value: Any) -> Any:
+    """TOML has floats only; a price is read as the decimal that was written."""
+    return Decimal(str(value)) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+def _clock_time(value: Any) -> Any:
+    return time.fromisoformat(value) if isinstance(value, str) else value
+
+
+Kw = Annotated[float, Field(gt=0, le=400, description="kW")]
+PlantKw = Annotated[float, Field(ge=0, le=100_000, description="kW")]
+Kwh = Annotated[float, Field(gt=0, le=1000, description="kWh")]
+Percent = Annotated[float, Field(ge=0, le=100, description="%")]
+LimitPercent = Annotated[float, Field(gt=0, le=200, description="%")]
+Efficiency = Annotated[float, Field(gt=0.5, le=1, description="a fraction, 0.94 for 94 %")]
+Share = Annotated[float, Field(ge=0, le=1, description="a fraction")]
+Minutes = Annotated[int, Field(ge=0, le=1440, description="minutes")]
+Money = Annotated[Decimal, BeforeValidator(read_money), Field(ge=0, description="EUR")]
+ClockTime = Annotated[time, BeforeValidator(_clock_time), Field(description="local time, HH:MM")]
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$", description="lower case letters, digits, hyphens")]
+
+
+class Part(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+
+class Heading(Part):
+    """When and where. The run lasts `days` times 24 hours from `start`, noon by default, so that the evening's
+    flexibility and the morning's departures lie in one run."""
+
+    name: Name
+    title: str
+    timezone: Annotated[str, AfterValidator(_zone)]
+    start: date
+    start_time: ClockTime = time(12)
+    days: Annotated[int, Field(ge=1, le=366)] = 1
+    seed: Annotated[int, Field(ge=0)] = 1
+
+
+class GridPart(Part):
+    """The network, and the limits that the DSO keeps.
+
+    `transformer`: another of the network's standard types; `line`: another standard type for all its lines;
+    `source_pu`: another voltage on the medium-voltage side.
+    """
+
+    network: str
+    transformer: str | None = None
+    line: str | None = None
+    source_pu: Annotated[float, Field(ge=0.9, le=1.1, description="per unit")] | None = None
+    transformer_limit_percent: LimitPercent = 100.0
+    line_limit_percent: LimitPercent = 100.0
+    voltage_band_percent: Annotated[float, Field(gt=0, le=15)] = 10.0
+    load_scale: Annotated[float, Field(gt=0, le=10)] = 1.0
+    pv_scale: Annotated[float, Field(ge=0, le=20)] = 1.0
+
+
+class SitePart(Part):
+    """Chargers of one kind. `buses` gives one bus for each charger, or one for all of them. `charges_from`: the timer
+    of the vehicles' own plans; without it they charge on arrival."""
+
+    name: Name
+    kind: str
+    chargers: Annotated[int, Field(ge=1, le=10_000)]
+    buses: tuple[str, ...] | Literal["households"]
+    max_charge_kw: Kw
+    max_discharge_kw: Annotated[float, Field(ge=0, le=400, description="kW")]
+    capacity_kwh: tuple[Kwh, Kwh]
+    efficiency_charge: Efficiency = 0.94
+    efficiency_discharge: Efficiency = 0.94
+    minimum_soc_percent: Percent = 20.0
+    charges_from: ClockTime | None = None
+
+    def charger_ids(self) -> tuple[str, ...]:
+        """`office-01`, `office-02`, ..."""
+        return tuple(f"{self.name}-{number:02d}" for number in range(1, self.chargers + 1))
+
+
+class DriversPart(Part):
+    """How the EV owners decide; their sessions come from stated fits, or from the user's CSV."""
+
+    sessions_csv: str | None = None
+    median_threshold_eur_per_kwh: Annotated[float, Field(ge=0, le=5, description="EUR/kWh")] = 0.05
+    unwilling_share: Share = 0.05
+    arrival_error_minutes: Annotated[float, Field(ge=0, le=240, description="minutes")] = 20.0
+
+
+class FaultPart(Part):
+    """Something that goes wrong on purpose, from `start` to `end` (over midnight where that is earlier).
+
+    A charger that is silent does not answer; one that talks nonsense reports values that cannot be. An idle V2X manager
+    promises and does nothing; a silent producer sends no measurements.
+    """
+
+    kind: Literal["charger-silent", "charger-nonsense", "manager-idle", "producer-silent"]
+    target: str
+    start: ClockTime
+    end: ClockTime
+
+    def at(self, clock: time) -> bool:
+        """Whether it goes wrong at this time of the day."""
+        if self.start <= self.end:
+            return self.start <= clock < self.end
+        return clock >= self.start or clock < self.end
+
+
+class Scenario(Part):
+    """The base of every demonstrator's scenario. A run lasts `days` times 24 hours from its beginning."""
+
+    scenario: Heading
+    grid: GridPart
+    drivers: DriversPart = DriversPart()
+    fault: tuple[FaultPart, ...] = ()
+
+    @property
+    def sites(self) -> tuple[SitePart, ...]:
+        """Everything that has chargers, in the order of the file."""
+        raise NotImplementedError
+
+    @property
+    def site_table(self) -> str:
+        """The name of the tables that have the chargers."""
+        raise NotImplementedError
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.scenario.timezone)
+
+    @property
+    def begins(self) -> datetime:
+        """The first instant of the run, in the demonstrator's own time zone."""
+        return datetime.combine(self.scenario.start, self.scenario.start_time, self.zone)
+
+    @property
+    def ends(self) -> datetime:
+        """`days` times 24 hours later by the clock on the wall, so a run over a change of clocks is 23 or 25 hours."""
+        return datetime.combine(
+            self.scenario.start + timedelta(days=self.scenario.days), self.scenario.start_time, self.zone
+        )
+
+    def on_each_day(self, clock: time) -> list[datetime]:
+        """The instants (UTC) of the run at which its clocks show this time."""
+        days = [self.scenario.start + timedelta(days=k) for k in range(self.scenario.days + 1)]
+        instants = [datetime.combine(day, clock, self.zone).astimezone(UTC) for day in days]
+        return [at for at in instants if self.begins.astimezone(UTC) <= at < self.ends.astimezone(UTC)]
+
+    def site_faults(self) -> Iterator[str]:
+        """What is wrong with the sites and with the faults of their chargers, a line each."""
+        names = [site.name for site in self.sites]
+        if twice := repeated(names):
+            yield f"{self.site_table}: the name {twice!r} is used twice; give each its own"
+        for site in self.sites:
+            if isinstance(site.buses, tuple) and len(site.buses) not in (1, site.chargers):
+                yield (
+                    f"{self.site_table} {site.name!r}: {len(site.buses)} buses for {site.chargers} chargers; "
+                    "name one bus, or one for each charger"
+                )
+            if site.capacity_kwh[0] > site.capacity_kwh[1]:
+                yield f"{self.site_table} {site.name!r}: capacity_kwh is [smallest, largest]"
+        chargers = {c for site in self.sites for c in site.charger_ids()}
+        for fault in self.fault:
+            if fault.kind.startswith("charger") and fault.target not in chargers:
+                yield f"fault: there is no charger {fault.target!r}; the first one is {min(chargers)!r}"
+
+
+def repeated(names: Sequence[str]) -> str | None:
+    """The first name, in the alphabet, that is used twice."""
+    return min((name for name in names if names.count(name) > 1), default=None)
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names as they stand in an error's line."""
+    return ", ".join(sorted(names))
