@@ -169,8 +169,9 @@ def generate(rng: np.random.Generator, scenario: Scenario) -> Sessions:
         for arrival, departure in _stays(stream, HABITS[site.kind], scenario):
             session = _session(stream, charger_id, vehicle, arrival, departure)
             delay = timedelta(seconds=round(delays.uniform(0, TIMER_SPREAD_S)))
-            if (timer := getattr(site, "charges_from", None)) is not None:
-                session = replace(session, charges_from=charges_from(session, vehicle, timer, delay, scenario.zone))
+            if site.charges_from is not None:
+                starts = charges_from(session, vehicle, site.charges_from, delay, scenario.zone)
+                session = replace(session, charges_from=starts)
             if in_run := within(session, vehicle, scenario):
                 sessions.append(in_run)
     return Sessions(tuple(vehicles), in_order(sessions))
