@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from agents.grid_view import GridState
 from environment.grid import Grid, GridError
+
+_UNKNOWN_CAR_KW: Final = 3.7
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,15 +136,15 @@ class NetworkMeters:
 def metered_at(grid: Grid, count: int) -> tuple[str, ...]:
     """The buses where `count` voltmeters tell most about all buses, the first one first.
 
-    Each is the one that takes most off the sum of the voltages' variances, with every load equally uncertain and the
-    meters before it read. Raises GridError where there are fewer buses.
+    Each is the one that takes most off the sum of the voltages' variances, with every bus uncertain by one car that
+    nobody reported and the meters before it read. Raises GridError where there are fewer buses.
     """
     n = len(grid.buses)
     if not 0 <= count <= n:
         raise GridError(f"network {grid.name!r}: {count} meters for {n} buses")
     drop = np.array([grid.voltage_drop(row)[0] for row in np.eye(n)])
     covariance = drop @ drop.T
-    floor = (MeterNoise().voltage_pu / MeterNoise().pseudo_least_kw) ** 2
+    floor = (MeterNoise().voltage_pu / _UNKNOWN_CAR_KW) ** 2
     chosen: list[int] = []
     for _ in range(count):
         gain = (covariance**2).sum(axis=0) / (np.diag(covariance) + floor)
