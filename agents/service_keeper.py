@@ -49,7 +49,7 @@ class Ticket:
 class KeptService:
     """A service that the FO agreed to. `agreed_kw`: the change that it can bring about, signed as it was asked for.
 
-    `end`: when it is over unless it fails: as asked for, when its successor starts, or when it is called off. `report`:
+    `end`: when it is over: as asked for, when its successor starts, when it is called off, or when it failed. `report`:
     what the FO said at its end; `over`: nothing more comes.
     """
 
@@ -81,9 +81,9 @@ class ServiceKeeper:
         self._next_id = next_id
 
     def running(self, at: datetime) -> KeptService | None:
-        """The service that is under way at that time, as far as is known now."""
+        """The service that is under way at that time, past or future, as far as is known now."""
         for service in reversed(self.services):
-            if not service.over and service.signal.start <= at < service.end:
+            if service.signal.start <= at < service.end:
                 return service
         return None
 
@@ -142,7 +142,7 @@ class ServiceKeeper:
     async def _follow(self, service: KeptService) -> None:
         """Waits for what becomes of the service: done, superseded, failed, or called off."""
         outcome = await service.agreed.result()
-        service.over = True
+        service.over, service.end = True, min(service.end, self.asker.now())
         if isinstance(outcome, Informed):
             service.report = outcome.content
         elif not (isinstance(outcome, Silent) and service.called_off is not None):
