@@ -22,7 +22,7 @@ from scipy.linalg import expm
 from agents.decisions.dispatch import Dispatch, Plant, PlantKind
 from environment.frequency import NOMINAL_HZ, SECOND
 
-STEPS: Final = 4
+STEPS: Final = 10
 """Steps in a second: an island swings within one, and its lowest point should not fall between two values."""
 
 
@@ -106,7 +106,7 @@ class IslandFrequency:
     def run(self, area: IslandArea, imbalance_kw: Sequence[float]) -> tuple[list[float], float, float]:
         """One second for each imbalance, which is held for it: the new values, and the lowest and the highest in Hz.
 
-        Solved exactly in quarters of a second; one in which primary control reaches or leaves its limit is taken as it
+        Solved exactly in tenths of a second; one in which primary control reaches or leaves its limit is taken as it
         began.
         """
         self._prepare(area)

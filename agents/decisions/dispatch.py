@@ -56,7 +56,8 @@ class Plant:
         """Raises ValueError for numbers that no plant has."""
         if not 0 <= self.minimum_kw <= self.capacity_kw:
             raise ValueError(f"plant {self.name}: 0 <= minimum {self.minimum_kw} <= capacity {self.capacity_kw} kW")
-        if min(self.inertia_s, self.fuel_kg_per_kwh, self.fuel_no_load_kg_per_h) < 0 or (self.droop or 1) <= 0:
+        no_droop = self.droop is not None and self.droop <= 0
+        if min(self.inertia_s, self.fuel_kg_per_kwh, self.fuel_no_load_kg_per_h) < 0 or no_droop:
             raise ValueError(f"plant {self.name}: inertia and fuel are not negative, droop is positive or not given")
 
     def scaled(self, share: float) -> Plant:
