@@ -14,9 +14,10 @@ _HEAD = """# The exchanges
 
 Made from the code by `python -m protocols.listing`; `python run.py exchanges --json` gives the same with JSON Schema.
 
-Positive power is drawn from the grid. Prices are EUR per kW for each period of 15 minutes; prices and amounts are
-decimal strings. Times are RFC 3339 with an offset. A field marked `?` may be null or left out. Ids with an `x` are
-exchanges that the text of D5.1 needs and its tables do not number; `df.*` and `env.*` are services of the platform.
+Positive power is drawn from the grid. Prices are EUR per kW for each period of 15 minutes, or EUR per kWh, as the
+field's name says; prices and amounts are decimal strings. Times are RFC 3339 with an offset. A field marked `?` may be
+null or left out. Ids with an `x` are exchanges that the text of D5.1 needs and its tables do not number; `df.*` and
+`env.*` are services of the platform.
 """
 
 

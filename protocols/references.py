@@ -6,15 +6,18 @@ everything and judges a whole trace. It holds no more than it is told and is emp
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
-from enum import Enum, auto
 from typing import TypeVar
 
 from protocols import exchanges as x
 from protocols.acl import AclMessage, Performative
+from protocols.reference_tables import DEFINES, REFERENCES, SIGNAL_OF_DSO, SIGNAL_OF_VPP, Reference, Where
 from protocols.roles import Role
+from protocols.tables import OPENING
+
+__all__ = ["Grounds", "Reference", "Register", "Said", "Where"]
 
 _C = TypeVar("_C", bound=x.Content)
 
@@ -45,106 +48,16 @@ class Said:
         )
 
 
-class Where(Enum):
-    """Between whom the thing that is referred to was said, seen from the act that refers to it."""
-
-    REVERSE = auto()
-    """Our receiver said it to us."""
-    SAME = auto()
-    """We said it to the same receiver before."""
-    TO_SENDER = auto()
-    """Somebody said it to us; our receiver cannot know."""
-    AT_RECEIVER = auto()
-    """Our receiver said or heard it; we need not have been there."""
-    AT_SENDER = auto()
-    """We said or heard it; our receiver cannot know."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """`field` of a content names the `target_field` of an earlier content, one of the classes `targets`.
-
-    `once`: the thing may be used in this way once for each time that it was said.
-    """
-
-    field: str
-    targets: tuple[type[x.Content], ...]
-    where: Where
-    once: bool = False
-    target_field: str = ""
-
-    @property
-    def names(self) -> str:
-        """The field of the target."""
-        return self.target_field or self.field
-
-
-_ACTIVATIONS = (x.ActivationSignal, x.PoolActivation)
-
-REFERENCES: Mapping[type[x.Content], tuple[Reference, ...]] = {
-    x.RegistrationResult: (Reference("resource_id", (x.ResourceRegistration,), Where.REVERSE, once=True),),
-    x.PrequalificationRequest: (Reference("resource_id", (x.ResourceRegistration,), Where.TO_SENDER),),
-    x.PrequalificationResult: (Reference("resource_id", (x.PrequalificationRequest,), Where.REVERSE, once=True),),
-    x.ResourceRegistration: (Reference("product_id", (x.ProductRequirements,), Where.AT_RECEIVER),),
-    x.FlexibilityNeed: (Reference("product_id", (x.ProductRequirements,), Where.SAME),),
-    x.NeedResult: (Reference("need_id", (x.FlexibilityNeed,), Where.REVERSE, once=True),),
-    x.RequestForBids: (Reference("need_id", (x.FlexibilityNeed,), Where.TO_SENDER),),
-    x.Bid: (Reference("market_id", (x.RequestForBids,), Where.REVERSE, once=True),),
-    x.MarketResult: (
-        Reference("bid_id", (x.Bid,), Where.REVERSE, once=True),
-        Reference("market_id", (x.RequestForBids,), Where.SAME),
-    ),
-    x.DataMeasurements: (Reference("request_id", (x.DataRequest,), Where.REVERSE, once=True),),
-    x.ActivationConfirmation: (Reference("activation_id", (x.ActivationSignal,), Where.REVERSE, once=True),),
-    x.ActivationAnswer: (Reference("activation_id", (x.ActivationSignal,), Where.REVERSE, once=True),),
-    x.ParticipationInformation: (Reference("activation_id", (x.ActivationSignal,), Where.TO_SENDER),),
-    x.ParticipationAnswer: (Reference("activation_id", (x.ParticipationInformation,), Where.REVERSE, once=True),),
-    x.ActivatedResources: (Reference("activation_id", _ACTIVATIONS, Where.AT_SENDER),),
-    x.MeasurementsQuery: (Reference("activation_id", _ACTIVATIONS, Where.AT_RECEIVER),),
-    x.MeasurementsCollection: (Reference("activation_id", (x.MeasurementsQuery,), Where.REVERSE, once=True),),
-    x.DeliveredVolume: (Reference("activation_id", _ACTIVATIONS, Where.REVERSE, once=True),),
-    x.VolumeAnswer: (Reference("activation_id", (x.DeliveredVolume,), Where.REVERSE, once=True),),
-    x.Bill: (Reference("activation_id", _ACTIVATIONS, Where.AT_RECEIVER),),
-    x.Payment: (Reference("bill_id", (x.Bill,), Where.REVERSE, once=True),),
-    x.PoolBid: (Reference("pool_id", (x.PoolOpening,), Where.REVERSE, once=True),),
-    x.PoolAward: (
-        Reference("bid_id", (x.PoolBid,), Where.REVERSE, once=True),
-        Reference("pool_id", (x.PoolOpening,), Where.SAME),
-    ),
-    x.PoolActivation: (Reference("bid_id", (x.PoolAward,), Where.SAME),),
-    x.VppActivationResponse: (Reference("activation_id", (x.PoolActivation,), Where.REVERSE, once=True),),
-    x.CpoActivation: (Reference("activation_id", (x.PoolActivation,), Where.TO_SENDER),),
-    x.CpoActivationResponse: (Reference("activation_id", (x.CpoActivation,), Where.REVERSE, once=True),),
-    x.ParticipationRequest: (Reference("activation_id", (x.CpoActivation,), Where.TO_SENDER),),
-    x.ParticipationReply: (Reference("activation_id", (x.ParticipationRequest,), Where.REVERSE, once=True),),
-}
-"""What each content refers to. The activation signal, which travels two hops, is in `references_of`."""
-
-_SIGNAL_OF_DSO = (Reference("bid_id", (x.MarketResult,), Where.AT_RECEIVER),)
-_SIGNAL_OF_VPP = (Reference("activation_id", (x.ActivationSignal,), Where.TO_SENDER),)
-
-DEFINES: Mapping[type[x.Content], tuple[str, bool]] = {
-    x.ProductRequirements: ("product_id", False),
-    x.ResourceRegistration: ("resource_id", False),
-    x.FlexibilityNeed: ("need_id", False),
-    x.RequestForBids: ("market_id", False),
-    x.Bid: ("bid_id", False),
-    x.DataRequest: ("request_id", True),
-    x.ActivationSignal: ("activation_id", True),
-    x.PoolOpening: ("pool_id", False),
-    x.PoolBid: ("bid_id", False),
-    x.PoolActivation: ("activation_id", True),
-    x.CpoActivation: ("activation_id", True),
-    x.Bill: ("bill_id", False),
-}
-"""The field by which a content names a new thing, and whether each receiver may be told another thing under it."""
-
 _DECLINES = {
     Performative.REFUSE,
     Performative.FAILURE,
     Performative.REJECT_PROPOSAL,
     Performative.NOT_UNDERSTOOD,
 }
+
+
+_OPENINGS = frozenset(OPENING.values())
+_AWARDS = (x.CurtailmentAward, x.VoltageAward)
 
 
 class Register:
@@ -157,22 +70,32 @@ class Register:
         self.zone = zone
         self.me = me
         self._roles = roles
-        self._by_id: dict[tuple[type[x.Content], str, str], list[Said]] = {}
+        self._by_id: dict[tuple[type[x.Content], str, Hashable], list[Said]] = {}
         self._declined: dict[tuple[str, str, str], datetime] = {}
+        self._opened: dict[tuple[str, str, str], Said] = {}
+        self._called_off: dict[tuple[str, str, str], datetime] = {}
 
     def note(self, said: Said) -> None:
         """Remember an act that was sent or accepted."""
         kind = type(said.content)
         for name in _names_to_keep(kind):
-            self._by_id.setdefault((kind, name, getattr(said.content, name)), []).append(said)
+            if (value := getattr(said.content, name)) is not None:
+                self._by_id.setdefault((kind, name, value), []).append(said)
+        between = (said.conversation_id, said.sender, said.receiver)
         if said.performative in _DECLINES:
-            self._declined[said.conversation_id, said.sender, said.receiver] = said.at
+            self._declined[between] = said.at
+        elif said.performative in _OPENINGS:
+            self._opened.setdefault(between, said)
+        elif said.performative is Performative.CANCEL:
+            self._called_off[between] = said.at
 
     def forget(self, before: datetime) -> None:
         """Drop what was said before this time."""
         kept = {key: [said for said in found if said.at >= before] for key, found in self._by_id.items()}
         self._by_id = {key: found for key, found in kept.items() if found}
         self._declined = {key: at for key, at in self._declined.items() if at >= before}
+        self._opened = {key: said for key, said in self._opened.items() if said.at >= before}
+        self._called_off = {key: at for key, at in self._called_off.items() if at >= before}
 
     def find(self, kind: type[x.Content], field: str, value: str) -> Iterator[Said]:
         """What was said with this value in this field, oldest first."""
@@ -202,11 +125,25 @@ class Register:
         """Whether its receiver turned this act down, so that the same may be tried again."""
         return (said.conversation_id, said.receiver, said.sender) in self._declined
 
+    def called_off(self, said: Said) -> bool:
+        """Whether its sender has since asked to cancel the conversation of this act."""
+        return (said.conversation_id, said.sender, said.receiver) in self._called_off
+
+    def opening_of(self, said: Said) -> x.Content | None:
+        """What the sender of this act opened its conversation with, None if that was not heard or is forgotten."""
+        opened = self._opened.get((said.conversation_id, said.sender, said.receiver))
+        return None if opened is None else opened.content
+
+    def awards_from(self, start: datetime) -> Iterator[Said]:
+        """The awards of services that begin at this time."""
+        for kind in _AWARDS:
+            yield from self._by_id.get((kind, "start", start), ())
+
     def references_of(self, said: Said) -> tuple[Reference, ...]:
         """What the content of this act refers to."""
         if isinstance(said.content, x.ActivationSignal):
             forwarded = self._roles.get(said.sender) is Role.VPP or self._roles.get(said.receiver) is Role.CPO
-            return _SIGNAL_OF_VPP if forwarded else _SIGNAL_OF_DSO
+            return SIGNAL_OF_VPP if forwarded else SIGNAL_OF_DSO
         return REFERENCES.get(type(said.content), ())
 
 
@@ -219,6 +156,8 @@ class Grounds:
 
     def _follow(self, register: Register, said: Said) -> None:
         for reference in register.references_of(said):
+            if not reference.ground:
+                continue
             for earlier in register.resolve(said, reference)[-1:]:
                 if earlier not in self._found:
                     self._found.append(earlier)
@@ -248,11 +187,14 @@ def _fits(where: Where, said: Said, earlier: Said) -> bool:
 
 def _kept() -> dict[type[x.Content], frozenset[str]]:
     found: dict[type[x.Content], set[str]] = {kind: {name} for kind, (name, _) in DEFINES.items()}
-    both_hops = (x.ActivationSignal, _SIGNAL_OF_DSO + _SIGNAL_OF_VPP)
+    found |= {kind: {"start"} for kind in _AWARDS}
+    both_hops = (x.ActivationSignal, SIGNAL_OF_DSO + SIGNAL_OF_VPP)
     every: list[tuple[type[x.Content], tuple[Reference, ...]]] = [*REFERENCES.items(), both_hops]
     for kind, references in every:
         for reference in references:
-            found.setdefault(kind, set()).add(reference.field)
+            if reference.once or reference.where is not Where.REVERSE:
+                # Subscribers are told the same thing over and over; nobody counts how often.
+                found.setdefault(kind, set()).add(reference.field)
             for target in reference.targets:
                 found.setdefault(target, set()).add(reference.names)
     return {kind: frozenset(names) for kind, names in found.items()}

@@ -32,8 +32,8 @@ def export() -> dict[str, Any]:
             definitions[content.__name__].setdefault("required", []).insert(0, "exchange")
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "Contents of the information exchanges of EV4EU D5.1, BUC 1 and BUC 6",
-        "description": "Positive power is drawn from the grid. Prices are per kW for each 15 minutes.",
+        "title": "Contents of the information exchanges of EV4EU D5.1, BUC 1, 2, 4.1 and 6",
+        "description": "Positive power is drawn from the grid. Prices are per kW for each 15 minutes, or per kWh.",
         "oneOf": [{"$ref": f"#/$defs/{content.__name__}"} for content in classes],
         "$defs": definitions,
     }

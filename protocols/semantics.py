@@ -7,49 +7,18 @@ violation is then noted in the register (`admit`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
-from enum import StrEnum
 
 from protocols import exchanges as x
 from protocols.acl import Performative
 from protocols.market_time import begins_period, periods_between, periods_in_day
-from protocols.references import DEFINES, Grounds, Register, Said
+from protocols.reference_tables import DEFINES
+from protocols.references import Grounds, Register, Said
+from protocols.rules import POWER_TOLERANCE_KW, Check, Rule, Violation
+from protocols.service_semantics import SERVICE_CHECKS
 
-POWER_TOLERANCE_KW = 1e-6
-"""Below what any meter shows: sums of binary fractions may differ by it."""
-
-
-class Rule(StrEnum):
-    """The rules by name."""
-
-    PERIOD_BOUNDS = "period-bounds"
-    EXPIRED = "expired"
-    SHORT_NOTICE = "short-notice"
-    UNKNOWN_REFERENCE = "unknown-reference"
-    REFERENCE_USED = "reference-already-used"
-    SAME_ID_OTHER_CONTENT = "same-id-other-content"
-    ORDERED_TWICE = "ordered-twice"
-    WRONG_CONGESTION_POINT = "wrong-congestion-point"
-    WRONG_SERVICE = "wrong-service"
-    PRICE_ABOVE_MAXIMUM = "price-above-maximum"
-    PRICE_BELOW_BID = "price-below-bid"
-    POWER_BOUNDS = "power-bounds"
-    BASELINE = "baseline"
-    WRONG_AMOUNT = "wrong-amount"
-
-
-@dataclass(frozen=True, slots=True)
-class Violation:
-    """One rule that an act breaks: the field concerned and what is wrong, for people."""
-
-    rule: Rule
-    field: str
-    text: str
-
-    def __str__(self) -> str:
-        return f"{self.rule}: {self.field} {self.text}"
+__all__ = ["CHECKS", "Rule", "Violation", "admit", "reason_for", "violations"]
 
 
 def violations(register: Register, said: Said) -> tuple[Violation, ...]:
@@ -77,7 +46,7 @@ def reason_for(found: Sequence[Violation]) -> x.Reason:
 def period_bounds(register: Register, said: Said, grounds: Grounds) -> Iterator[Violation]:
     """Start and end lie on the market's periods, within a day's length, and within what is referred to."""
     content = said.content
-    if isinstance(content, x.ActivatedResources | x.MeterQuery | x.MeterReading):
+    if isinstance(content, _OF_THE_PAST):
         return  # What happened, or is measured, need not fit the market's grid.
     if (window := _window(content)) is None:
         return
@@ -131,6 +100,10 @@ def expired(register: Register, said: Said, grounds: Grounds) -> Iterator[Violat
             yield Violation(Rule.EXPIRED, "due", "has passed")
         case x.Payment() if (bill := grounds.first(x.Bill)) and at > bill.due:
             yield Violation(Rule.EXPIRED, "bill_id", f"{bill.bill_id} was due")
+        case x.Invoice() if at > content.due:
+            yield Violation(Rule.EXPIRED, "due", "has passed")
+        case x.InvoicePayment() if (invoice := grounds.first(x.Invoice)) and at > invoice.due:
+            yield Violation(Rule.EXPIRED, "invoice_id", f"{invoice.invoice_id} was due")
 
 
 def short_notice(register: Register, said: Said, grounds: Grounds) -> Iterator[Violation]:
@@ -148,7 +121,8 @@ def references(register: Register, said: Said, grounds: Grounds) -> Iterator[Vio
     if isinstance(content, x.ActivatedResources) and content.status is x.ActivationStatus.PLANNED:
         return  # The TSO hears of a plan before it is ordered.
     for reference in register.references_of(said):
-        value = getattr(content, reference.field)
+        if (value := getattr(content, reference.field)) is None:
+            continue
         found = register.resolve(said, reference)
         if not found:
             if register.can_judge(said, reference):
@@ -157,12 +131,14 @@ def references(register: Register, said: Said, grounds: Grounds) -> Iterator[Vio
         awards = [e for e in found if isinstance(e.content, x.MarketResult | x.PoolAward)]
         if awards and all(award.performative is not Performative.ACCEPT_PROPOSAL for award in awards):
             yield Violation(Rule.UNKNOWN_REFERENCE, reference.field, f"{value!r} was not awarded")
+        if not reference.once:
+            continue
         used = [
             use
             for use in register.find(type(content), reference.field, value)
             if (use.sender, use.receiver) == (said.sender, said.receiver) and not register.declined(use)
         ]
-        if reference.once and len(used) >= len(found):
+        if len(used) >= len(found):
             yield Violation(Rule.REFERENCE_USED, reference.field, f"{value!r} has been used")
 
 
@@ -288,15 +264,15 @@ def baseline(register: Register, said: Said, grounds: Grounds) -> Iterator[Viola
 
 
 def amount(register: Register, said: Said, grounds: Grounds) -> Iterator[Violation]:
-    """What is paid is what was billed."""
-    if not isinstance(said.content, x.Payment) or (bill := grounds.first(x.Bill)) is None:
+    """What is paid is what was billed or invoiced."""
+    content = said.content
+    if not isinstance(content, x.Payment | x.InvoicePayment):
         return
-    if said.content.amount_eur != bill.amount_eur:
-        text = f"is {said.content.amount_eur} EUR, not {bill.amount_eur}"
-        yield Violation(Rule.WRONG_AMOUNT, "amount_eur", text)
+    owed = grounds.first(x.Bill) if isinstance(content, x.Payment) else grounds.first(x.Invoice)
+    if owed is not None and content.amount_eur != owed.amount_eur:
+        yield Violation(Rule.WRONG_AMOUNT, "amount_eur", f"is {content.amount_eur} EUR, not {owed.amount_eur}")
 
 
-Check = Callable[[Register, Said, Grounds], Iterator[Violation]]
 CHECKS: tuple[Check, ...] = (
     period_bounds,
     expired,
@@ -310,6 +286,17 @@ CHECKS: tuple[Check, ...] = (
     power,
     baseline,
     amount,
+    *SERVICE_CHECKS,
+)
+
+
+_OF_THE_PAST = (
+    x.ActivatedResources,
+    x.MeterQuery,
+    x.MeterReading,
+    x.Measurements,
+    x.ParticipationInfo,
+    x.Invoice,
 )
 
 

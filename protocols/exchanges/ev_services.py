@@ -7,6 +7,9 @@ of consumption: above 0 more is drawn, below 0 less is drawn or more given back.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Annotated, ClassVar
+
+from pydantic import Field
 
 from protocols.exchanges.content import Content, Part
 from protocols.exchanges.vocabulary import ServiceType, SignalType
@@ -27,7 +30,7 @@ from protocols.units import (
 
 
 class UserState(Part):
-    """One "ID User" of Tables 3 and 5: a charger with its vehicle, or what a manager's vehicles are together.
+    """One "ID User" of Tables 3 and 5: a charger with its vehicle, or what several `vehicles` are together.
 
     Over the 15 minutes before: `power_kw` the mean drawn, `energy_kwh` its energy, `service` the one it took part in.
     Now: state of charge, `charging_rate_kw` (the most it can charge with), `energy_required_kwh` still to be charged.
@@ -36,7 +39,7 @@ class UserState(Part):
 
     user_id: Identifier
     location: Identifier | None = None
-    vehicles: int = 1
+    vehicles: Annotated[int, Field(ge=0)] = 1
     service: ServiceType | None = None
     power_kw: Kw
     energy_kwh: Kwh
@@ -62,6 +65,10 @@ class EvOffer(Part):
     power_kw: Kw
     energy_kwh: Kwh
 
+    def contradictions(self) -> Iterator[tuple[str, str]]:
+        if self.energy_kwh * self.power_kw < 0:
+            yield "energy_kwh", "has not the sign of power_kw"
+
 
 class EvOrder(Part):
     """One vehicle that takes part: it draws `baseline_kw` + `power_kw` in each quarter of the service."""
@@ -83,8 +90,11 @@ class ManagerOrders(Part):
 class Service(Content):
     """A service from `start` on. It lasts `duration_minutes` unless it is renewed or cancelled before.
 
-    The prices are those of the energy charged and given back by who takes part, while it lasts.
+    The prices are those of the energy charged and given back by who takes part, while it lasts. `for_service` is the
+    only type of service that a content is for, where it is for one.
     """
+
+    for_service: ClassVar[ServiceType | None] = None
 
     timestamp: Time
     service_id: Identifier
@@ -93,6 +103,9 @@ class Service(Content):
     duration_minutes: PeriodMinutes
     charging_cost_eur_per_kwh: EurPerKwh
     discharging_remuneration_eur_per_kwh: EurPerKwh
+
+    def contradictions(self) -> Iterator[tuple[str, str]]:
+        yield from _for_service(self.for_service, self.service)
 
 
 class ServiceSignal(Service):
@@ -108,8 +121,11 @@ class ServiceSignal(Service):
     renews: Identifier | None = None
 
     def contradictions(self) -> Iterator[tuple[str, str]]:
+        yield from super().contradictions()
         if (self.signal is SignalType.RENEWAL) != (self.renews is not None):
             yield "renews", "is there exactly where the signal is a renewal"
+        if self.renews == self.service_id:
+            yield "renews", "is the service itself"
         if self.power_kw == 0:
             yield "power_kw", "is 0, which is no service"
 
@@ -123,12 +139,15 @@ class ServiceCall(Service):
     location: Identifier
 
     def contradictions(self) -> Iterator[tuple[str, str]]:
+        yield from super().contradictions()
         if self.power_kw == 0:
             yield "power_kw", "is 0, which is no service"
 
 
 class ServiceOffer(Content):
-    """What a V2X manager's vehicles can do, each by itself."""
+    """What a V2X manager's vehicles can do, each by itself; "Response" of Table 5 is `power_kw` and `users`."""
+
+    for_service: ClassVar[ServiceType | None] = None
 
     timestamp: Time
     request_id: Identifier
@@ -140,6 +159,7 @@ class ServiceOffer(Content):
     users: tuple[EvOffer, ...]
 
     def contradictions(self) -> Iterator[tuple[str, str]]:
+        yield from _for_service(self.for_service, self.service)
         yield from _each_once(self.users)
         yield from _adds_up(self.power_kw, self.users)
 
@@ -154,7 +174,7 @@ class ServiceAward(ServiceSignal):
         yield from super().contradictions()
         if not self.orders:
             yield "orders", "names no vehicle"
-        yield from _each_once(self.orders)
+        yield from _each_once(self.orders, "orders")
         yield from _adds_up(self.power_kw, self.orders)
 
 
@@ -168,11 +188,13 @@ class ServiceNotice(ServiceSignal):
         yield from super().contradictions()
         orders = tuple(order for manager in self.managers for order in manager.orders)
         yield from _each_once(orders, "managers")
+        if len({manager.manager for manager in self.managers}) < len(self.managers):
+            yield "managers", "names a manager twice"
         yield from _adds_up(self.power_kw, orders)
 
 
 class ServiceAnswer(Content):
-    """The flexibility operator's agree or refuse: the change of consumption that it can bring about."""
+    """The flexibility operator's agree or refuse: the change of consumption that it can bring about, signed."""
 
     exchange: None = None
     service_id: Identifier
@@ -182,6 +204,11 @@ class ServiceAnswer(Content):
 
 _SAME_KW = 1e-3
 """Sums of rounded parts may differ by their last digits."""
+
+
+def _for_service(only: ServiceType | None, service: ServiceType) -> Iterator[tuple[str, str]]:
+    if only not in (None, service):
+        yield "service", f"is {service}, where only {only} is spoken of"
 
 
 def _each_once(users: tuple[EvOffer, ...] | tuple[EvOrder, ...], field: str = "users") -> Iterator[tuple[str, str]]:

@@ -93,6 +93,8 @@ class FlexibilityInformation(Content):
 class CurtailmentActivation(ServiceSignal):
     """2.3, TSO to FO: `power_kw` (> 0) by which consumption should be increased."""
 
+    for_service = ServiceType.RES_CURTAILMENT
+
     exchange: Literal["2.3"] = "2.3"
 
     def contradictions(self) -> Iterator[tuple[str, str]]:
@@ -104,11 +106,15 @@ class CurtailmentActivation(ServiceSignal):
 class CurtailmentCall(ServiceCall):
     """2.4: the FO asks a V2X manager to participate."""
 
+    for_service = ServiceType.RES_CURTAILMENT
+
     exchange: Literal["2.4"] = "2.4"
 
 
 class Availability(ServiceOffer):
     """2.5: "each V2X manager will process the information and send information about their availability"."""
+
+    for_service = ServiceType.RES_CURTAILMENT
 
     exchange: Literal["2.5"] = "2.5"
 
@@ -116,11 +122,15 @@ class Availability(ServiceOffer):
 class CurtailmentAward(ServiceAward):
     """2.3, FO to V2X manager: these vehicles take part."""
 
+    for_service = ServiceType.RES_CURTAILMENT
+
     exchange: Literal["2.3"] = "2.3"
 
 
 class CurtailmentNotice(ServiceNotice):
     """2.3, FO to EMSP: "allowing the invoicing of the different services by the different actors"."""
+
+    for_service = ServiceType.RES_CURTAILMENT
 
     exchange: Literal["2.3"] = "2.3"
 
@@ -136,6 +146,10 @@ class InvoiceLine(Part):
     energy_kwh: Kwh | None = None
     price_eur_per_kwh: EurPerKwh | None = None
     amount_eur: Eur
+
+    def contradictions(self) -> Iterator[tuple[str, str]]:
+        if (self.energy_kwh is None) != (self.price_eur_per_kwh is None):
+            yield "price_eur_per_kwh", "is there exactly where there is an energy"
 
 
 class Invoice(Content):

@@ -34,6 +34,8 @@ class VoltageRequest(ServiceSignal):
     `grid_use_eur_per_kwh` is the grid-use tariff while the service lasts, which is part of the charging cost.
     """
 
+    for_service = ServiceType.VOLTAGE_CONTROL
+
     exchange: Literal["4.1.1"] = "4.1.1"
     request_id: Identifier
     location: Identifier
@@ -44,10 +46,14 @@ class VoltageRequest(ServiceSignal):
         yield from super().contradictions()
         if any(change.power_kw * self.power_kw < 0 for change in self.at):
             yield "at", "has parts of the other sign"
+        if len({change.bus for change in self.at}) < len(self.at):
+            yield "at", "names a bus twice"
 
 
 class VoltageCall(ServiceCall):
     """4.1.1, FO to V2X manager: "request their participation in service"."""
+
+    for_service = ServiceType.VOLTAGE_CONTROL
 
     exchange: Literal["4.1.1"] = "4.1.1"
 
@@ -55,17 +61,23 @@ class VoltageCall(ServiceCall):
 class ParticipationResponse(ServiceOffer):
     """4.1.2: "after an internal validation, each V2X manager will send their availability"."""
 
+    for_service = ServiceType.VOLTAGE_CONTROL
+
     exchange: Literal["4.1.2"] = "4.1.2"
 
 
 class VoltageAward(ServiceAward):
     """4.1.3, FO to V2X manager."""
 
+    for_service = ServiceType.VOLTAGE_CONTROL
+
     exchange: Literal["4.1.3"] = "4.1.3"
 
 
 class VoltageNotice(ServiceNotice):
     """4.1.3, FO to EMSP: "also sent to the EMRP for invoicing procedures"."""
+
+    for_service = ServiceType.VOLTAGE_CONTROL
 
     exchange: Literal["4.1.3"] = "4.1.3"
 
@@ -92,3 +104,7 @@ class ParticipationInfo(Content):
     start: Time
     end: Time
     users: tuple[UserState, ...]
+
+    def contradictions(self) -> Iterator[tuple[str, str]]:
+        if self.end < self.start:  # a service that is superseded at its start has no length
+            yield "end", "is before start"

@@ -1,4 +1,4 @@
-"""One good content of every class of BUC 2 and BUC 4.1: two services, of which one is asked for, awarded and invoiced."""
+"""One good content of every class of BUC 2 and BUC 4.1: a service of each, asked for, awarded and invoiced."""
 
 from __future__ import annotations
 

@@ -268,7 +268,7 @@ def test_a_cancel_of_an_activation_under_way_and_its_answer_are_no_fault() -> No
         Protocol.REQUEST,
         "order",
         "order/dso/cancel",
-        sample(x.Cancellation).to_json(),
+        sample(x.Cancellation).model_copy(update={"reference": "a6"}).to_json(),
         read_entry(VPP_AGREE, play.lines[VPP_AGREE - 1]).message.reply_with,
         minutes(20),
     )
@@ -291,6 +291,26 @@ def test_a_cancel_of_an_activation_under_way_and_its_answer_are_no_fault() -> No
         AclMessage(**{**_members(done), "reply_with": "order/vpp1/x", "in_reply_to": "order/dso/1"}), minutes(12)
     )
     assert faults(play.lines) == [(len(play.lines), "protocol")]
+
+
+def test_a_cancel_of_something_else_than_the_conversation_is_about_is_a_fault() -> None:
+    lines = negotiation()
+    play = Play(ROLES)
+    play.lines = lines.lines[: TELL_TSO - 1]
+    play._sides = lines._sides
+    cancel = AclMessage(
+        Act.CANCEL,
+        DSO,
+        VPP,
+        Protocol.REQUEST,
+        "order",
+        "order/dso/cancel",
+        sample(x.Cancellation).to_json(),
+        read_entry(VPP_AGREE, play.lines[VPP_AGREE - 1]).message.reply_with,
+        minutes(20),
+    )
+    play.write(cancel, minutes(10))
+    assert faults(play.lines) == [(len(play.lines), Rule.WRONG_CANCELLATION)]
 
 
 @pytest.mark.parametrize(
