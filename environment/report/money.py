@@ -9,10 +9,8 @@ from decimal import Decimal
 from markupsafe import Markup
 
 from environment.report.svg import NARROW, WIDE, Canvas, text
-from environment.report.words import ROLE_NAMES, account_name, actor, euro
+from environment.report.words import CROWDS, ROLE_NAMES, account_name, actor, euro
 from environment.run_folder import Posting
-
-_CROWD = "ev_owner"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +37,10 @@ class Account:
 
 
 def party(account: str, roles: Mapping[str, str]) -> str:
-    """The name under which an account is shown. All drivers are one party; a role's only agent is the role."""
+    """The name under which an account is shown. A crowd such as all drivers is one party; an only agent is its role."""
     role = roles.get(account, "")
-    if role == _CROWD:
-        return "EV owners"
+    if role in CROWDS:
+        return CROWDS[role]
     return actor(account, roles)[0] if role else ROLE_NAMES.get(account_name(account), account_name(account))
 
 

@@ -1,8 +1,8 @@
-"""One negotiation out of a trace: the richest chain from a call for bids to its chargers, drivers and bill.
+"""One negotiation out of a trace: the richest chain from a call for bids to its bill, or of one service.
 
 A chain is the contract-net of one round, and the conversations of one activation that was awarded in it, nested as
-they were: grid operator, aggregator, charging operator, drivers, and back. What many drivers were told and answered at
-the same time is one step with a count.
+they were: grid operator, aggregator, charging operator, drivers, and back; or all conversations about one service.
+What many drivers or V2X managers were told and answered at the same time is one step with a count.
 """
 
 from __future__ import annotations
@@ -12,17 +12,19 @@ from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 
 from environment.report.market import Round
-from environment.report.words import actor, number
+from environment.report.services import Service
+from environment.report.words import CROWDS, actor, number
 from environment.run_folder import Trace
 from protocols.acl import AclMessage, Performative, Protocol
 from protocols.trace import Entry
 
-_CROWD = "ev_owner"
+_ORDER = ("tso", "fmo", "dso", "vpp", "cpo", "fo", "v2x_manager", "emsp", "", "ev_owner")
+"""From left to right; the empty word is any other role."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lifeline:
-    """One actor of the diagram, or the crowd of drivers as one (`members` > 1)."""
+    """One actor of the diagram, or a crowd of the same role as one (`members` > 1)."""
 
     key: str
     name: str
@@ -46,9 +48,12 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """What a sequence diagram shows. `others` counts activations of the same round that it leaves out."""
+    """What a sequence diagram shows: the round or the service that it is about.
 
-    round: Round
+    `others` counts activations of the same round that it leaves out.
+    """
+
+    subject: Round | Service
     activation: str | None
     lifelines: tuple[Lifeline, ...]
     steps: tuple[Step, ...]
@@ -93,55 +98,94 @@ def richest(trace: Trace, rounds: Iterable[Round], zone: tzinfo | None = None) -
     if best is None:
         return None
     _, market, activation, parts, others = best
+    return _told(trace, market, activation, parts, others, zone)
+
+
+def richest_service(trace: Trace, services: Iterable[Service], zone: tzinfo | None = None) -> Story | None:
+    """The service that took place with the most different acts, then the most messages; None where there is none.
+
+    The steps' times are put into `zone`, or that of this machine where it is None.
+    """
+    conversations: dict[str, list[AclMessage]] = {}
+    about: dict[str, set[str]] = {}  # service id -> its conversations
+    for message in (entry.message for entry in trace.entries):
+        if message.protocol is Protocol.SUBSCRIBE:
+            continue
+        conversations.setdefault(message.conversation_id, []).append(message)
+        service_id = message.content.get("service_id")
+        if isinstance(service_id, str):
+            about.setdefault(service_id, set()).add(message.conversation_id)
+    best: tuple[tuple[int, int], Service, set[str]] | None = None
+    for service in services:
+        if not service.took_place:
+            continue
+        parts = about[service.id]
+        said = [message for part in parts for message in conversations[part]]
+        score = (len({(message.exchange, message.performative) for message in said}), len(said))
+        if best is None or score > best[0]:
+            best = (score, service, parts)
+    if best is None:
+        return None
+    _, found, parts = best
+    return _told(trace, found, None, parts, 0, zone)
+
+
+def _told(
+    trace: Trace, subject: Round | Service, activation: str | None, parts: set[str], others: int, zone: tzinfo | None
+) -> Story:
     entries = [entry for entry in trace.entries if entry.message.conversation_id in parts]
-    lifelines = _lifelines(entries, trace.roles)
-    return Story(market, activation, lifelines, _steps(entries, lifelines, trace.roles, zone), others)
-
-
-def _lifelines(entries: Iterable[Entry], roles: Mapping[str, str]) -> tuple[Lifeline, ...]:
-    """Who takes part: the market's side left, the drivers right, in between as the orders go down."""
-    order = ("tso", "fmo", "dso", "vpp", "cpo", _CROWD)
     people = list(dict.fromkeys(jid for entry in entries for jid in (entry.message.sender, entry.message.receiver)))
-    crowd = [jid for jid in people if roles.get(jid) == _CROWD]
-    lines = [
-        Lifeline(jid, *actor(jid, roles))
-        for jid in sorted(
-            (jid for jid in people if jid not in crowd),
-            key=lambda jid: order.index(roles[jid]) if roles.get(jid) in order else len(order),
-        )
-    ]
-    if len(crowd) == 1:
-        lines.append(Lifeline(_CROWD, *actor(crowd[0], roles)))
-    elif crowd:
-        lines.append(Lifeline(_CROWD, "EV owners", f"{len(crowd)} of them", len(crowd)))
+    keys = {jid: trace.roles[jid] if trace.roles.get(jid) in CROWDS else jid for jid in people}
+    lifelines = _lifelines(keys, trace.roles)
+    return Story(subject, activation, lifelines, _steps(entries, lifelines, keys, zone), others)
+
+
+def _lifelines(keys: Mapping[str, str], roles: Mapping[str, str]) -> tuple[Lifeline, ...]:
+    """Who takes part: the market's side left, the drivers right, in between as the orders go down.
+
+    `keys` has for each JID the lifeline that it is part of: its own, or its crowd's.
+    """
+    members: dict[str, list[str]] = {}
+    for jid, key in keys.items():
+        members.setdefault(key, []).append(jid)
+
+    def place(key: str) -> int:
+        role = roles.get(members[key][0], "")
+        return _ORDER.index(role if role in _ORDER else "")
+
+    lines = []
+    for key in sorted(members, key=place):
+        crowd = members[key]
+        if len(crowd) == 1:
+            lines.append(Lifeline(key, *actor(crowd[0], roles)))
+        else:
+            lines.append(Lifeline(key, CROWDS[key], f"{len(crowd)} of them", len(crowd)))
     return tuple(lines)
 
 
 def _steps(
-    entries: Iterable[Entry], lifelines: tuple[Lifeline, ...], roles: Mapping[str, str], zone: tzinfo | None
+    entries: Iterable[Entry], lifelines: tuple[Lifeline, ...], keys: Mapping[str, str], zone: tzinfo | None
 ) -> tuple[Step, ...]:
     places = {line.key: index for index, line in enumerate(lifelines)}
     steps: list[Step] = []
-    burst = 0  # where the present run of messages with the crowd began
+    burst = 0  # where the present run of messages with a crowd began
     for entry in entries:
         message = entry.message
-        source, target = (
-            places[_CROWD if roles.get(jid) == _CROWD else jid] for jid in (message.sender, message.receiver)
-        )
+        source, target = places[keys[message.sender]], places[keys[message.receiver]]
         act, conversation = message.performative, message.conversation_id
         step = Step(entry.at.astimezone(zone), source, target, act, message.exchange, gist(message), conversation)
-        if _CROWD not in (lifelines[source].key, lifelines[target].key):
+        crowd = next((lifelines[end].key for end in (source, target) if lifelines[end].key in CROWDS), None)
+        if crowd is None:
             steps.append(step)
             burst = len(steps)
             continue
-        # The crowd's conversations are one, as its members are.
-        step = replace(step, conversation=f"{_CROWD}-{burst}")
+        # A crowd's conversations are one, as its members are.
+        step = replace(step, conversation=f"{crowd}-{burst}")
         kind = (source, target, step.performative, step.exchange)
         for index in range(burst, len(steps)):
             same = steps[index]
             if (same.source, same.target, same.performative, same.exchange) == kind:
-                told = same.gist if same.gist == step.gist else ""
-                steps[index] = replace(same, count=same.count + 1, gist=told)
+                steps[index] = replace(same, count=same.count + 1, gist=same.gist if same.gist == step.gist else "")
                 break
         else:
             steps.append(step)
@@ -167,6 +211,7 @@ def gist(message: AclMessage) -> str:
         ("market_price_eur_per_kw", "{} EUR/kW"),
         ("benefit_eur", "for {} EUR"),
         ("amount_eur", "{} EUR"),
+        ("charging_cost_eur_per_kwh", "charging at {} EUR/kWh"),
     ):
         if content.get(name) is not None:
             parts.append(words.format(content[name]))

@@ -27,6 +27,10 @@ WITHOUT: Final = "#060606"
 LIMIT: Final = "#070707"
 WINDOW: Final = "#080808"
 THIRD: Final = "#090909"
+GEOTHERMAL: Final = "#101010"
+HYDRO: Final = "#111111"
+THERMAL: Final = "#121212"
+WIND: Final = "#131313"
 _VARIABLES: Final = {
     INK: "--ink",
     MUTED: "--muted",
@@ -37,6 +41,10 @@ _VARIABLES: Final = {
     LIMIT: "--limit",
     WINDOW: "--window",
     THIRD: "--third",
+    GEOTHERMAL: "--geothermal",
+    HYDRO: "--hydro",
+    THERMAL: "--thermal",
+    WIND: "--wind",
 }
 _STYLE: Final[dict[str, Any]] = {
     "svg.fonttype": "none",
@@ -129,7 +137,7 @@ def inline(svg: str, key: str, alt: str, width: str) -> Markup:
     used = set(re.findall(r'(?:url\(#|href="#)([^)"]+)', body))
     body = re.sub(r' id="([^"]+)"', lambda m: f' id="{key}-{m[1]}"' if m[1] in used else "", body)
     body = re.sub(r'(url\(#|href="#)', rf"\1{key}-", body)
-    body = re.sub(r"#(0[1-9])\1\1\b", lambda m: f"var({_VARIABLES[m[0]]})", body)
+    body = re.sub(r"#(0[1-9]|1[0-3])\1\1\b", lambda m: f"var({_VARIABLES[m[0]]})", body)
     body = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font-size: \1", body)
     body = re.sub(r"\s*font-family: [^;\"]*;?", "", body)
     body = body.replace("xlink:href", "href").replace(' transform="rotate(-0', ' data-flat="(')

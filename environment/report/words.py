@@ -22,6 +22,8 @@ ROLE_NAMES = {
     "environment": "environment",
     "observer": "observer",
 }
+CROWDS = {"ev_owner": "EV owners", "v2x_manager": "V2X managers"}
+"""Roles with so many members that a picture shows them as one."""
 
 
 def number(value: float, digits: int = 0, sign: bool = False) -> str:
@@ -150,3 +152,8 @@ def period(start: datetime, end: datetime, zone: tzinfo | None, *, dated: bool) 
 def day(start: datetime) -> str:
     """A date in words, without a leading zero: `Wednesday 15 January 2025`."""
     return f"{start:%A} {start.day} {start:%B %Y}"
+
+
+def service_kind(kind: str) -> str:
+    """What a service is for, in a word or two."""
+    return {"res-curtailment": "Wind", "voltage-control": "Voltage"}.get(kind, kind)

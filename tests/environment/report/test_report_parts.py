@@ -62,11 +62,11 @@ def test_what_outsiders_say_in_a_round_and_what_is_malformed_changes_nothing(run
 def test_the_richest_negotiation_nests_activation_drivers_and_bill(trace: Trace) -> None:
     story = richest(trace, rounds(trace))
     assert story is not None
-    assert (story.round.id, story.activation, story.others) == ("pool-1", "act-vpp-sava-1", 1)
+    assert (story.subject.id, story.activation, story.others) == ("pool-1", "act-vpp-sava-1", 1)
     assert [line.name for line in story.lifelines] == [
         "market operator", "DSO", "vpp-sava", "vpp-drava", "CPO", "EV owners",
     ]  # fmt: skip
-    acts = [(step.exchange, step.performative) for step in story.steps]
+    acts: list[tuple[str | None, str]] = [(step.exchange, step.performative) for step in story.steps]
     nested = [("6.2.1", "request"), ("6.2.2", "request"), ("6.2.3", "propose"), ("6.2.4", "agree"), ("6.2.5", "agree")]
     places = [acts.index(act) for act in nested]
     assert places == sorted(places)
