@@ -15,8 +15,11 @@ from protocols import exchanges as x
 from protocols.acl import Performative
 from protocols.market_time import begins_period
 from protocols.references import Grounds, Register, Said
-from protocols.rules import POWER_TOLERANCE_KW, Check, Rule, Violation
+from protocols.rules import Check, Rule, Violation
 from protocols.units import MARKET_PERIOD
+
+ROUNDED_KW = 1e-3
+"""Offers and orders may be rounded to a watt on their way."""
 
 _SAME = ("start", "duration_minutes", "charging_cost_eur_per_kwh", "discharging_remuneration_eur_per_kwh")
 
@@ -92,10 +95,10 @@ def as_offered(register: Register, said: Said, grounds: Grounds) -> Iterator[Vio
         if (user := offered.get(order.user_id)) is None:
             yield Violation(Rule.NOT_OFFERED, "orders", f"names {order.user_id!r}, which was not offered")
             continue
-        if abs(order.power_kw) > abs(user.power_kw) + POWER_TOLERANCE_KW or order.power_kw * user.power_kw < 0:
+        if abs(order.power_kw) > abs(user.power_kw) + ROUNDED_KW or order.power_kw * user.power_kw < 0:
             text = f"has {order.power_kw} kW of {order.user_id!r}, which offered {user.power_kw}"
             yield Violation(Rule.POWER_BOUNDS, "orders", text)
-        if abs(order.baseline_kw - user.baseline_kw) > POWER_TOLERANCE_KW:
+        if abs(order.baseline_kw - user.baseline_kw) > ROUNDED_KW:
             text = f"has a baseline of {order.baseline_kw} kW for {order.user_id!r}, which gave {user.baseline_kw}"
             yield Violation(Rule.BASELINE, "orders", text)
 

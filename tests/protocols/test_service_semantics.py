@@ -156,6 +156,11 @@ def test_each_rule_is_broken_by_what_it_forbids_and_no_other_is(
     assert set(rules(before(kind, step_of(kind)[2]), act)) <= {rule}
 
 
+def test_an_order_may_be_rounded_to_a_watt() -> None:
+    act = said(step_of(x.CurtailmentAward), orders=order(power_kw=3.7009, baseline_kw=3.7009))
+    assert rules(before(x.CurtailmentAward), act) == []
+
+
 @pytest.mark.parametrize(
     ("kind", "last"),
     [
