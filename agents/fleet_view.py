@@ -1,0 +1,112 @@
+"""What the V2X managers told the flexibility operator last, and the same added up for those who asked for it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+
+from agents.news import News
+from agents.periods import QUARTER
+from protocols.exchanges.ev_services import UserState
+from protocols.exchanges.res_curtailment import Measurements
+from protocols.exchanges.voltage_services import ParticipationInfo
+
+
+class FleetView:
+    """The newest 2.1 and 4.1.4 of each manager (by JID). What is older than a quarter of an hour counts for nothing,
+    and whose it is is named once, until there is news again."""
+
+    def __init__(self, now: Callable[[], datetime], notice: Callable[[str], None]) -> None:
+        self.measured: News[Measurements] = News("2.1", now, notice)
+        self.participation: News[ParticipationInfo] = News("4.1.4", now, notice)
+        self._now, self._notice = now, notice
+        self._silent: set[str] = set()
+
+    def states(self, manager: str) -> tuple[UserState, ...]:
+        """Its vehicles as it told them last (of two reports the newer one's word counts), nothing where that is old."""
+        told = [
+            news for news in (self.participation.newest(manager), self.measured.newest(manager)) if news is not None
+        ]
+        fresh = [news for news in told if self._now() - news.timestamp <= QUARTER]
+        known: dict[str, UserState] = {}
+        for news in sorted(fresh, key=lambda news: news.timestamp):
+            known |= {user.user_id: user for user in news.users}
+        return tuple(known[user_id] for user_id in sorted(known))
+
+    def is_silent(self, manager: str) -> bool:
+        """Whether there is no news of the last quarter of an hour; said when it begins."""
+        told = (self.measured.newest(manager), self.participation.newest(manager))
+        if any(news is not None and self._now() - news.timestamp <= QUARTER for news in told):
+            self._silent.discard(manager)
+            return False
+        if manager not in self._silent:
+            self._silent.add(manager)
+            self._notice(f"{manager} has told nothing for a quarter of an hour: its vehicles count for nothing")
+        return True
+
+    def by_manager(self, managers: Iterable[str]) -> tuple[UserState, ...]:
+        """One user for each manager that is not silent."""
+        return tuple(
+            together(manager.partition("@")[0], None, self.states(manager))
+            for manager in sorted(managers)
+            if not self.is_silent(manager)
+        )
+
+    def by_bus(self, managers: Iterable[str]) -> tuple[UserState, ...]:
+        """One user for each bus at which a manager that is not silent has vehicles."""
+        return by_bus(state for manager in sorted(managers) for state in self.states(manager))
+
+
+def by_bus(states: Iterable[UserState]) -> tuple[UserState, ...]:
+    """One user for each bus; who says no place cannot be added anywhere."""
+    there: defaultdict[str, list[UserState]] = defaultdict(list)
+    for state in states:
+        if state.location is not None:
+            there[state.location].append(state)
+    return tuple(together(bus, bus, there[bus]) for bus in sorted(there))
+
+
+def together(user_id: str, location: str | None, states: Iterable[UserState]) -> UserState:
+    """Several users as one: powers and energies added up, the charge in percent of what the batteries hold together.
+
+    `service` is that of those who were in one, None where they were in none or in different ones.
+    """
+    each = tuple(states)
+    services = {state.service for state in each if state.service is not None}
+    total = _sums(each)
+    stored = [state.soc_kwh for state in each if state.soc_kwh is not None]
+    return UserState(
+        user_id=user_id,
+        location=location,
+        vehicles=sum(state.vehicles for state in each),
+        service=services.pop() if len(services) == 1 else None,
+        soc_percent=_charge_percent(each),
+        soc_kwh=round(sum(stored), 3) if stored else None,
+        **total,
+    )
+
+
+_SUMMED = (
+    "power_kw",
+    "energy_kwh",
+    "charging_rate_kw",
+    "energy_required_kwh",
+    "baseline_kw",
+    "increase_kw",
+    "decrease_kw",
+)
+
+
+def _sums(states: tuple[UserState, ...]) -> Mapping[str, float]:
+    return {name: round(float(sum(getattr(state, name) for state in states)), 3) for name in _SUMMED}
+
+
+def _charge_percent(states: tuple[UserState, ...]) -> float | None:
+    """Stored energy over capacity, of those that say both; without any the plain mean of the percentages."""
+    pairs = [(s.soc_kwh, s.soc_percent) for s in states if s.soc_kwh is not None and s.soc_percent]
+    if pairs:
+        capacity = sum(kwh / percent for kwh, percent in pairs)
+        return min(100.0, round(sum(kwh for kwh, _ in pairs) / capacity, 2)) if capacity else 0.0
+    percents = [state.soc_percent for state in states if state.soc_percent is not None]
+    return round(sum(percents) / len(percents), 2) if percents else None
