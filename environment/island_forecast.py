@@ -22,7 +22,7 @@ from environment.island_profiles import MINUTE, IslandProfiles
 SEEN_MINUTES: Final = 5
 TREND_MINUTES: Final = 15
 TREND: Final = 0.5
-"""The part of the last quarter hour's change that is expected again: of 0, 0.25, 0.5, 1 the one with the least error."""
+"""The part of the last quarter hour's change that is expected again: of 0, 0.25, 0.5, 1 the one with least error."""
 
 
 class IslandForecast:
