@@ -14,6 +14,8 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from agents.decisions.voltage import Flexibility, relieve
+from agents.grid_view import Limits
 from environment.estimation import NetworkMeters, StateEstimator, metered_at
 from environment.forecast import Forecaster
 from environment.grid import Grid
@@ -103,6 +105,39 @@ def measure(
     return found
 
 
+def measure_relief(grid: Grid, days: int, seed: int = 1) -> None:
+    """Evenings on which 20 to 60 timers start at once, and noons on which the sun is strong: how they are relieved."""
+    rng = np.random.default_rng(seed)
+    evening = Profiles.load(grid)
+    noon = Profiles.load(grid, pv_scale=2.0)
+    limits = Limits(transformer_percent=1e6)
+    homes = list(grid.places["households"])
+    for name, profiles, hour, sign in (("evenings", evening, 22, -1.0), ("noons", noon, 13, 1.0)):
+        moved, times, broken, left = [], [], [], []
+        for day in range(0, 365, -(-365 // days)):
+            now = (FIRST + timedelta(days=day)).replace(hour=hour)
+            truth = profiles.periods(now, 1)
+            cars = rng.choice(homes, int(rng.integers(20, 61)), replace=False).tolist()
+            p = truth.p_kw[0] + (grid.by_bus(dict.fromkeys(cars, 7.4)) if sign < 0 else 0.0)
+            state = grid.solve(p, truth.q_kvar[0])
+            if not state.violations(limits):
+                continue
+            flexible = {bus: Flexibility(0.0, 7.4) if sign < 0 else Flexibility(7.4, 0.0) for bus in cars}
+            begun = time.perf_counter()
+            relief = relieve(state, flexible, limits, sensitivity=grid.sensitivity, solve=grid.solve)
+            times.append((time.perf_counter() - begun) * 1e3)
+            moved.append(sum(map(abs, relief.change_kw.values())))
+            broken.append(len(relief.before))
+            left.append(len(relief.remaining))
+        if times:
+            solved = sum(not count for count in left)
+            print(
+                f"{len(times)} {name} with {statistics.mean(broken):.0f} limits broken: {solved} solved, "
+                f"{statistics.mean(moved):.0f} kW on average, {statistics.mean(left):.1f} left; "
+                f"median {statistics.median(times):.0f} ms, slowest {max(times):.0f} ms"
+            )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--meters", type=int, default=6, help="metered buses besides the transformer")
@@ -118,6 +153,7 @@ def main() -> None:
     times = sorted(found.times_ms)
     print(f"{found.estimates} estimates, {found.dropped} meters dropped, {found.failed} without an answer")
     print(f"median {statistics.median(times):.1f} ms, slowest {times[-1]:.1f} ms")
+    measure_relief(grid, options.days)
 
 
 if __name__ == "__main__":

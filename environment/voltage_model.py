@@ -6,6 +6,7 @@ Implements `agents.voltage_view.VoltageModel`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final
 
@@ -59,6 +60,7 @@ class MeteredNetwork:
             charger_kw=charger_kw,
             pseudo_pv_kw=forecast.pv_kw_by_bus[0],
         )
+        estimate = replace(estimate, at=now)
         self._last = now, estimate, self.grid.by_bus(charger_kw)
         return estimate
 
