@@ -41,7 +41,7 @@ class PlantWatch:
                 self._notice(f"{plant.name} reports again")
             return _forecast_kw(report)
         if report is not None:
-            assumed, words = _forecast_kw(report), f"its last forecast, made at {report.timestamp:%H:%M}"
+            assumed, words = _forecast_kw(report), f"its last forecast, made at {report.timestamp:%H:%M} UTC"
         elif plant.kind is PlantKind.WIND:
             assumed, words = 0.0, "nothing, for it has not reported yet"
         else:

@@ -110,7 +110,9 @@ class ServiceKeeper:
             self._call_off(before, start, "the need is now the opposite one")
         outcome = await self.asker.request(request, to=fo, reply_by=now + FO_TIME, done_by=ticket.end + ANSWER_TIME)
         if not isinstance(outcome, Agreed):
-            self.asker.notice(f"{self.what} of {request.power_kw:g} kW from {start:%H:%M} is not served: {outcome}")
+            self.asker.notice(
+                f"{self.what} of {request.power_kw:.1f} kW from {start:%H:%M} UTC is not served: {outcome}"
+            )
             if renewed is not None:
                 self._call_off(renewed, start, "it was not renewed")
             return None
@@ -157,8 +159,8 @@ class ServiceKeeper:
             return 0.0
         if answer.available_power_kw * request.power_kw < 0:
             self.asker.notice(
-                f"{self.what}: {outcome.sender} agrees to {request.service_id} with {answer.available_power_kw:g} kW, "
-                f"where {request.power_kw:g} kW was asked for"
+                f"{self.what}: {outcome.sender} agrees to {request.service_id} with {answer.available_power_kw:.1f} kW, "
+                f"where {request.power_kw:.1f} kW was asked for"
             )
             return 0.0
         return answer.available_power_kw

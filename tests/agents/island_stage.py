@@ -14,7 +14,9 @@ import numpy as np
 
 from agents.actor import Actor
 from agents.decisions.tariff import Tariff
+from agents.grid_view import Floats, GridState, Sensitivity
 from agents.island_ports import PlantReading
+from agents.voltage_view import Estimate
 from behaviours.answering import Agree, Incoming, Inform, Refuse, Reply, answers, cancels, failure
 from protocols import exchanges as x
 from protocols.roles import Role
@@ -203,3 +205,60 @@ class FakeTypical:
     def typical_kw(self, start: datetime, periods: int, quantile: float | None = None) -> dict[str, Any]:
         series = [self.kw(start + k * QUARTER) for k in range(periods)]
         return {bus: np.array([kw[bus] for kw in series]) for bus in series[0]}
+
+
+BUSES = ("a1", "a2", "b1", "b2")
+FEEDERS = {"a1": "A", "a2": "A", "b1": "B", "b2": "B"}
+_DROP = np.array([[1.0, 1.0], [1.0, 2.0]]) * 1e-3
+"""Per unit for each kW: the second bus of a feeder hangs behind the first, by a line as long."""
+DROP_PU_PER_KW = np.kron(np.eye(2), _DROP)
+
+
+@dataclass
+class LinearVoltages:
+    """The port `VoltageModel` for two feeders of two buses: a1 falls by 0.001 pu for each kW at a1 or a2, a2 by 0.001
+    for each at a1 and by 0.002 for each at a2; likewise b1 and b2.
+
+    `base` is what is drawn besides the chargers, by the quarter's beginning. `reported` and `expectations` are what was
+    given to `estimated` and `expected`, by that time.
+    """
+
+    base: Callable[[datetime], Mapping[str, float]] = field(default=lambda start: {})
+    dropped: tuple[str, ...] = ()
+    buses: tuple[str, ...] = BUSES
+    reported: dict[datetime, dict[str, float]] = field(default_factory=dict)
+    expectations: dict[datetime, dict[str, float]] = field(default_factory=dict)
+
+    def feeder_of(self, bus: str) -> str:
+        return FEEDERS[bus]
+
+    def estimated(self, now: datetime, charger_kw: Mapping[str, float]) -> Estimate:
+        self.reported[now] = dict(charger_kw)
+        state = self.solve(self._power(charger_kw), np.zeros(4))
+        return Estimate(BUSES, state.vm_pu, state.p_kw, state.q_kvar, state.trafo_p_kw, True, 0.0, self.dropped, now)
+
+    def expected(self, start: datetime, now: datetime, charger_kw: Mapping[str, float]) -> GridState:
+        self.expectations[start] = dict(charger_kw)
+        return self.solve(self._power(self.base(start)) + self._power(charger_kw), np.zeros(4))
+
+    def sensitivity(self, state: GridState) -> Sensitivity:
+        return Sensitivity(-DROP_PU_PER_KW, np.zeros((0, 4)), np.zeros(4))
+
+    def solve(self, p_kw: Floats, q_kvar: Floats) -> GridState:
+        return GridState(
+            buses=BUSES,
+            lines=(),
+            transformer="trafo",
+            p_kw=p_kw,
+            q_kvar=q_kvar,
+            vm_pu=1.0 - DROP_PU_PER_KW @ p_kw,
+            line_loading_percent=np.zeros(0),
+            trafo_loading_percent=0.0,
+            trafo_p_kw=float(p_kw.sum()),
+            trafo_q_kvar=0.0,
+            losses_kw=0.0,
+        )
+
+    @staticmethod
+    def _power(kw: Mapping[str, float]) -> Floats:
+        return np.array([kw.get(bus, 0.0) for bus in BUSES])

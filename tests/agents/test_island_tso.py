@@ -252,8 +252,8 @@ def test_an_fo_that_does_not_agree_is_told_and_asked_again_but_never_cancelled(a
             (at(30), SignalType.ACTIVATION),
             (at(45), SignalType.ACTIVATION),
         ]
-        assert stage.noticed("more consumption of 25 kW from 06:30 is not served") == 1
-        assert stage.noticed("more consumption of 25 kW from 06:45 is not served") == 1
+        assert stage.noticed("more consumption of 25.0 kW from 06:30 UTC is not served") == 1
+        assert stage.noticed("more consumption of 25.0 kW from 06:45 UTC is not served") == 1
         assert stage.noticed("nobody takes part" if available == 0.0 else "no answer from fo@localhost") == 2
         assert [b.agreed_kw for b in here.tso.balances] == [None] * len(here.tso.balances)
         assert here.fo.cancelled == []
@@ -292,7 +292,7 @@ def test_an_agreement_to_the_opposite_counts_as_nothing_and_is_told() -> None:
         here = await island(stage, available=lambda signal: -5.0)
         await stage.until(25)
         assert here.last.agreed_kw == 0.0
-        assert stage.noticed("agrees to tso-service-1 with -5 kW, where 25 kW was asked for") == 1
+        assert stage.noticed("agrees to tso-service-1 with -5.0 kW, where 25.0 kW was asked for") == 1
 
     run_swarm(main, Stage())
 
@@ -327,7 +327,8 @@ def test_a_silent_producer_counts_with_its_last_forecast_and_is_told_once_and_wh
         await stage.until(86)
         # the last report, at 6:32, forecast 60 kW for 6:45
         assert (
-            stage.noticed("tso@localhost: wind is silent: it counts with 60 kW, its last forecast, made at 06:32") == 1
+            stage.noticed("tso@localhost: wind is silent: it counts with 60 kW, its last forecast, made at 06:32 UTC")
+            == 1
         )
         assert stage.noticed("reports again") == 0
         assert here.kw() == [25.0] * 5

@@ -1,0 +1,58 @@
+"""What chargers draw now and in the next quarter of an hour, from what the vehicles' plans told (4.1.4).
+
+kW by bus, positive is drawn. A 4.1.4 tells what was drawn in the quarter of an hour before it, and the plans for the
+one after it; what is drawn in its own quarter has been planned in the 4.1.4 before.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+
+from protocols.exchanges.ev_services import UserState
+
+
+def by_bus(users: Iterable[UserState], field: str) -> dict[str, float]:
+    """One field of the users, added up by bus; a user without a place is left out."""
+    total: defaultdict[str, float] = defaultdict(float)
+    for user in users:
+        if user.location is not None:
+            total[user.location] += getattr(user, field)
+    return dict(total)
+
+
+def present_charging(
+    told: Iterable[UserState],
+    planned: tuple[Mapping[str, float], Mapping[str, float]] | None,
+    served: tuple[Mapping[str, float], Mapping[str, float]],
+) -> dict[str, float]:
+    """What is drawn now: as measured in the quarter of an hour before, and what has changed with this one.
+
+    `planned`: the plans for that quarter and for this one (None: not known for both); `served`: what services changed
+    in each. Without this a timer that switched on with the quarter would be taken for consumption of somebody else.
+    """
+    present = by_bus(told, "power_kw")
+    for before, now in (served,) if planned is None else (planned, served):
+        for bus in {**before, **now}:
+            if bus in present:
+                present[bus] += now.get(bus, 0.0) - before.get(bus, 0.0)
+    return present
+
+
+def expected_charging(
+    told: Iterable[UserState], before: Iterable[UserState], usual: Mapping[str, tuple[float, float]]
+) -> dict[str, float]:
+    """What will be drawn in the next quarter of an hour if no service runs.
+
+    Those who are there draw `baseline_kw`. Who is still to come can only be guessed: at each bus as much as charging
+    usually rises from this quarter to the next (`usual`: kW in both), less what the plans of those who are there rise
+    by themselves, for timers that switch on are in both. `before`: what was told a quarter of an hour ago.
+    """
+    told, before = tuple(told), tuple(before)
+    expected = dict.fromkeys(usual, 0.0) | by_bus(told, "baseline_kw")
+    there, was_there, was = by_bus(told, "vehicles"), by_bus(before, "vehicles"), by_bus(before, "baseline_kw")
+    for bus, (this, then) in usual.items():
+        stayed = min(1.0, was_there.get(bus, 0.0) / there[bus]) if there.get(bus) else 0.0
+        own_rise = max(0.0, expected[bus] * stayed - was.get(bus, 0.0))
+        expected[bus] += max(0.0, then - this - own_rise)
+    return expected
