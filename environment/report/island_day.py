@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from environment.island_summary import has_island
@@ -16,6 +16,7 @@ from environment.report.island_figures import IslandCharts
 from environment.report.material import Material
 from environment.report.sequence import Story, richest_service
 from environment.report.service_figures import ServiceCharts
+from environment.report.services import Service, chains
 from protocols.exchanges.vocabulary import ServiceType
 
 _ROWS = (
@@ -62,7 +63,7 @@ def day(material: Material) -> Day:
             common.negotiation(story, _title(story), "No service took place, so there is none to draw."),
             common.payments(
                 material,
-                f"{words.euro(moved)} changed hands, {words.euro(material.spent)} of it the operator's",
+                f"{words.euro(moved)} changed hands, {words.euro(material.spent)} of it paid by the TSO and the DSO",
                 invoices=_by_customer(material),
             ),
             Chapter(
@@ -201,7 +202,13 @@ def _services(material: Material) -> tuple[Chapter, Chapter]:
             "services",
             "Services",
             "services.html.j2",
-            {"title": title, "services": asked, "timeline": timeline, "kind": words.service_kind},
+            {
+                "title": title,
+                "services": asked,
+                "chains": [_chain(chain) for chain in chains(asked)],
+                "timeline": timeline,
+                "kind": words.service_kind,
+            },
         ),
         Chapter(
             "prices",
@@ -216,11 +223,36 @@ def _services(material: Material) -> tuple[Chapter, Chapter]:
     )
 
 
+def _chain(chain: Sequence[Service]) -> dict[str, Any]:
+    """A service with its renewals as one row; powers and prices from the smallest to the largest."""
+
+    def span(values: Iterable[float], digits: int, sign: bool) -> str:
+        known = sorted(values)
+        return " to ".join(dict.fromkeys(words.number(value, digits, sign) for value in (known[0], known[-1])))
+
+    took = [service for service in chain if service.took_place] or chain[-1:]
+    return {
+        "start": chain[0].start,
+        "end": max(service.end for service in chain),
+        "kind": words.service_kind(chain[0].kind),
+        "feeder": chain[0].feeder,
+        "took_place": took[0].took_place,
+        "count": len(chain),
+        "asked": span((service.asked_kw for service in chain), 1, True),
+        "available": span((service.available_kw for service in took), 1, True),
+        "vehicles": span((service.vehicles for service in took), 0, False),
+        "price": span((float(service.charging_cost) for service in took), 3, False),
+        "ended": chain[-1].ended,
+        "reason": chain[-1].reason,
+    }
+
+
 def _prices_title(material: Material) -> str:
     prices = [service.charging_cost for service in material.services if service.took_place]
     if not prices:
         return "The ordinary tariff held all day"
-    return f"In a service a kWh cost from {min(prices):f} to {max(prices):f} EUR"
+    low, high = words.number(float(min(prices)), 3), words.number(float(max(prices)), 3)
+    return f"In a service a kWh cost {f'from {low} to {high}' if low != high else low} EUR"
 
 
 def _by_customer(material: Material) -> list[dict[str, Any]]:

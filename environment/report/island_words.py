@@ -49,7 +49,7 @@ def scaled(kwh: float, share: float | None) -> str:
     if not share:
         return ""
     whole = kwh / share
-    amount = f"{number(whole / 1000, 1)} MWh" if abs(whole) >= 1000 else f"{number(whole)} kWh"
+    amount = _amount(whole, "kWh", "MWh")
     return f"{factor(share)} for the island: {amount}"
 
 
@@ -58,8 +58,14 @@ def scaled_fuel(kg: float, share: float | None) -> str:
     if not share:
         return ""
     whole = kg / share
-    amount = f"{number(whole / 1000, 1)} t" if abs(whole) >= 1000 else f"{number(whole)} kg"
+    amount = _amount(whole, "kg", "t")
     return f"{factor(share)} for the island: {amount}"
+
+
+def _amount(value: float, unit: str, thousands: str) -> str:
+    """A number and its unit on one line."""
+    large = abs(value) >= 1000
+    return f"{number(value / 1000, 1) if large else number(value)}\N{NO-BREAK SPACE}{thousands if large else unit}"
 
 
 def factor(share: float) -> str:

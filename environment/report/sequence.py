@@ -20,6 +20,8 @@ from protocols.trace import Entry
 
 _ORDER = ("tso", "fmo", "dso", "vpp", "cpo", "fo", "v2x_manager", "emsp", "", "ev_owner")
 """From left to right; the empty word is any other role."""
+_PARTS = ("v2x_manager",)
+"""Crowds whose members each bring a part of one power."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,10 @@ class Lifeline:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One arrow: `count` messages of the same act between the same two lifelines (indices)."""
+    """One arrow: `count` messages of the same act between the same two lifelines (indices).
+
+    `power_kw` is the sum over V2X managers, who each offer their own part; None where a message tells no power.
+    """
 
     at: datetime
     source: int
@@ -44,6 +49,7 @@ class Step:
     gist: str
     conversation: str
     count: int = 1
+    power_kw: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,16 +186,31 @@ def _steps(
             burst = len(steps)
             continue
         # A crowd's conversations are one, as its members are.
-        step = replace(step, conversation=f"{crowd}-{burst}")
+        step = replace(step, conversation=f"{crowd}-{burst}", power_kw=_power(message) if crowd in _PARTS else None)
         kind = (source, target, step.performative, step.exchange)
         for index in range(burst, len(steps)):
             same = steps[index]
             if (same.source, same.target, same.performative, same.exchange) == kind:
-                steps[index] = replace(same, count=same.count + 1, gist=same.gist if same.gist == step.gist else "")
+                steps[index] = _together(same, step)
                 break
         else:
             steps.append(step)
     return tuple(steps)
+
+
+def _together(same: Step, step: Step) -> Step:
+    """One step of two: their words if they said the same, else the power that they come to."""
+    known = same.power_kw is not None and step.power_kw is not None
+    total = (same.power_kw or 0.0) + (step.power_kw or 0.0) if known else None
+    told = same.gist
+    if same.gist != step.gist:
+        told = "" if total is None else f"{number(total, 1)} kW in all"
+    return replace(same, count=same.count + 1, gist=told, power_kw=total)
+
+
+def _power(message: AclMessage) -> float | None:
+    value = message.content.get("power_kw")
+    return float(value) if isinstance(value, int | float) else None
 
 
 def gist(message: AclMessage) -> str:
@@ -211,12 +232,13 @@ def gist(message: AclMessage) -> str:
         ("market_price_eur_per_kw", "{} EUR/kW"),
         ("benefit_eur", "for {} EUR"),
         ("amount_eur", "{} EUR"),
-        ("charging_cost_eur_per_kwh", "charging at {} EUR/kWh"),
     ):
         if content.get(name) is not None:
             parts.append(words.format(content[name]))
     if "max_price_eur_per_kw" in content and message.performative is Performative.CFP:
         parts.append(f"at most {content['max_price_eur_per_kw']} EUR/kW")
+    if isinstance(cost := content.get("charging_cost_eur_per_kwh"), str):
+        parts.append(f"charging at {cost.rstrip('0').rstrip('.') if '.' in cost else cost} EUR/kWh")
     if content.get("reason"):
         parts.append(str(content["reason"]))
     return ", ".join(parts)

@@ -6,6 +6,7 @@ well-formed words of those whose part it is count: a forged award or a stranger'
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -64,6 +65,16 @@ class Service:
         """The beginnings of the quarters of an hour in which it ran."""
         count = -(-(self.end - self.start) // MARKET_PERIOD)
         return tuple(self.start + index * MARKET_PERIOD for index in range(count))
+
+
+def chains(services: Iterable[Service]) -> tuple[tuple[Service, ...], ...]:
+    """Services with their renewals, each chain from its first to its last, in the order of the given ones."""
+    found: dict[str, list[Service]] = {}
+    for service in services:
+        chain = found.get(service.renews or "", [])
+        chain.append(service)
+        found[service.id] = chain
+    return tuple({id(chain): tuple(chain) for chain in found.values()}.values())
 
 
 @dataclass(slots=True)
