@@ -24,6 +24,7 @@ SLACK = QUARTER
 """The wanted charge is reached so long before the departure."""
 DAY = timedelta(days=1)
 _SAME_KWH = 1e-6
+_SAME_EUR = 1e-9
 _HOUR = timedelta(hours=1)
 
 Price = Callable[[datetime], float]
@@ -87,6 +88,10 @@ class Terms:
     wear: float
     minimum_benefit: float
 
+    def pays(self, benefit: float) -> bool:
+        """Whether EUR/kWh are enough; prices are exact decimals that became binary fractions."""
+        return benefit >= self.minimum_benefit - _SAME_EUR
+
 
 def drawn_kwh(vehicle: Parked, power_kw: float, hours: float) -> float:
     """What a constant power adds to (or takes from) the battery."""
@@ -131,7 +136,7 @@ def room(vehicle: Parked) -> Room:
     that charges in its taper has no room.
     """
     end = vehicle.at + QUARTER
-    after = by_own_plan(vehicle, end)
+    after = by_own_plan(vehicle, min(end, vehicle.departure))
     gained = after.energy_kwh - vehicle.energy_kwh
     baseline = power_for(vehicle, gained, QUARTER / _HOUR)
     tapers = gained > 0 and after.energy_kwh > vehicle.knee_kwh + _SAME_KWH
@@ -194,9 +199,9 @@ def _more(vehicle: Parked, can: Room, terms: Terms, ordinary: Price) -> float:
     planned = max(0.0, vehicle.required_kwh - after.energy_kwh)
     ends = min(_own_end(after), vehicle.departure)
     cheapest = _prices(ordinary, after.begins(end), ends)
-    if planned > _SAME_KWH and min(cheapest) - terms.charging_cost < terms.minimum_benefit:
+    if planned > _SAME_KWH and not terms.pays(min(cheapest) - terms.charging_cost):
         return 0.0
-    if min(_prices(ordinary, end, end + DAY)) - terms.charging_cost >= terms.minimum_benefit:
+    if terms.pays(min(_prices(ordinary, end, end + DAY)) - terms.charging_cost):
         return can.increase_kw
     return min(can.increase_kw, power_for(vehicle, planned, QUARTER / _HOUR))
 
@@ -207,11 +212,11 @@ def _less(vehicle: Parked, can: Room, terms: Terms, ordinary: Price) -> float:
     changed = by_order(vehicle, can.baseline_kw - can.decrease_kw, end)
     later = max(_prices(ordinary, _own_end(after), _own_end(changed)))
     withheld, given = min(can.decrease_kw, can.baseline_kw), max(0.0, can.decrease_kw - can.baseline_kw)
-    if withheld > 0 and terms.charging_cost - later < terms.minimum_benefit:
+    if withheld > 0 and not terms.pays(terms.charging_cost - later):
         return 0.0
     both_ways = vehicle.efficiency_charge * vehicle.efficiency_discharge
     benefit = terms.discharging_remuneration - terms.wear / vehicle.efficiency_discharge - later / both_ways
-    return -(withheld + (given if benefit >= terms.minimum_benefit else 0.0))
+    return -(withheld + (given if terms.pays(benefit) else 0.0))
 
 
 def _own_end(vehicle: Parked) -> datetime:
