@@ -8,8 +8,8 @@ from protocols.tables import CANCELLING, LATE, START, TABLES, Side, Table
 _TITLES = {
     Protocol.REQUEST: ("Request", "SC00026H", "asks for something to be done: activations, registrations, bills"),
     Protocol.QUERY: ("Query", "SC00027H", "asks for what is known: measurements, the directory's search"),
-    Protocol.CONTRACT_NET: ("Contract net", "SC00029H", "calls for proposals and awards: bids, the flexibility pool"),
-    Protocol.SUBSCRIBE: ("Subscribe", "SC00035H", "asks to be told from now on: activated resources, frequency"),
+    Protocol.CONTRACT_NET: ("Contract net", "SC00029H", "calls for proposals and awards: bids, a pool, vehicles"),
+    Protocol.SUBSCRIBE: ("Subscribe", "SC00035H", "asks to be told from now on: measurements, flexibility"),
     Protocol.PROPOSE: ("Propose", "SC00036H", "offers to do something itself: participation, delivered volume"),
 }
 
@@ -35,7 +35,8 @@ Rules that hold in all five:
 - **Cancel.** The initiator may cancel whatever has not ended. While the cancel is unanswered everything that the
   participant says still counts, so a result may cross it. The answer is known by its `in-reply-to`, and written
   `inform-cancel` (stopped) or `failure-cancel` (it goes on, under the deadline that it had). No answer in time ends the
-  conversation for the initiator.
+  conversation for the initiator. It is how a service is deactivated (Tables 3 and 5 of D5.1): its `reference` is the id
+  of what the conversation was opened with, and in a contract net each bidder is called off by itself.
 """
 
 
