@@ -109,7 +109,7 @@ class IslandTso(Actor):
         self.least_thermal = least_thermal
         self.balances: list[Balance] = []
         self.ev_kw: dict[datetime, float] = {}
-        """What the vehicles drew in the quarter that began then, as the FO's 2.1 told."""
+        """What the vehicles in a service drew in the quarter that began then, as the FO's 2.1 told."""
         self.watch = PlantWatch(plants, self.now, self.notice)
         numbers = count(1)
         self.keeper = ServiceKeeper(
@@ -163,7 +163,7 @@ class IslandTso(Actor):
             self.notice(f"{to} does not send {topic.exchange}: {outcome}")
 
     def on_measurements(self, report: Measurements) -> None:
-        """2.1 of the FO: what the vehicles drew, "during the service participation" and outside it."""
+        """2.1 of the FO: what the vehicles drew "during the service participation"."""
         if self._measured.take(str(self._fo), report):
             self.ev_kw[report.start] = report.ev_kw
 
@@ -174,21 +174,17 @@ class IslandTso(Actor):
     def _vehicles(self, start: datetime) -> tuple[float, float | None]:
         """The vehicles' baseline and by how much they could draw more, in kW, in the quarter from `start`.
 
-        Without a 2.2 for it the baseline is what the FO last said that the vehicles will draw, and nothing is flexible.
+        Without a 2.2 for it the baseline of the last one counts, and nothing is known to be flexible.
         """
         fo = str(self._fo)
-        information, measured = self._flexible.newest(fo), self._measured.newest(fo)
+        information = self._flexible.newest(fo)
+        users = () if information is None else information.users
+        baseline = sum((user.baseline_kw for user in users), 0.0)
         if information is not None and information.start == start:
             if self._fo_silent:
                 self.notice(f"{fo} says again what the vehicles can do")
             self._fo_silent = False
-            users = information.users
-            return sum(user.baseline_kw for user in users), sum(user.increase_kw for user in users)
-        baseline = 0.0
-        if measured is not None and (information is None or measured.timestamp > information.timestamp):
-            baseline = measured.forecast_kw
-        elif information is not None:
-            baseline = sum(user.baseline_kw for user in information.users)
+            return baseline, sum((user.increase_kw for user in users), 0.0)
         if not self._fo_silent and self._fo is not None:
             self.notice(f"{fo} does not say what the vehicles can do: they count with {baseline:g} kW, none flexible")
         self._fo_silent = True

@@ -157,10 +157,11 @@ class ServiceKeeper:
         if not isinstance(answer, ServiceAnswer) or answer.service_id != request.service_id:
             self.asker.notice(f"{self.what}: {outcome.sender} agrees to {request.service_id} without saying to what")
             return 0.0
-        if answer.available_power_kw * request.power_kw < 0:
+        kw = answer.available_power_kw
+        if kw * request.power_kw < 0:
             self.asker.notice(
-                f"{self.what}: {outcome.sender} agrees to {request.service_id} with {answer.available_power_kw:.1f} kW, "
+                f"{self.what}: {outcome.sender} agrees to {request.service_id} with {kw:.1f} kW, "
                 f"where {request.power_kw:.1f} kW was asked for"
             )
             return 0.0
-        return answer.available_power_kw
+        return kw

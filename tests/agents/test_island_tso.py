@@ -326,10 +326,8 @@ def test_a_silent_producer_counts_with_its_last_forecast_and_is_told_once_and_wh
         here = await island(stage, lambda start: 60.0 if start < at(60) else 45.0, silent=lambda n: at(40) < n < at(85))
         await stage.until(86)
         # the last report, at 6:32, forecast 60 kW for 6:45
-        assert (
-            stage.noticed("tso@localhost: wind is silent: it counts with 60 kW, its last forecast, made at 06:32 UTC")
-            == 1
-        )
+        words = "tso@localhost: wind is silent: it counts with 60 kW, its last forecast, made at 06:32 UTC"
+        assert stage.noticed(words) == 1
         assert stage.noticed("reports again") == 0
         assert here.kw() == [25.0] * 5
         await stage.until(115)
@@ -486,27 +484,39 @@ def test_2_2_that_came_twice_is_left_out() -> None:
     run_swarm(main, Stage())
 
 
-def test_what_the_vehicles_drew_is_kept_and_their_forecast_stands_in_for_a_2_2_that_is_missing() -> None:
+def test_what_the_vehicles_drew_in_a_service_is_kept_and_no_old_word_changes_it() -> None:
+    async def main(stage: Stage) -> None:
+        here = await island(stage)
+        await stage.until(34)
+        for ev_kw, said in ((12.5, 33), (99.0, 33), (98.0, 18)):
+            report = x.Measurements(
+                request_id="r",
+                timestamp=at(said),
+                source="fo",
+                start=at(15),
+                end=at(30),
+                production_kw=0.0,
+                ev_kw=ev_kw,
+                p_kw=0.0,
+                q_kvar=0.0,
+                forecast_kw=10.0,
+            )
+            await here.fo.publish(x.MeasurementsSubscription, report)
+        await stage.until(35)
+        assert here.tso.ev_kw == {at(15): 12.5}
+        assert stage.noticed("2.1 from fo@localhost came twice") == 1
+
+    run_swarm(main, Stage())
+
+
+def test_vehicles_that_will_charge_by_themselves_leave_less_to_ask_for() -> None:
     async def main(stage: Stage) -> None:
         here = await island(stage, more=lambda start: None)
         await stage.until(18)
-        report = x.Measurements(
-            request_id="r",
-            timestamp=at(18),
-            source="vehicles",
-            start=at(0),
-            end=at(15),
-            production_kw=0.0,
-            ev_kw=12.5,
-            p_kw=0.0,
-            q_kvar=0.0,
-            forecast_kw=10.0,
-        )
-        await here.fo.publish(x.MeasurementsSubscription, report)
+        await here.fo.tell_flexibility(at(30), user(baseline=15.0, more=50.0))
         await stage.until(25)
-        assert here.tso.ev_kw == {at(0): 12.5}
-        assert here.last.ev_baseline_kw == 10.0
-        assert here.last.curtailment_kw == 60.0 - (ROOM_KW + 5.0)
+        assert here.last.ev_baseline_kw == 15.0
+        assert here.kw() == [60.0 - (ROOM_KW + 10.0)]
 
     run_swarm(main, Stage())
 
