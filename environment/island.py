@@ -68,7 +68,7 @@ class IslandSpec:
     incidents: tuple[Outage, ...] = ()
     governor_s: float = 0.5
     least_thermal: int = 2
-    wind_profile: str = "WP10"
+    wind_profile: str = "WP4"
 
     def __post_init__(self) -> None:
         """Raises ValueError for two plants of one name and an outage of none."""

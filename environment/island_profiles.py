@@ -84,7 +84,7 @@ class IslandProfiles:
         *,
         standard_offset: timedelta,
         rng: np.random.Generator,
-        wind_profile: str = "WP10",
+        wind_profile: str = "WP4",
         wind: pd.DataFrame | None = None,
         loads: pd.DataFrame | None = None,
     ) -> None:

