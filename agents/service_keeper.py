@@ -138,7 +138,8 @@ class ServiceKeeper:
             return
         cancellation = Cancellation(reference=service.service_id, reason=reason)
         outcome = await service.agreed.cancel(cancellation, self.asker.now() + ANSWER_TIME)
-        if not isinstance(outcome, Informed) and not service.over:
+        ended_first = isinstance(outcome, Failed) and getattr(outcome.content, "code", "") == "over"
+        if not isinstance(outcome, Informed) and not ended_first:
             self.asker.notice(f"{self.what}: {service.service_id} is not called off: {outcome}")
 
     async def _follow(self, service: KeptService) -> None:

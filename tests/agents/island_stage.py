@@ -56,7 +56,8 @@ class PlainFo(Actor):
     """An FO that serves every subscription. `available` says to what power it agrees: 0 to refuse, None for silence.
 
     `fails_after` lets each service fail so many minutes after its start. A service ends when it was asked to, or when
-    the one that renews it starts.
+    the one that renews it starts; without `reports` nothing is heard of that. `cancelling`: None does not answer to a
+    cancel, False says that it cannot.
     """
 
     role = Role.FO
@@ -66,10 +67,14 @@ class PlainFo(Actor):
         *arguments: Any,
         available: Callable[[Any], float | None] = lambda signal: signal.power_kw,
         fails_after: float | None = None,
+        reports: bool = True,
+        cancelling: bool | None = True,
     ) -> None:
         super().__init__(*arguments)
         self.available = available
         self.fails_after = fails_after
+        self.reports = reports
+        self.cancelling = cancelling
         self.asked: list[Any] = []
         self.cancelled: list[tuple[datetime, str]] = []
         self._ends: dict[str, asyncio.Event] = {}
@@ -111,6 +116,8 @@ class PlainFo(Actor):
         ended = self._ends[signal.service_id] = asyncio.Event()
         if signal.renews in self._ends:
             self.clock.call_at(signal.start, self._ends[signal.renews].set)
+        if not self.reports:
+            await asyncio.Event().wait()
         if self.fails_after is not None:
             await self.clock.sleep_until(signal.start + self.fails_after * MINUTE)
             return failure("no-vehicles", "the vehicles have left")
@@ -122,6 +129,10 @@ class PlainFo(Actor):
     @cancels(x.VoltageRequest)
     async def on_cancel(self, signal: Any, incoming: Incoming) -> Reply:
         self.cancelled.append((self.now(), signal.service_id))
+        if self.cancelling is None:
+            await asyncio.Event().wait()
+        if not self.cancelling:
+            return failure("going-on", "the vehicles do not let go")
         return Inform(x.Done(reference=signal.service_id))
 
     async def tell_flexibility(self, start: datetime, *users: x.UserState, said: datetime | None = None) -> None:

@@ -59,8 +59,7 @@ async def island(
     silent: Callable[[datetime], bool] = lambda now: False,
     producers: tuple[str, ...] = ("geo", "t1", "t2", "wind"),
     until: float = 240,
-    available: Callable[[Any], float | None] = lambda signal: signal.power_kw,
-    fails_after: float | None = None,
+    fo_does: dict[str, Any] | None = None,
     **options: Any,
 ) -> Island:
     """`wind`: kW available, `more`: kW that vehicles could draw more (None: no 2.2), by the quarter's beginning."""
@@ -77,7 +76,7 @@ async def island(
             silent=silent if name == "wind" else lambda now: False,
         )
         producer.spawn(producer.course(), "course")
-    fo = await stage.start(PlainFo, "fo", available=available, fails_after=fails_after)
+    fo = await stage.start(PlainFo, "fo", **(fo_does or {}))
     demand = options.pop("demand", None) or FakeDemand(lambda start: 70.0)
     tso = await stage.start(
         IslandTso,
@@ -246,7 +245,7 @@ def test_after_a_lull_a_new_service_is_activated_and_nothing_renewed() -> None:
 @pytest.mark.parametrize("available", [0.0, None], ids=["refuses", "silent"])
 def test_an_fo_that_does_not_agree_is_told_and_asked_again_but_never_cancelled(available: float | None) -> None:
     async def main(stage: Stage) -> None:
-        here = await island(stage, calm_after(60), available=lambda signal: available)
+        here = await island(stage, calm_after(60), fo_does={"available": lambda signal: available})
         await stage.until(100)
         assert [(s.start, s.signal) for s in here.asked] == [
             (at(30), SignalType.ACTIVATION),
@@ -267,9 +266,10 @@ def test_a_service_whose_renewal_is_not_agreed_to_is_called_off_at_the_end_of_it
     available: float | None,
 ) -> None:
     async def main(stage: Stage) -> None:
-        here = await island(
-            stage, available=lambda signal: available if signal.start == at(45) else signal.power_kw, until=90
-        )
+        def answer(signal: x.CurtailmentActivation) -> float | None:
+            return available if signal.start == at(45) else signal.power_kw
+
+        here = await island(stage, fo_does={"available": answer}, until=90)
         await stage.until(61)
         assert here.fo.cancelled == [(at(45), "tso-service-1")]
         assert [(s.start, s.renews) for s in here.asked] == [(at(30), None), (at(45), "tso-service-1"), (at(60), None)]
@@ -280,7 +280,7 @@ def test_a_service_whose_renewal_is_not_agreed_to_is_called_off_at_the_end_of_it
 
 def test_what_the_fo_agrees_to_is_kept_even_where_it_is_less() -> None:
     async def main(stage: Stage) -> None:
-        here = await island(stage, available=lambda signal: 7.5)
+        here = await island(stage, fo_does={"available": lambda signal: 7.5})
         await stage.until(25)
         assert (here.last.asked_kw, here.last.agreed_kw) == (25.0, 7.5)
 
@@ -289,7 +289,7 @@ def test_what_the_fo_agrees_to_is_kept_even_where_it_is_less() -> None:
 
 def test_an_agreement_to_the_opposite_counts_as_nothing_and_is_told() -> None:
     async def main(stage: Stage) -> None:
-        here = await island(stage, available=lambda signal: -5.0)
+        here = await island(stage, fo_does={"available": lambda signal: -5.0})
         await stage.until(25)
         assert here.last.agreed_kw == 0.0
         assert stage.noticed("agrees to tso-service-1 with -5.0 kW, where 25.0 kW was asked for") == 1
@@ -299,11 +299,44 @@ def test_an_agreement_to_the_opposite_counts_as_nothing_and_is_told() -> None:
 
 def test_a_service_that_fails_is_told_and_the_next_one_renews_nothing() -> None:
     async def main(stage: Stage) -> None:
-        here = await island(stage, fails_after=5)
+        here = await island(stage, fo_does={"fails_after": 5})
         await stage.until(40)
         assert stage.noticed("tso-service-1 fails: failed by fo@localhost: the vehicles have left") == 1
         assert [s.renews for s in here.asked] == [None, None]
         assert here.fo.cancelled == []
+
+    run_swarm(main, Stage())
+
+
+@pytest.mark.parametrize(
+    ("cancelling", "words", "report"),
+    [
+        (False, "failed by fo@localhost: the vehicles do not let go", x.Done(reference="tso-service-1")),
+        (None, "no answer from fo@localhost", None),
+    ],
+    ids=["cannot", "silent"],
+)
+def test_a_service_that_cannot_be_called_off_is_told_and_runs_out(
+    cancelling: bool | None, words: str, report: x.Done | None
+) -> None:
+    async def main(stage: Stage) -> None:
+        here = await island(stage, calm_after(45), fo_does={"cancelling": cancelling})
+        await stage.until(120)
+        assert here.fo.cancelled == [(at(45), "tso-service-1")]
+        assert stage.noticed(f"more consumption: tso-service-1 is not called off: {words}") == 1
+        (service,) = here.tso.keeper.services
+        assert (service.over, service.report) == (True, report)
+        assert len(stage.notices) == 1
+
+    run_swarm(main, Stage())
+
+
+def test_a_service_of_whose_end_nothing_is_heard_is_told() -> None:
+    async def main(stage: Stage) -> None:
+        here = await island(stage, until=60, fo_does={"reports": False})
+        await stage.until(120)
+        assert stage.noticed("tso-service-1 is left without a result: no answer from fo@localhost") == 1
+        assert [(s.over, s.end) for s in here.tso.keeper.services] == [(True, at(45)), (True, at(60))]
 
     run_swarm(main, Stage())
 

@@ -70,12 +70,11 @@ async def town(
     told: Told = lambda start: everybody(),
     until: float = 240,
     dropped: tuple[str, ...] = (),
-    available: Callable[[Any], float | None] = lambda signal: signal.power_kw,
-    fails_after: float | None = None,
+    fo_does: dict[str, Any] | None = None,
     **options: Any,
 ) -> Town:
     """`told`: 4.1.4 for the quarter from `start` (None: silence)."""
-    fo = await stage.start(PlainFo, "fo", available=available, fails_after=fails_after)
+    fo = await stage.start(PlainFo, "fo", **(fo_does or {}))
     model = LinearVoltages(base, dropped)
     dso = await stage.start(
         VoltageDso,
@@ -136,7 +135,7 @@ def test_a_voltage_that_will_be_too_low_and_one_too_high_are_asked_for_by_feeder
 
 def test_each_look_is_kept_with_what_came_of_it() -> None:
     async def main(stage: Stage) -> None:
-        here = await town(stage, lambda start: LOW, available=lambda signal: -8.0)
+        here = await town(stage, lambda start: LOW, fo_does={"available": lambda signal: -8.0})
         await stage.until(20)
         look = here.last
         assert look.start == at(30)
@@ -219,7 +218,7 @@ def test_when_the_sign_changes_the_old_service_is_called_off_at_the_start_of_the
         here = await town(
             stage,
             until_then(45, LOW, HIGH),
-            available=lambda r: r.power_kw if agrees or r.power_kw < 0 else 0.0,
+            fo_does={"available": lambda r: r.power_kw if agrees or r.power_kw < 0 else 0.0},
             until=75,
         )
         await stage.until(44.9)
@@ -239,7 +238,7 @@ def test_when_the_sign_changes_the_old_service_is_called_off_at_the_start_of_the
 @pytest.mark.parametrize("available", [0.0, None], ids=["refuses", "silent"])
 def test_an_fo_that_does_not_agree_is_told_and_asked_again_but_never_cancelled(available: float | None) -> None:
     async def main(stage: Stage) -> None:
-        here = await town(stage, until_then(60, LOW), available=lambda request: available)
+        here = await town(stage, until_then(60, LOW), fo_does={"available": lambda request: available})
         await stage.until(100)
         assert [(r.start, r.renews) for r in here.asked] == [(at(30), None), (at(45), None)]
         assert stage.noticed("voltage control behind A of -11.0 kW from 06:30 UTC is not served") == 1
@@ -251,7 +250,7 @@ def test_an_fo_that_does_not_agree_is_told_and_asked_again_but_never_cancelled(a
 
 def test_a_silent_fo_does_not_keep_one_feeder_waiting_for_the_other() -> None:
     async def main(stage: Stage) -> None:
-        here = await town(stage, lambda start: LOW | {"b2": -60.0}, available=lambda request: None)
+        here = await town(stage, lambda start: LOW | {"b2": -60.0}, fo_does={"available": lambda request: None})
         await stage.until(20)
         assert [r.location for r in here.asked] == ["A", "B"]
 
@@ -382,7 +381,7 @@ def test_a_meter_that_is_not_believed_is_told_once_an_hour() -> None:
 
 def test_a_service_that_fails_is_told_and_the_next_one_renews_nothing() -> None:
     async def main(stage: Stage) -> None:
-        here = await town(stage, lambda start: LOW, fails_after=2)
+        here = await town(stage, lambda start: LOW, fo_does={"fails_after": 2})
         await stage.until(50)
         assert stage.noticed("voltage control behind A: dso-service-1 fails") == 1
         # at 6:34 the service of 6:30 had failed already, at 6:49 that of 6:45
