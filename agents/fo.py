@@ -19,7 +19,7 @@ from agents.periods import MINUTES, QUARTER, quarter_at
 from agents.quarter_cycle import ANSWER_TIME, MANAGER_TIME, MEASURED_AFTER, TOLD_AFTER
 from behaviours.answering import Agree, Failure, Incoming, Inform, Refuse, answers, cancels, failure
 from behaviours.initiating import Tender
-from behaviours.outcomes import Agreed, Failed, Informed, Subscribed
+from behaviours.outcomes import Agreed, CalledOff, Failed, Informed, Subscribed
 from behaviours.swarm import Swarm
 from protocols.exchanges.content import Content
 from protocols.exchanges.ev_services import EvOffer, ServiceAnswer, ServiceCall, ServiceOffer, UserState
@@ -250,9 +250,6 @@ class FlexibilityOperator(Actor):
 
     def _fault(self, signal: Asked, sender: str) -> str | None:
         """Why a service must not be begun."""
-        kind = ServiceType.VOLTAGE_CONTROL if isinstance(signal, VoltageRequest) else ServiceType.RES_CURTAILMENT
-        if signal.service is not kind:
-            return f"exchange {signal.exchange} is for {kind}, not for {signal.service}"
         if signal.service_id in self.kept:
             return f"service {signal.service_id} was asked for already"
         if signal.start <= self.now():
@@ -361,11 +358,11 @@ class FlexibilityOperator(Actor):
         outcomes = await tender.award(accept, done_by=service.end + ANSWER_TIME, reject=reject)
         for manager, outcome in outcomes.items():
             stood = service.standing.pop(manager, None) is not None
-            if not isinstance(outcome, Informed):
-                if stood and not service.called_off:
-                    self.notice(f"{manager} does not stand by service {service.service_id}: {outcome}")
-            elif isinstance(outcome.content, ParticipationInfo):
-                service.reports[manager] = outcome.content
+            if isinstance(outcome, Informed):
+                if isinstance(outcome.content, ParticipationInfo):
+                    service.reports[manager] = outcome.content
+            elif stood and not isinstance(outcome, CalledOff):
+                self.notice(f"{manager} does not stand by service {service.service_id}: {outcome}")
         service.awaited -= 1
         if not service.awaited:
             service.reported.set()
