@@ -11,15 +11,16 @@ droop. No load is shed: an island that runs out of reserve falls as far as its l
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
 import numpy as np
-from scipy.linalg import expm
 
 from agents.decisions.dispatch import Dispatch, Plant, PlantKind
+from agents.grid_view import Floats
 from environment.frequency import NOMINAL_HZ, SECOND
 
 STEPS: Final = 10
@@ -140,7 +141,25 @@ class IslandFrequency:
         m, d, k, tau = area.inertia_kw_s_per_hz, area.damping_kw_per_hz, area.droop_kw_per_hz, area.governor_s
         if self._key == (m, d, k, tau):
             return
-        swing, still = [-d / m, 1 / m, 1 / m, 0.0], [0.0] * 4
-        self._free = expm(np.array([swing, [-k / tau, -1 / tau, 0.0, 0.0], still, still]) / STEPS)[:2].tolist()
-        self._held = expm(np.array([swing, [0.0, -1 / tau, 0.0, 1 / tau], still, still]) / STEPS)[:2].tolist()
+        # In units in which power is a rate of change of frequency, all rates are of one size.
+        swing, still = [-d / m, 1.0, 1.0, 0.0], [0.0] * 4
+        free = _exponential(np.array([swing, [-k / (m * tau), -1 / tau, 0.0, 0.0], still, still]) / STEPS)
+        held = _exponential(np.array([swing, [0.0, -1 / tau, 0.0, 1 / tau], still, still]) / STEPS)
+        per = np.array([[1.0, 1 / m, 1 / m, 1 / m], [m, 1.0, 1.0, 1.0]])
+        self._free, self._held = (free[:2] * per).tolist(), (held[:2] * per).tolist()
         self._key = (m, d, k, tau)
+
+
+def _exponential(rates: Floats) -> Floats:
+    """The matrix exponential by halving, Taylor's series and squaring. (scipy's wakes a thread for each core, which
+    costs more than the matrix when other work is running.)"""
+    size = float(np.abs(rates).sum(axis=1).max())
+    halvings = max(0, math.ceil(math.log2(size)) + 1) if size > 0 else 0
+    small = rates / 2**halvings
+    result = term = np.eye(len(rates))
+    for power in range(1, 17):
+        term = term @ small / power
+        result = result + term
+    for _ in range(halvings):
+        result = result @ result
+    return np.asarray(result)

@@ -9,9 +9,10 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
+from scipy.linalg import expm
 
 from agents.decisions.dispatch import dispatch
-from environment.island_frequency import IslandArea, IslandFrequency, area_of
+from environment.island_frequency import IslandArea, IslandFrequency, _exponential, area_of
 from tests.environment.sao_miguel import WHOLE
 
 START = datetime(2026, 7, 28, 12, tzinfo=UTC)
@@ -76,6 +77,13 @@ def test_the_seconds_are_those_of_the_differential_equations(lost_kw: float) -> 
     exact = solve_ivp(slope, (0, 60), [0.0, 0.0], t_eval=np.arange(1, 60), rtol=1e-9, max_step=0.02).y[0]
     within = 1e-6 if lost_kw in (8_000, -4_000) else 0.1
     np.testing.assert_allclose(after(lost_kw, 59, area), exact, atol=within)
+
+
+@pytest.mark.parametrize("rates", [np.zeros((4, 4)), np.diag([-3.0, -0.1, 0.0, -40.0]), None])
+def test_the_matrix_exponential_is_the_one_of_scipy(rates: np.ndarray | None) -> None:
+    if rates is None:
+        rates = np.random.default_rng(1).normal(0, 2, (4, 4))
+    np.testing.assert_allclose(_exponential(rates), expm(rates), rtol=1e-9, atol=1e-12)
 
 
 def test_beyond_the_reserve_only_the_load_gives_way_and_both_ways_have_their_own_limit() -> None:
