@@ -1,0 +1,363 @@
+"""The EMSP: reads the meters, invoices by the tariff and by the services, and every cent is somebody's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from agents.decisions.invoicing import Fees
+from agents.decisions.money import cents
+from agents.decisions.tariff import Tariff
+from agents.emsp import Emsp
+from agents.ledger import Ledger
+from behaviours.outcomes import Agreed, Failed, Refused
+from protocols import exchanges as x
+from tests.agents.stage import MINUTE, Stage, at, informed
+from tests.agents.vehicles import Asker, Driver, Dso, Meters, PayingFo, PayingManager, Tso, activation, voltage
+from tests.swarm import START, jid, run_swarm
+
+ZONE = ZoneInfo("UTC")
+TARIFF = Tariff(Decimal("0.12"), Decimal("0.08"), Decimal("0.03"), time(22), time(7))
+"""Off-peak until 7:00, an hour after the start."""
+FEES = Fees(Decimal("0.01"), Decimal("0.004"), Decimal("0.02"), Decimal("0.30"), Decimal(0))
+Shown = Callable[[str, datetime], float]
+
+
+@dataclass
+class Books:
+    """A real EMSP with the chargers c1 (manager m1) and c2 (m2), and customers that pay."""
+
+    stage: Stage
+    emsp: Emsp
+    meters: Meters
+    customers: dict[str, Any]
+
+    @classmethod
+    async def open(cls, stage: Stage, shown: Shown, *invoices_at: float, fees: Fees = FEES) -> Books:
+        peers: dict[str, type[Asker]] = {
+            "ev1": Driver,
+            "ev2": Driver,
+            "m1": PayingManager,
+            "m2": PayingManager,
+            "fo": PayingFo,
+            "tso": Tso,
+            "dso": Dso,
+        }
+        customers = {name: await stage.start(kind, name, ledger=stage.ledger) for name, kind in peers.items()}
+        meters = await stage.start(Meters, "meters", shown=shown)
+        emsp = await stage.start(
+            Emsp,
+            "emsp",
+            tariff=TARIFF,
+            zone=ZONE,
+            drivers={"c1": jid("ev1"), "c2": jid("ev2")},
+            manager_of={"c1": jid("m1"), "c2": jid("m2")},
+            tso=jid("tso"),
+            dso=jid("dso"),
+            fees=fees,
+            ledger=stage.ledger,
+            invoices_at=[at(minutes) for minutes in invoices_at],
+            until=START + timedelta(days=2),
+        )
+        emsp.spawn(emsp.course(), "course")
+        await stage.settle()
+        return cls(stage, emsp, meters, customers)
+
+    async def note(self, content: Any) -> Agreed:
+        answer = await self.customers["fo"].ask(content, "emsp")
+        assert isinstance(answer, Agreed), answer
+        return answer
+
+    def lines(self, name: str) -> list[tuple[str, float | None, str]]:
+        """What the customer was invoiced: item, kWh, EUR."""
+        return [
+            (line.item, line.energy_kwh, str(line.amount_eur))
+            for invoice in self.customers[name].invoices
+            for line in invoice.lines
+        ]
+
+    def balances(self) -> dict[str, str]:
+        return {name: str(amount) for name, amount in self.stage.ledger.balances().items()}
+
+    def audit(self) -> None:
+        """The books add up to nothing, everybody has paid, and the EMSP keeps its margin but for the roundings."""
+        found = self.stage.ledger.audit()
+        assert (found.total_eur, found.faults) == (0, ())
+        accounts = self.emsp.accounts
+        for account in accounts.values():
+            assert account.paid_eur == account.invoiced_eur
+        kept = sum(account.owed_eur for account in accounts.values())
+        rounding = sum((account.invoiced_eur - account.owed_eur for account in accounts.values()), Decimal(0))
+        assert self.stage.balance("emsp") == kept + rounding
+        assert abs(rounding) <= Decimal("0.005") * len(accounts)
+
+
+def order(charger: str, power_kw: float, baseline_kw: float = 4.0) -> x.EvOrder:
+    return x.EvOrder(user_id=charger, location="bus1", baseline_kw=baseline_kw, power_kw=power_kw)
+
+
+def notice(signal: Any, *orders: tuple[str, x.EvOrder], **changed: Any) -> Any:
+    """What the FO tells the EMSP of a service: orders by manager."""
+    is_voltage = isinstance(signal, x.VoltageRequest)
+    fields = {name: value for name, value in signal if name in x.CurtailmentNotice.model_fields and name != "exchange"}
+    managers = sorted({manager for manager, _ in orders})
+    values: dict[str, Any] = {
+        **fields,
+        "user_id": "emsp",
+        "power_kw": sum(each.power_kw for _, each in orders),
+        "payer": jid("dso" if is_voltage else "tso"),
+        "managers": tuple(
+            x.ManagerOrders(manager=jid(m), orders=tuple(each for manager, each in orders if manager == m))
+            for m in managers
+        ),
+    }
+    return (x.VoltageNotice if is_voltage else x.CurtailmentNotice)(**values | changed)
+
+
+def test_without_services_every_driver_pays_metered_energy_times_tariff_for_a_whole_day() -> None:
+    """A day of changing powers over both halves of the tariff, invoiced at its end."""
+
+    def shown(charger: str, when: datetime) -> float:
+        return (
+            ((when.hour * 7 + when.minute // 15 * 3 + len(charger)) % 11) * 0.737
+            + 0.1
+            + (0.211 if charger == "c2" else 0)
+        )
+
+    async def main(stage: Stage) -> None:
+        books = await Books.open(stage, shown, 24 * 60)
+        await stage.until(24 * 60 + 5)
+        owed, charged, grid = dict.fromkeys(("c1", "c2"), Decimal(0)), Decimal(0), Decimal(0)
+        for quarter in range(96):
+            when = at(quarter * 15)
+            for charger in owed:
+                energy = Decimal(repr(round(shown(charger, when), 3))) / 4
+                owed[charger] += energy * TARIFF.charging(when)
+                grid += energy * TARIFF.grid_use(when)
+                charged += energy
+        assert [books.emsp.accounts[jid(f"ev{n}")].invoiced_eur for n in (1, 2)] == [cents(e) for e in owed.values()]
+        assert stage.balance("ev1") == -cents(owed["c1"])
+        assert stage.balance("dso") == cents(grid)
+        assert stage.balance("tso") == cents(charged * (TARIFF.energy_eur_per_kwh - FEES.margin_eur_per_kwh))
+        assert books.emsp.accounts.keys() == {jid(name) for name in ("ev1", "ev2", "dso", "tso")}
+        assert sum(account.owed_eur for account in books.emsp.accounts.values()) == charged * FEES.margin_eur_per_kwh
+        (invoice,) = books.customers["ev1"].invoices
+        assert (invoice.start, invoice.end) == (at(0), at(24 * 60))
+        assert [(line.item, str(line.price_eur_per_kwh)) for line in invoice.lines] == [
+            ("charging", "0.15"),
+            ("charging", "0.20"),
+        ]
+        books.audit()
+        assert len(books.meters.queries) == 96
+        assert stage.notices == []
+
+    run_swarm(main, Stage())
+
+
+def test_a_curtailment_service_is_invoiced_to_the_tso_with_its_fees_and_penalty() -> None:
+    """By hand: c1 is asked for 4 kW beside 4 and draws 8; c2 is asked for the same and draws 5."""
+
+    async def main(stage: Stage) -> None:
+        books = await Books.open(stage, lambda charger, when: 8.0 if charger == "c1" else 5.0, 75)
+        await stage.until(58)
+        signal = activation("s1", 8.0, 60, duration_minutes=15)
+        await books.note(notice(signal, ("m1", order("c1", 4.0)), ("m2", order("c2", 4.0))))
+        await stage.until(80)
+        # an hour at 0.15 off-peak (c1: 8 kWh, c2: 5 kWh), then 2 and 1.25 kWh at the service's 0.15
+        assert books.lines("ev1") == [("charging", 8.0, "1.20"), ("charging-in-service", 2.0, "0.30")]
+        assert books.lines("ev2") == [("charging", 5.0, "0.75"), ("charging-in-service", 1.25, "0.19")]
+        # 3.25 kWh in the service: grid use of the day (0.08), energy at 0.15 - 0.08 less the margin
+        assert books.lines("dso") == [("grid-use", -13.0, "-0.39"), ("grid-use", -3.25, "-0.26")]
+        assert books.lines("tso") == [
+            ("energy", -13.0, "-1.43"),
+            ("energy", -3.25, "-0.19"),
+            ("penalty", -0.75, "-0.23"),
+            ("service", 1.25, "0.03"),
+        ]
+        assert books.lines("m1") == [("service", -1.0, "-0.02")]
+        assert books.lines("m2") == [("penalty", 0.75, "0.22"), ("service", -0.25, "0.00")]
+        assert books.emsp.accounts[jid("m2")].owed_eur == Decimal("0.22")
+        # half a cent is not worth an invoice yet
+        assert books.lines("fo") == []
+        assert books.emsp.accounts[jid("fo")].owed_eur == Decimal("-0.005")
+        books.audit()
+
+    run_swarm(main, Stage())
+
+
+def test_a_voltage_service_pays_the_driver_for_what_is_given_back_at_the_dsos_cost() -> None:
+    """By hand: c1 is asked for 8 kW less than 4 and gives 4 kW back for a quarter of an hour."""
+
+    async def main(stage: Stage) -> None:
+        books = await Books.open(stage, lambda charger, when: -4.0 if charger == "c1" else 0.0, 75)
+        await stage.until(50)
+        await books.note(notice(voltage("v1", -8.0, 60, duration_minutes=15), ("m1", order("c1", -8.0))))
+        await stage.until(80)
+        assert books.lines("ev1") == [("discharging", -1.0, "-0.36")]
+        assert books.lines("dso") == [("discharging", 1.0, "0.36"), ("service", 2.0, "0.05")]
+        assert books.lines("m1") == [("service", -2.0, "-0.04")]
+        assert books.lines("fo") == [("service", -2.0, "-0.01")]
+        assert books.balances() == {"dso": "-0.41", "emsp": "0.00", "ev1": "0.36", "fo": "0.01", "m1": "0.04"}
+        books.audit()
+
+    run_swarm(main, Stage())
+
+
+def test_a_service_that_is_called_off_within_a_quarter_counts_for_its_minutes_only() -> None:
+    """Called off 5 min 30 s after its start: five minutes at 8 kW count, the ten at 4 kW after them are no failure."""
+
+    def shown(charger: str, when: datetime) -> float:
+        return 0.0 if charger == "c2" else 8.0 if at(60) <= when < at(65) else 4.0
+
+    async def main(stage: Stage) -> None:
+        books = await Books.open(stage, shown, 75)
+        await stage.until(50)
+        agreed = await books.note(notice(activation("s1", 4.0, 60), ("m1", order("c1", 4.0))))
+        await stage.until(65.5)
+        done = await agreed.cancel(x.Cancellation(reference="s1", reason="no need"), at(67))
+        assert informed(done) == x.Done(reference="s1")
+        await stage.until(80)
+        assert books.lines("ev1") == [
+            ("charging", 4.0, "0.60"),
+            ("charging", 0.666667, "0.13"),
+            ("charging-in-service", 0.666667, "0.10"),
+        ]
+        assert books.lines("m1") == [("service", -0.333333, "-0.01")]
+        assert books.meters.queries[-1].period_minutes == 1
+        books.audit()
+
+    run_swarm(main, Stage())
+
+
+def test_a_renewal_takes_over_at_its_start_and_the_first_one_is_done() -> None:
+    async def main(stage: Stage) -> None:
+        books = await Books.open(stage, lambda charger, when: 8.0 if charger == "c1" else 0.0, 105)
+        await stage.until(50)
+        first = await books.note(notice(activation("s1", 4.0, 60), ("m1", order("c1", 4.0))))
+        renewal = activation("s2", 4.0, 75, renews="s1", charging_cost_eur_per_kwh=Decimal("0.10"))
+        second = await books.note(notice(renewal, ("m1", order("c1", 4.0))))
+        assert informed(await first.result()) == x.Done(reference="s1")
+        assert stage.clock.now() == at(75)
+        assert informed(await second.result()) == x.Done(reference="s2")
+        assert stage.clock.now() == at(105)
+        await stage.until(107)
+        assert books.lines("ev1")[1:] == [("charging-in-service", 4.0, "0.40"), ("charging-in-service", 2.0, "0.30")]
+        books.audit()
+
+    run_swarm(main, Stage())
+
+
+def test_a_vehicle_that_another_service_takes_is_in_that_one_from_then_on() -> None:
+    async def main(stage: Stage) -> None:
+        books = await Books.open(stage, lambda charger, when: 8.0 if charger == "c1" else 0.0, 105)
+        await stage.until(50)
+        await books.note(notice(activation("s1", 4.0, 60), ("m1", order("c1", 4.0))))
+        await books.note(notice(voltage("v1", 2.0, 75), ("m1", order("c1", 2.0))))
+        await stage.until(107)
+        services = {line.service: line.energy_kwh for line in books.customers["m1"].invoices[0].lines}
+        assert services == {x.ServiceType.RES_CURTAILMENT: -1.0, x.ServiceType.VOLTAGE_CONTROL: -1.0}
+
+    run_swarm(main, Stage())
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (notice(activation("s1", 4.0, 60), ("m1", order("c1", 4.0)), payer=jid("dso")), "cannot be invoiced for"),
+        (notice(activation("s1", 4.0, 60), ("m1", order("c2", 4.0))), "charger c2 is not one of m1"),
+        (notice(activation("s1", 4.0, 60), ("m1", order("c9", 4.0))), "charger c9 is not one of m1"),
+        (notice(activation("s1", 4.0, 45), ("m1", order("c1", 4.0))), "the start has passed"),
+        (notice(activation("s2", 4.0, 60, renews="s1"), ("m1", order("c1", 4.0))), "there is no service s1"),
+    ],
+)
+def test_a_notice_that_cannot_be_invoiced_is_refused_in_one_line(content: Any, why: str) -> None:
+    async def main(stage: Stage) -> None:
+        books = await Books.open(stage, lambda charger, when: 0.0)
+        await stage.until(50)
+        answer = await books.customers["fo"].ask(content, "emsp")
+        assert isinstance(answer, Refused)
+        assert why in answer.reason
+        assert books.emsp.noted == {}
+
+    run_swarm(main, Stage())
+
+
+def test_what_is_told_twice_or_is_over_changes_nothing() -> None:
+    async def main(stage: Stage) -> None:
+        books = await Books.open(stage, lambda charger, when: 0.0)
+        content = notice(activation("s1", 4.0, 15, duration_minutes=15), ("m1", order("c1", 4.0)))
+        agreed = await books.note(content)
+        again = await books.customers["fo"].ask(content, "emsp")
+        assert isinstance(again, Refused)
+        assert "told of already" in again.reason
+        await stage.until(31)
+        late = await agreed.cancel(x.Cancellation(reference="s1", reason="no need"), at(33))
+        assert isinstance(late, Failed)
+        assert books.emsp.noted["s1"].end == at(30)
+
+    run_swarm(main, Stage())
+
+
+def test_a_meter_that_does_not_answer_is_named_and_invoiced_when_it_does() -> None:
+    async def main(stage: Stage) -> None:
+        books = await Books.open(stage, lambda charger, when: 4.0, 60, 120)
+        books.meters.dead = {"c2"}
+        await stage.until(62)
+        assert stage.noticed("the meters of c2 do not answer") == 1
+        assert stage.noticed("lack what c2 still has") == 1
+        assert books.lines("ev1") == [("charging", 4.0, "0.60")]
+        assert books.lines("ev2") == []
+        books.meters.dead = set()
+        await stage.until(125)
+        assert books.lines("ev2") == [("charging", 4.0, "0.60"), ("charging", 4.0, "0.80")]
+        assert stage.noticed("the meters of c2 answer again") == 1
+        books.audit()
+
+    run_swarm(main, Stage())
+
+
+def test_an_invoice_that_is_not_paid_is_named_and_stays_owed() -> None:
+    async def main(stage: Stage) -> None:
+        books = await Books.open(stage, lambda charger, when: 4.0, 60)
+        books.customers["ev2"].pays = False
+        await stage.until(65)
+        assert stage.noticed("over 0.60 EUR is not paid: refused by ev2@localhost: the account is empty") == 1
+        account = books.emsp.accounts[jid("ev2")]
+        assert (account.invoiced_eur, account.paid_eur) == (Decimal("0.60"), 0)
+        assert stage.balance("ev2") == 0
+        assert books.emsp.accounts[jid("ev1")].paid_eur == Decimal("0.60")
+
+    run_swarm(main, Stage())
+
+
+def test_a_payment_that_the_books_do_not_show_is_none() -> None:
+    async def main(stage: Stage) -> None:
+        books = await Books.open(stage, lambda charger, when: 4.0, 60)
+
+        with Ledger("sqlite://") as another:
+            books.customers["ev2"].ledger = another
+            await stage.until(65)
+        assert stage.noticed("the books do not show it") == 1
+        assert books.emsp.accounts[jid("ev2")].paid_eur == 0
+
+    run_swarm(main, Stage())
+
+
+def test_several_invoices_of_a_day_lose_no_cent_between_them() -> None:
+    async def main(stage: Stage) -> None:
+        books = await Books.open(stage, lambda charger, when: 0.333, *range(15, 25 * 60, 15))
+        await stage.until(24 * 60 + 2)
+        for name in ("ev1", "ev2", "dso", "tso"):
+            account = books.emsp.accounts[jid(name)]
+            assert account.invoiced_eur == pytest.approx(account.owed_eur, abs=Decimal("0.005"))
+        assert len(books.customers["ev1"].invoices) > 50
+        assert stage.clock.now() >= at(24 * 60) + MINUTE
+        books.audit()
+
+    run_swarm(main, Stage())
