@@ -65,10 +65,7 @@ def members(trace: Trace, series: Series, notes: Mapping[str, Any]) -> dict[str,
         },
         "voltage": {
             "limits": "10-minute means of this run; EN 50160:2010, 4.2.2.2 wants 95 % of a week's within +-10 %",
-            **{
-                case: asdict(en50160.judged(series.buses, series.voltages(case), series.step(case)))
-                for case in series.cases
-            },
+            **{case: _voltage(series, case) for case in series.cases},
         },
         "services": [_service(service) for service in asked],
         "tariffs": {"ordinary": list(notes.get(TARIFF, ())), "changed": changed(asked)},
@@ -122,6 +119,11 @@ def changed(asked: Sequence[Service]) -> list[dict[str, Any]]:
         }
         for start, service in sorted(rows, key=lambda row: (row[0], row[1].id))
     ]
+
+
+def _voltage(series: Series, case: Case) -> dict[str, Any]:
+    found = asdict(en50160.judged(series.buses, series.voltages(case), series.step(case)))
+    return {**found, "worst": list(found["worst"])}
 
 
 def _service(service: Service) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 from environment.island_summary import has_island
@@ -17,6 +18,7 @@ from environment.report.material import Material
 from environment.report.sequence import Story, richest_service
 from environment.report.service_figures import ServiceCharts
 from environment.report.services import Service, chains
+from protocols.exchanges.res_curtailment import InvoiceLine
 from protocols.exchanges.vocabulary import ServiceType
 
 _ROWS = (
@@ -260,17 +262,28 @@ def _by_customer(material: Material) -> list[dict[str, Any]]:
     owners = {jid for jid, role in material.trace.roles.items() if role == "ev_owner"}
 
     def row(invoice: InvoiceRow) -> dict[str, Any]:
-        lines = invoice.invoice.lines
         return {
             "customer": material.name(invoice.invoice.customer),
             "period": material.when(invoice.invoice.start, invoice.invoice.end),
-            "items": ", ".join(dict.fromkeys(line.item for line in lines)),
-            "kwh": sum(line.energy_kwh or 0.0 for line in lines),
+            "lines": _lines(invoice.invoice.lines),
             "amount": invoice.invoice.amount_eur,
             "paid": invoice.paid,
         }
 
     return [row(each) for each in sorted(invoices(material.trace), key=lambda each: each.invoice.customer in owners)]
+
+
+def _lines(lines: Sequence[InvoiceLine]) -> list[str]:
+    """What an invoice is for, each item once with its energy and its amount."""
+    found: dict[str, tuple[float, Decimal]] = {}
+    for line in lines:
+        item = f"{line.item}, {words.service_kind(line.service).lower()}" if line.service else line.item
+        energy, amount = found.get(item, (0.0, Decimal(0)))
+        found[item] = (energy + (line.energy_kwh or 0.0), amount + line.amount_eur)
+    return [
+        f"{item}: {f'{words.number(energy, 1)} kWh, ' if energy else ''}{words.euro(amount)}"
+        for item, (energy, amount) in found.items()
+    ]
 
 
 def _title(story: Story | None) -> str:

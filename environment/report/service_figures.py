@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from environment.report.axes import DayAxes, days
+from environment.report.axes import DayAxes, Window, days, merged
 from environment.report.services import Service
 from environment.report.svg import GRID, INK, LIMIT, MUTED, THIRD, WIND, WITHOUT, Canvas, draw
 from environment.report.words import number, service_kind
@@ -47,14 +47,14 @@ class ServiceCharts(DayAxes):
                     xycoords=("axes fraction", "data"), textcoords="offset points", va="top", color=INK,
                     fontsize="small",
                 )  # fmt: skip
-                self._lane(axes, -index - 1 + _ROOM, members)
+                self._lane(axes, canvas, -index - 1 + _ROOM, members)
             self._unit(axes, canvas, "kW, up: more consumption")
             return figure
 
         return draw("services", alt, drawing)
 
     @staticmethod
-    def _lane(axes: Axes, floor: float, members: Sequence[Service]) -> None:
+    def _lane(axes: Axes, canvas: Canvas, floor: float, members: Sequence[Service]) -> None:
         """The bars of one lane, which begins at `floor`; zero is where both directions have their room."""
         up = max(0.0, *(service.asked_kw for service in members))
         down = max(0.0, *(-service.asked_kw for service in members))
@@ -72,7 +72,7 @@ class ServiceCharts(DayAxes):
             )  # fmt: skip
             axes.bar(
                 start, service.asked_kw * scale, wide, bottom=zero, align="edge", facecolor="none", edgecolor=LIMIT,
-                linewidth=0.9,
+                linewidth=0.4 if canvas.narrow else 0.9,
             )  # fmt: skip
 
     def prices(self, services: Sequence[Service], ordinary: Sequence[Mapping[str, Any]], alt: str) -> Markup:
@@ -90,12 +90,9 @@ class ServiceCharts(DayAxes):
             ):
                 self._time(axes, canvas, labels=axes is grid, shade=False)
                 self._ordinary(axes, ordinary, member)
-                for service in taken:
-                    if (price := getattr(service, of)) is not None:
-                        axes.hlines(
-                            [float(price)], days(service.start), days(service.end), color=COLOURS[service.kind],
-                            linewidth=3.5,
-                        )  # fmt: skip
+                for (kind, _, price), windows in _held(taken, of).items():
+                    for start, end in windows:
+                        axes.hlines([price], days(start), days(end), color=COLOURS[kind], linewidth=3.5)
                 axes.margins(y=0.12)
                 axes.set_ylim(bottom=0)
                 axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
@@ -114,3 +111,13 @@ class ServiceCharts(DayAxes):
         prices = [float(row[member]) for row in ordinary]
         times = [moment for span in spans for moment in span]
         axes.plot(times, [price for price in prices for _ in range(2)], color=INK, linewidth=1.6)
+
+
+def _held(services: Sequence[Service], of: str) -> dict[tuple[ServiceType, str, float], list[Window]]:
+    """For how long each price held, by kind and feeder; `of` is the price's name. Renewals at one price are one."""
+    found: dict[tuple[ServiceType, str, float], list[Window]] = {}
+    for service in services:
+        if (price := getattr(service, of)) is not None:
+            key = (service.kind, service.feeder or "", float(price))
+            found.setdefault(key, []).append((service.start, service.end))
+    return {key: merged(windows) for key, windows in found.items()}

@@ -142,8 +142,13 @@ def drivers_title(drivers: Mapping[str, Any]) -> str:
 
 
 def period(start: datetime, end: datetime, zone: tzinfo | None, *, dated: bool) -> str:
-    """A period in local time, `17:30–18:30`; of a run of several days with its day, `16 Jan 17:30–18:30`."""
+    """A period in local time, `17:30–18:30`; of a run of several days with its day, `16 Jan 17:30–18:30`.
+
+    One that never began is its beginning alone.
+    """
     start, end = start.astimezone(zone), end.astimezone(zone)
+    if start == end:
+        return f"{f'{start.day} {start:%b} ' if dated else ''}{start:%H:%M}"
     days = (end.date() - start.date()).days
     later = f" +{days} d" if days and f"{end:%H:%M}" != "00:00" else ""
     return f"{f'{start.day} {start:%b} ' if dated else ''}{start:%H:%M}–{end:%H:%M}{later}"

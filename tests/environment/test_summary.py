@@ -108,3 +108,8 @@ def test_balances_are_exact_and_sum_to_zero() -> None:
 def test_a_driver_is_short_only_when_gone_with_clearly_less(got: float, departed: bool, short: bool) -> None:
     driver = DriverOutcome("o@x", "home-1", "ev", START, START + timedelta(hours=8), 20.0, got, departed)
     assert driver.short is short
+
+
+@pytest.mark.parametrize(("got", "extra"), [(23.5, 3.5), (20.0, 0.0), (12.0, 0.0)])
+def test_what_a_vehicle_took_beyond_what_was_asked_for_is_never_negative(got: float, extra: float) -> None:
+    assert DriverOutcome("o@x", "home-1", "ev", START, START + timedelta(hours=8), 20.0, got).extra_kwh == extra

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -22,15 +21,14 @@ from environment import summary
 from environment.series import SeriesRecorder
 from environment.summary import DriverOutcome
 
+from .island import make_island_run
+from .script import Script, jid
+
 ZONE = ZoneInfo("Europe/Ljubljana")
 DAY = datetime(2025, 1, 15, tzinfo=ZONE)
 CHARGERS = [*(f"office-{n}" for n in range(1, 6)), *(f"home-{n:02d}" for n in range(1, 31))]
 BUSES = ["MV", "LV busbar", *(f"LV1.101 Bus {n}" for n in range(1, 41))]
 WINDOWS = ((17.5, 18.5), (18.5, 19.5), (19.5, 20.25))
-
-
-def jid(name: str) -> str:
-    return f"{name}@gridparley.local"
 
 
 ROLES = {
@@ -44,49 +42,6 @@ ROLES = {
 
 def clock(hour: float) -> datetime:
     return DAY + timedelta(hours=hour)
-
-
-@dataclass
-class Script:
-    """The messages of a made-up day, written as the trace has them."""
-
-    lines: list[dict[str, Any]] = field(default_factory=list)
-    conversations: int = 0
-
-    def opens(self) -> str:
-        self.conversations += 1
-        return f"c{self.conversations:04d}"
-
-    def says(
-        self,
-        at: datetime,
-        who: str,
-        to: str,
-        act: str,
-        protocol: str,
-        conversation: str,
-        exchange: str | None,
-        **content: Any,
-    ) -> None:
-        self.lines.append(
-            {
-                "at": at.isoformat(),
-                "sender": jid(who),
-                "receiver": jid(to),
-                "performative": act,
-                "protocol": f"fipa-{protocol}",
-                "conversation-id": conversation,
-                "reply-with": f"{conversation}/{who}/{len(self.lines)}",
-                "in-reply-to": None,
-                "reply-by": (at + timedelta(minutes=1)).isoformat() if act in ("cfp", "request") else None,
-                "ontology": "ev4eu-d5.1",
-                "exchange": exchange,
-                "content": {"exchange": exchange, **content},
-            }
-        )
-
-    def ordered(self) -> list[dict[str, Any]]:
-        return sorted(self.lines, key=lambda line: datetime.fromisoformat(line["at"]))
 
 
 def pool(script: Script, number: int, start: float, end: float, needed: float) -> list[tuple[str, float, str]]:
@@ -299,3 +254,8 @@ def make_run(folder: Path) -> Path:
 @pytest.fixture(scope="session")
 def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_run(tmp_path_factory.mktemp("run"))
+
+
+@pytest.fixture(scope="session")
+def island_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_island_run(tmp_path_factory.mktemp("island"))

@@ -26,7 +26,7 @@ from protocols.exchanges.res_curtailment import InvoiceLine
 from protocols.exchanges.vocabulary import ServiceType, SignalType
 from protocols.exchanges.voltage_services import BusChange
 
-from .conftest import Script, jid
+from .script import Script, jid
 
 ZONE = ZoneInfo("Atlantic/Azores")
 DAY = datetime(2025, 1, 18, tzinfo=ZONE)
