@@ -14,7 +14,7 @@ from typing import ClassVar, TypeAlias
 from agents.actor import Actor
 from agents.decisions.promises import Book, Change, Hold, PromiseError
 from agents.decisions.tariff import Tariff
-from agents.decisions.vehicle_offer import Parked, Terms, room, within, worth
+from agents.decisions.vehicle_offer import STEP_KWH, Parked, Terms, room, top_up, within, worth
 from agents.ledger import Ledger
 from agents.paying import pay_or_refuse
 from agents.periods import QUARTER, next_quarter, quarter_at
@@ -106,6 +106,8 @@ class V2xManager(Actor):
         self.book = Book()
         self._calls: dict[str, ServiceCall] = {}
         self._under_way: dict[str, Service] = {}
+        self._drawn_on: set[str] = set()
+        """Chargers whose vehicle gave something up for a service and does not have what was asked for yet."""
         self._prices: dict[datetime, float] = {}
 
     async def course(self) -> None:
@@ -224,6 +226,8 @@ class V2xManager(Actor):
             return "a service begins and ends with a quarter of an hour"
         if isinstance(call, CurtailmentCall) and call.power_kw < 0:
             return "wind is not saved by drawing less"
+        if isinstance(call, VoltageCall) and call.location != self.location:
+            return f"these vehicles are on {self.location}, not on {call.location}"
         return None
 
     def _validated(self, call: ServiceCall, now: datetime) -> tuple[dict[str, Change], tuple[str, str]]:
@@ -375,6 +379,7 @@ class V2xManager(Actor):
         await self.desk.read()
         for charger_id in self.desk.gone(self.now()):
             self.book = self.book.leave(charger_id, self.now())
+            self._drawn_on.discard(charger_id)
 
     async def _turn(self) -> None:
         """At the beginning of a quarter of an hour: reads the registers, sets the power of the vehicles that serve now,
@@ -383,15 +388,29 @@ class V2xManager(Actor):
         await self._read()
         self.desk.keep_registers(now)
         if self.obeys(now):
-            powers = {}
-            for charger_id, promise in self.book.serving(quarter_at(now)).items():
-                if (vehicle := self.desk.parked(charger_id, now)) is not None:
-                    powers[charger_id] = within(vehicle, promise.part.power_kw)
+            powers = self._powers(now)
             await self.desk.set(powers)
         for service in self._under_way.values():
             if service.ends <= now:
                 service.over.set()
         self._forget(now)
+
+    def _powers(self, now: datetime) -> dict[str, float]:
+        """What the chargers are set to in this quarter of an hour: those of the vehicles that serve, and of those that
+        would be left a little short by an earlier service."""
+        powers = {}
+        serving = self.book.serving(quarter_at(now))
+        for vehicle in self._vehicles(now):
+            if (promise := serving.get(vehicle.id)) is not None:
+                powers[vehicle.id] = within(vehicle, promise.part.power_kw)
+                if promise.part.change_kw < 0:
+                    self._drawn_on.add(vehicle.id)
+            elif vehicle.id in self._drawn_on:
+                if vehicle.energy_kwh >= vehicle.required_kwh - STEP_KWH:
+                    self._drawn_on.discard(vehicle.id)
+                elif (kw := top_up(vehicle)) > 0:
+                    powers[vehicle.id] = kw
+        return powers
 
     def _forget(self, now: datetime) -> None:
         """What ended long enough ago to be reported is left out of the books."""

@@ -20,9 +20,14 @@ from agents.periods import QUARTER, quarter_at
 TAPERS_FROM = 0.95
 """Above this share of its capacity a battery takes less and less: what is charged there takes twice its time (as in
 `agents.charging`), and what it draws in a quarter is not known well enough to offer a change of it."""
+DONE_WITHIN = 0.01
+"""A charger that has once reached what was asked for takes up charging by its own plan only when more than this share
+of the capacity is missing again."""
 SLACK = QUARTER
 """The wanted charge is reached so long before the departure."""
 DAY = timedelta(days=1)
+STEP_KWH = 0.01
+"""What a charger tells of its battery comes in such steps (SunSpec 713, as our chargers scale it)."""
 _SAME_KWH = 1e-6
 _SAME_EUR = 1e-9
 _HOUR = timedelta(hours=1)
@@ -132,20 +137,21 @@ def room(vehicle: Parked) -> Room:
 
     Both changes keep floor and limits; the decrease leaves the wanted charge within reach of its own plan after the
     quarter (full power from its timer on, the taper's time and `SLACK` before the departure), or at least no further
-    from it than its own plan would be. A vehicle that does not stay for the whole quarter, that is below its floor, or
-    that charges in its taper has no room.
+    from it than its own plan would be. A vehicle that does not stay for the whole quarter, or charges in its taper, has
+    no room; one below its floor is not held back.
     """
     end = vehicle.at + QUARTER
     after = by_own_plan(vehicle, min(end, vehicle.departure))
     gained = after.energy_kwh - vehicle.energy_kwh
     baseline = power_for(vehicle, gained, QUARTER / _HOUR)
     tapers = gained > 0 and after.energy_kwh > vehicle.knee_kwh + _SAME_KWH
-    if vehicle.departure < end or vehicle.energy_kwh < vehicle.floor_kwh - _SAME_KWH or tapers:
+    if vehicle.departure < end or tapers:
         return Room(baseline)
+    may_wait = vehicle.energy_kwh >= vehicle.floor_kwh - STEP_KWH
     return Room(
         baseline,
         increase_kw=max(0.0, _most_kw(vehicle) - baseline),
-        decrease_kw=max(0.0, baseline - _least_kw(vehicle, after)),
+        decrease_kw=max(0.0, baseline - _least_kw(vehicle, after)) if may_wait else 0.0,
     )
 
 
@@ -158,6 +164,18 @@ def within(vehicle: Parked, power_kw: float) -> float:
     own_kw = power_for(vehicle, after.energy_kwh - vehicle.energy_kwh, hours)
     least = min(own_kw, _least_kw(vehicle, after, hours))
     return min(max(power_kw, least), max(own_kw, _most_kw(vehicle, hours)))
+
+
+def top_up(vehicle: Parked) -> float:
+    """The power in kW, 0 for none, that makes up in the next quarter of an hour for what a service took and the charger
+    would not make up for by itself, because it is so little (`DONE_WITHIN`)."""
+    missing = vehicle.required_kwh - vehicle.energy_kwh
+    if (
+        vehicle.begins(vehicle.at) > vehicle.at
+        or not _SAME_KWH < missing <= DONE_WITHIN * vehicle.capacity_kwh + _SAME_KWH
+    ):
+        return 0.0
+    return min(vehicle.max_charge_kw, power_for(vehicle, missing, QUARTER / _HOUR))
 
 
 def worth(vehicle: Parked, can: Room, sign: int, terms: Terms, ordinary: Price) -> float:

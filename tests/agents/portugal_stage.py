@@ -44,10 +44,11 @@ class TimedCar(Car):
 
 
 class TimedCharger(FakeCharger):
-    """A charger whose own plan waits for a timer."""
+    """A charger whose own plan waits for a timer, and once it is done takes up charging only below 1 % missing."""
 
     starts_at: datetime | None = None
     releases: int = 0
+    done: bool = False
 
     async def release(self) -> None:
         self.releases += 1
@@ -55,7 +56,11 @@ class TimedCharger(FakeCharger):
 
     def _wish(self) -> tuple[Any, Any]:
         setpoint, stop = super()._wish()
-        waits = self._setpoint_kw is None and self.starts_at is not None and self._at < self.starts_at
+        if self._fleet is not None:
+            missing = self._target_kwh - float(self._fleet.energy_kwh[0])
+            self.done = missing <= 1e-9 or (self.done and missing <= 0.01 * float(self._fleet.capacity_kwh[0]))
+        waits = self.done or (self.starts_at is not None and self._at < self.starts_at)
+        waits = waits and self._setpoint_kw is None
         return (setpoint * 0.0 if waits else setpoint), stop
 
     def _advance(self) -> None:
@@ -149,6 +154,7 @@ class Houses:
             ),
             car.wanted / 100,
         )
+        charger.done = False
         charger.starts_at = None if car.charges_from is None else at(car.charges_from)
         if car.announced:
             driver = self.drivers[car.charger_id]
@@ -208,9 +214,16 @@ def curtailment_call(
 
 
 def voltage_call(
-    service_id: str = "v1", *, start: float = 15, power_kw: float = -50.0, cost: str = "0.50", minutes: int = 30
+    service_id: str = "v1",
+    *,
+    start: float = 15,
+    power_kw: float = -50.0,
+    cost: str = "0.50",
+    minutes: int = 30,
+    location: str = "feeder1",
 ) -> x.VoltageCall:
-    return x.VoltageCall(**_call(service_id, x.ServiceType.VOLTAGE_CONTROL, start, power_kw, cost, minutes))
+    values = _call(service_id, x.ServiceType.VOLTAGE_CONTROL, start, power_kw, cost, minutes)
+    return x.VoltageCall(**values | {"location": location})
 
 
 def _call(

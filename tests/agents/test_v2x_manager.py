@@ -235,6 +235,25 @@ def test_power_is_given_back_down_to_the_drivers_floor_and_no_further() -> None:
     run_swarm(main, Stage())
 
 
+def test_a_car_that_was_done_and_gave_back_a_little_leaves_with_what_was_asked_for() -> None:
+    """Its charger would not take up charging for less than 1 % of the capacity."""
+
+    async def main(stage: Stage) -> None:
+        houses = await Houses.open(stage, [charging(soc=79.9, leaves=200)])
+        fo = await stage.start(PlainFo, "fo")
+        await stage.until(19)
+        call = voltage_call(start=30, minutes=15)
+        tender, offer = await offered(fo, call)
+        fo.accept(tender, award_of(call, offer, share=0.2))
+        await stage.until(45)
+        assert houses.metered_kw("c1", 30, 45) == pytest.approx(-1.48)
+        await stage.until(201)
+        assert houses.left_with["c1"] == pytest.approx(80.0)
+        assert houses.metered_kw("c1", 60, 200) == pytest.approx(0.0, abs=1e-3)
+
+    run_swarm(main, Stage())
+
+
 def test_a_car_in_a_hurry_gives_up_only_what_it_can_make_up_for() -> None:
     async def main(stage: Stage) -> None:
         # at minute 15 there are 102 minutes to charge; with the slack one of 15 cannot be spared, and none of the tail
@@ -268,6 +287,7 @@ def test_a_car_in_a_hurry_gives_up_only_what_it_can_make_up_for() -> None:
         ([waiting()], curtailment_call(power_kw=-5.0), "not-possible"),
         ([waiting()], curtailment_call(start=20), "not-possible"),
         ([waiting()], curtailment_call(minutes=20), "not-possible"),
+        ([waiting()], voltage_call(location="feeder2"), "not-possible"),
         ([waiting()], curtailment_call(start=0), "not-possible"),
     ],
 )

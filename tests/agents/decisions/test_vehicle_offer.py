@@ -19,6 +19,7 @@ from agents.decisions.vehicle_offer import (
     drawn_kwh,
     power_for,
     room,
+    top_up,
     within,
     worth,
 )
@@ -103,7 +104,8 @@ def test_a_discharge_ends_at_the_drivers_floor() -> None:
     assert room(car(energy_kwh=10.0)).decrease_kw == 0.0
 
 
-def test_a_vehicle_below_its_floor_is_left_alone() -> None:
+def test_a_vehicle_below_its_floor_may_take_more_but_is_not_held_back() -> None:
+    assert room(car(energy_kwh=8.0)) == Room(0.0, 10.0, 0.0)
     assert room(car(energy_kwh=8.0, charges_from=None)) == Room(10.0)
 
 
@@ -140,6 +142,14 @@ def test_an_order_that_the_vehicle_can_no_longer_keep_is_cut_to_what_it_can() ->
     assert within(car(), 7.0) == 7.0
     in_a_hurry = car(charges_from=None, departure=START + hours(2))
     assert within(in_a_hurry, 0.0) == pytest.approx(10.0)
+
+
+def test_a_little_that_the_charger_would_not_make_up_for_is_topped_up_once_the_timer_lets_it() -> None:
+    short = car(energy_kwh=39.6, charges_from=None)
+    assert top_up(short) == pytest.approx(1.6)
+    assert top_up(replace(short, charges_from=START + QUARTER)) == 0.0
+    assert top_up(replace(short, energy_kwh=39.4)) == 0.0  # the charger does that by itself
+    assert top_up(replace(short, energy_kwh=40.0)) == 0.0
 
 
 # ---- what of it pays -----------------------------------------------------------------------------------------------
@@ -234,7 +244,7 @@ def test_any_part_of_what_is_offered_keeps_limits_floor_store_and_departure(
     assert within(vehicle, power) == pytest.approx(power, abs=1e-6)
     end = START + QUARTER
     energy = vehicle.energy_kwh + drawn_kwh(vehicle, power, 0.25)
-    assert energy >= vehicle.floor_kwh - 1e-6
+    assert energy >= min(vehicle.floor_kwh, vehicle.energy_kwh) - 1e-6
     if sign > 0:
         assert energy <= max(vehicle.up_to_kwh, vehicle.required_kwh) + 1e-6
         assert energy <= vehicle.knee_kwh + 1e-6
