@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from environment.report import common, words
+from environment.report.bills import bills
 from environment.report.chapter import Chapter, Day, Row, Tile, compared, saved
 from environment.report.drivers import drivers
 from environment.report.figures import DayCharts
-from environment.report.invoices import bills
 from environment.report.market import Round
 from environment.report.material import Material
 from environment.report.sequence import Story, richest

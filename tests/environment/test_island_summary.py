@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -69,3 +71,8 @@ def test_a_series_without_the_islands_columns_adds_nothing(tmp_path: Path) -> No
     )  # fmt: skip
     recorder.write(tmp_path / "s.parquet")
     assert members(Trace(), Series.read(tmp_path / "s.parquet"), {"share": 0.016}) == {}
+
+
+def test_who_only_writes_a_summary_does_not_wait_for_the_drawing_library() -> None:
+    check = "import sys, environment.summary; sys.exit('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
