@@ -134,8 +134,6 @@ class ServiceKeeper:
 
     async def _cancel(self, service: KeptService, at: datetime, reason: str) -> None:
         await self.asker.clock.sleep_until(at)
-        if service.over:
-            return
         cancellation = Cancellation(reference=service.service_id, reason=reason)
         outcome = await service.agreed.cancel(cancellation, self.asker.now() + ANSWER_TIME)
         ended_first = isinstance(outcome, Failed) and getattr(outcome.content, "code", "") == "over"
