@@ -21,7 +21,12 @@ class FleetView:
         self.measured: News[Measurements] = News("2.1", now, notice)
         self.participation: News[ParticipationInfo] = News("4.1.4", now, notice)
         self._now, self._notice = now, notice
+        self._since: dict[str, datetime] = {}
         self._silent: set[str] = set()
+
+    def expect(self, manager: str) -> None:
+        """From now on this manager is expected to tell."""
+        self._since.setdefault(manager, self._now())
 
     def states(self, manager: str) -> tuple[UserState, ...]:
         """Its vehicles as it told them last (of two reports the newer one's word counts), nothing where that is old."""
@@ -35,12 +40,13 @@ class FleetView:
         return tuple(known[user_id] for user_id in sorted(known))
 
     def is_silent(self, manager: str) -> bool:
-        """Whether there is no news of the last quarter of an hour; said when it begins."""
+        """Whether there is no news of the last quarter of an hour; said when it begins, not of who has just come."""
         told = (self.measured.newest(manager), self.participation.newest(manager))
         if any(news is not None and self._now() - news.timestamp <= QUARTER for news in told):
             self._silent.discard(manager)
             return False
-        if manager not in self._silent:
+        since = self._since.get(manager)
+        if manager not in self._silent and since is not None and self._now() - since > QUARTER:
             self._silent.add(manager)
             self._notice(f"{manager} has told nothing for a quarter of an hour: its vehicles count for nothing")
         return True

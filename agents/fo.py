@@ -109,6 +109,7 @@ class FlexibilityOperator(Actor):
 
     async def _listen_to(self, manager: str) -> None:
         self._managers.add(manager)
+        self.view.expect(manager)
         due, name = self.now() + ANSWER_TIME, f"{self.name}/{manager.partition('@')[0]}"
         measurements = MeasurementsSubscription(request_id=f"{name}/2.1", timestamp=self.now())
         participation = ParticipationSubscription(request_id=f"{name}/4.1.4", timestamp=self.now())
