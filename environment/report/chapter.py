@@ -34,11 +34,12 @@ class Chapter:
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """The whole page of a run."""
+    """The whole page of a run; `footnote` ends it with what its units mean."""
 
     headline: str
     tiles: Sequence[Tile]
     chapters: Sequence[Chapter]
+    footnote: str = ""
 
 
 @dataclass(frozen=True, slots=True)

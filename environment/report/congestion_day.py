@@ -62,6 +62,7 @@ def day(material: Material) -> Day:
             ),
             common.messages(material),
         ),
+        footnote="Prices in EUR/kW are for each 15-minute period.",
     )
 
 

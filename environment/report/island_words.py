@@ -131,4 +131,4 @@ def buses_title(voltage: Cases) -> str:
 def drivers_title(totals: Mapping[str, Any], title: str) -> str:
     """What the drivers got, and what they took beyond it."""
     extra = totals.get("extra_kwh", 0.0)
-    return f"{title}, and {number(extra)} kWh beyond it" if extra >= 0.5 else title
+    return f"{title}; {number(extra)} kWh were taken beyond that" if extra >= 0.5 else title

@@ -53,5 +53,6 @@ def render(folder: Path) -> str:
         headline=day.headline,
         tiles=day.tiles,
         chapters=day.chapters,
+        footnote=day.footnote,
         sections=[Markup(section) for section in sections],
     )
