@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 from agents.decisions.voltage import Flexibility, relieve
 from agents.grid_view import GridState, Limits
-from agents.voltage_view import VoltageModel
+from agents.voltage_view import Estimate, VoltageModel
 from environment.estimation import NetworkMeters, StateEstimator, metered_at
 from environment.forecast import Forecaster
 from environment.grid import Grid, GridError
@@ -96,10 +97,31 @@ def test_an_old_estimate_counts_no_more(town: Town) -> None:
 
 
 def test_the_caller_may_count_in_another_zone(town: Town) -> None:
-    ours = town.model.expected(START, EVENING, {})
-    np.testing.assert_array_equal(
-        town.model.expected(START.astimezone(UTC), EVENING.astimezone(UTC), {}).p_kw, ours.p_kw
-    )
+    """A week or two earlier clocks were in winter time: half past nine was another hour of UTC."""
+    now, start = EVENING.replace(month=4, day=10), START.replace(month=4, day=10)
+    ours = town.model.expected(start, now, {})
+    np.testing.assert_array_equal(town.model.expected(start.astimezone(UTC), now.astimezone(UTC), {}).p_kw, ours.p_kw)
+
+
+def test_the_estimation_is_told_what_the_roofs_are_expected_to_give(town: Town) -> None:
+    told: list[Any] = []
+
+    class Spy(StateEstimator):
+        def estimate(self, *args: Any, **options: Any) -> Estimate:
+            told.append((args, options))
+            return super().estimate(*args, **options)
+
+    meters = NetworkMeters(town.grid, (), np.random.default_rng(1))
+    model = MeteredNetwork(town.grid, town.forecaster, meters, Spy(town.grid), town.true_state, ZONE)
+    noon = EVENING.replace(month=6, hour=11)
+    model.estimated(noon, {town.homes[0]: 3.7})
+    ((args, options),) = told
+    forecast = town.forecaster.periods(noon.replace(minute=45), 1, now=noon)
+    np.testing.assert_array_equal(args[1], forecast.p_kw[0])
+    np.testing.assert_array_equal(args[2], forecast.q_kvar[0])
+    np.testing.assert_array_equal(options["pseudo_pv_kw"], forecast.pv_kw_by_bus[0])
+    assert options["pseudo_pv_kw"].sum() < -1
+    assert options["charger_kw"] == {town.homes[0]: 3.7}
 
 
 @pytest.mark.parametrize("start", [START - timedelta(minutes=30), START + timedelta(minutes=5)])

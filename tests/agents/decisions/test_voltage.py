@@ -189,6 +189,35 @@ def test_more_consumption_may_not_overload_a_line() -> None:
     assert "a" in {violation.element for violation in relief.remaining}
 
 
+def test_a_voltage_that_is_kept_is_not_broken_to_mend_a_worse_one() -> None:
+    """Less drawn at `b` lifts `b` a lot and, through the common resistance, `a` a little, which has no room left."""
+    star = Star((1e-3, 2e-4), r0=4e-4)
+    power = np.array([-100.0, 400.0])
+    state = star.solve(power, np.zeros(2))
+    limits = Limits(1e6, 1e6, vm_min_pu=0.9, vm_max_pu=float(state.vm_pu[0]) + 0.002)
+    relief = star.relieve(power.tolist(), {"b": Flexibility(0, 200)}, limits, margin_pu=0.0)
+    assert [violation.element for violation in relief.before] == ["b"]
+    assert [violation.element for violation in relief.remaining] == ["b"]
+    assert limits.vm_max_pu - 1e-5 < relief.after.vm_pu[0] <= limits.vm_max_pu
+
+
+def test_what_the_derivatives_do_not_see_the_power_flow_does() -> None:
+    """The same, by derivatives that know nothing of the common resistance."""
+    star = Star((1e-3, 2e-4), r0=4e-4)
+    state = star.solve(np.array([-100.0, 400.0]), np.zeros(2))
+    limits = Limits(1e6, 1e6, vm_min_pu=0.9, vm_max_pu=float(state.vm_pu[0]) + 0.002)
+
+    def blind(state: GridState) -> Sensitivity:
+        found = star.sensitivity(state)
+        own = found.vm_pu_per_kw * np.eye(2)
+        return Sensitivity(own, found.line_percent_per_kw, found.trafo_percent_per_kw)
+
+    relief = relieve(state, {"b": Flexibility(0, 200)}, limits, sensitivity=blind, solve=star.solve)
+    assert any(star.solve(p, np.zeros(2)).vm_pu[0] > limits.vm_max_pu for p in star.solved[:])
+    assert [violation.element for violation in relief.remaining] == ["b"]
+    assert relief.after.vm_pu[0] <= limits.vm_max_pu
+
+
 def test_an_overloaded_transformer_is_relieved_as_well() -> None:
     relief = Star((1e-5,), trafo_kw=100).relieve([110.0], {"a": Flexibility(0, 50)}, Limits(line_percent=1e6))
     assert relief.solved
