@@ -14,8 +14,8 @@ from environment.report.material import Material, exchange_name
 from environment.report.sequence import Story
 
 
-def fleet(material: Material, charts: DayCharts) -> Chapter:
-    """The power and the state of charge of the vehicles."""
+def fleet(material: Material, charts: DayCharts, shaded: str = "") -> Chapter:
+    """The power and the state of charge of the vehicles; `shaded` says what the charts' windows are."""
     title = words.fleet_title(material.figures)
     return Chapter(
         "fleet",
@@ -23,6 +23,7 @@ def fleet(material: Material, charts: DayCharts) -> Chapter:
         "fleet.html.j2",
         {
             "title": title,
+            "shaded": shaded,
             "power": charts.fleet(f"Line chart of the chargers' power, and one row for each. {title}."),
             "charge": charts.state_of_charge("Line chart of the mean state of charge, and one row for each vehicle."),
         },
