@@ -3,36 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Mapping
 from datetime import datetime, timedelta, tzinfo
 from typing import ClassVar
 
 from agents.actor import Actor
-from agents.charger_meters import ChargerMeters
-from agents.decisions.selection import Memory, Trust, choose, delivered_kw, expected_kw
-from agents.fleet_view import FleetView, by_bus
-from agents.fo_service import SOMEWHERE, Asked, FoService, free_offers, offer_fault, promised
+from agents.decisions.selection import Memory, choose, expected_kw
+from agents.fleet_view import by_bus
+from agents.fo_news import FleetNews
+from agents.fo_service import SOMEWHERE, Asked, FoService, free_offers, offer_fault
+from agents.fo_trust import TrustDesk
 from agents.ledger import Ledger
 from agents.paying import pay_or_refuse
 from agents.periods import MINUTES, QUARTER, quarter_at
 from agents.quarter_cycle import ANSWER_TIME, MANAGER_TIME, MEASURED_AFTER, TOLD_AFTER
 from behaviours.answering import Agree, Failure, Incoming, Inform, Refuse, answers, cancels, failure
 from behaviours.initiating import Tender
-from behaviours.outcomes import Agreed, CalledOff, Failed, Informed, Subscribed
+from behaviours.outcomes import Agreed, CalledOff, Failed, Informed
 from behaviours.swarm import Swarm
 from protocols.exchanges.content import Content
 from protocols.exchanges.ev_services import EvOffer, ServiceAnswer, ServiceCall, ServiceOffer, UserState
 from protocols.exchanges.plain import Cancellation, Done, Reason
 from protocols.exchanges.res_curtailment import (
     CurtailmentActivation,
-    FlexibilityInformation,
     FlexibilitySubscription,
     Invoice,
-    Measurements,
     MeasurementsSubscription,
 )
-from protocols.exchanges.vocabulary import ServiceType
 from protocols.exchanges.voltage_services import ParticipationInfo, ParticipationSubscription, VoltageRequest
 from protocols.roles import Role
 
@@ -72,62 +69,29 @@ class FlexibilityOperator(Actor):
         memory: Memory | None = None,
     ) -> None:
         super().__init__(jid, password, swarm)
-        self.zone = zone
         self.ledger = ledger
         self.until = until
-        self.memory = memory or Memory()
-        self.view = FleetView(self.now, self.notice)
-        self.trust: dict[str, Trust] = {}
-        """By manager (JID); who is not in it has kept every promise so far."""
-        self.served_kwh: defaultdict[str, float] = defaultdict(float)
-        """By charger, what it has given to services, by its meter."""
+        self.desk = TrustDesk(self, memory or Memory(), zone)
         self.kept: dict[str, FoService] = {}
-        self._managers: set[str] = set()
-        self._meters = ChargerMeters(self)
+        self._news = FleetNews(self, lambda: self.kept.values())
+        self.view = self._news.view
 
     # ---- what the managers tell, and what is told on ---------------------------------------------------------------
 
     async def course(self) -> None:
         """Subscribes to every manager's 2.1 and 4.1.4; each quarter of an hour tells those who subscribed here."""
         quarter = first = quarter_at(self.now())
-        self.spawn(self._subscribe(), "subscribes")
+        self.spawn(self._news.subscribe(), "subscribes")
         while quarter < self.until:
             if self.now() <= quarter + MEASURED_AFTER:
                 await self.clock.sleep_until(quarter + MEASURED_AFTER)
-                await self._remember(quarter - QUARTER)
+                await self.desk.remember(tuple(self.kept.values()), quarter - QUARTER)
                 await self.clock.sleep_until(quarter + TOLD_AFTER)
-                await self._tell(quarter)
+                await self._news.tell(quarter)
             quarter += QUARTER
             if not (quarter - first) % SEARCH_AGAIN:
                 await self.clock.sleep_until(quarter)
-                self.spawn(self._subscribe(), "subscribes")
-
-    async def _subscribe(self) -> None:
-        """2.1 and 4.1.4 of the managers that are new; who does not serve them is asked again the next time."""
-        entries = await self.search(role=Role.V2X_MANAGER)
-        await asyncio.gather(*(self._listen_to(e.jid) for e in entries if e.jid not in self._managers))
-
-    async def _listen_to(self, manager: str) -> None:
-        self._managers.add(manager)
-        self.view.expect(manager)
-        due, name = self.now() + ANSWER_TIME, f"{self.name}/{manager.partition('@')[0]}"
-        measurements = MeasurementsSubscription(request_id=f"{name}/2.1", timestamp=self.now())
-        participation = ParticipationSubscription(request_id=f"{name}/4.1.4", timestamp=self.now())
-        outcomes = await asyncio.gather(
-            self.subscribe(measurements, to=manager, on_inform=lambda news: self._heard(manager, news), reply_by=due),
-            self.subscribe(participation, to=manager, on_inform=lambda news: self._heard(manager, news), reply_by=due),
-        )
-        for outcome in outcomes:
-            if not isinstance(outcome, Subscribed):
-                self.notice(f"{manager} does not tell what its vehicles do: {outcome}")
-        if not any(isinstance(outcome, Subscribed) for outcome in outcomes):
-            self._managers.discard(manager)
-
-    def _heard(self, manager: str, news: Content) -> None:
-        if isinstance(news, Measurements):
-            self.view.measured.take(manager, news)
-        elif isinstance(news, ParticipationInfo):
-            self.view.participation.take(manager, news)
+                self.spawn(self._news.subscribe(), "subscribes")
 
     @answers(FlexibilitySubscription)
     async def on_flexibility_subscription(self, topic: FlexibilitySubscription, incoming: Incoming) -> Agree:
@@ -143,65 +107,6 @@ class FlexibilityOperator(Actor):
     async def on_participation_subscription(self, topic: ParticipationSubscription, incoming: Incoming) -> Agree:
         """4.1.4: "after aggregation of information, the FO will send similar information to the DSO"."""
         return Agree(Done(reference=topic.request_id))
-
-    async def _tell(self, quarter: datetime) -> None:
-        """2.2, 2.1 and 4.1.4 at the beginning of `quarter`; nothing where no manager has told anything."""
-        users = self.view.by_manager(self._managers)
-        if not users:
-            return
-        for flexibility in dict.fromkeys(self.subscriptions(FlexibilitySubscription)):
-            information = FlexibilityInformation(
-                request_id=flexibility.request_id,
-                timestamp=self.now(),
-                service=ServiceType.RES_CURTAILMENT,
-                start=quarter + QUARTER,
-                users=users,
-            )
-            await self.publish(FlexibilitySubscription, information, flexibility.__eq__)
-        if (measured := self._measured(quarter)) is not None:
-            for topic in dict.fromkeys(self.subscriptions(MeasurementsSubscription)):
-                content = measured.model_copy(update={"request_id": topic.request_id})
-                await self.publish(MeasurementsSubscription, content, topic.__eq__)
-        running = [s for s in self._of(ServiceType.VOLTAGE_CONTROL) if s.signal.start < quarter and not s.is_over]
-        buses = self.view.by_bus(self._managers)
-        for participation in dict.fromkeys(self.subscriptions(ParticipationSubscription)):
-            info = ParticipationInfo(
-                request_id=participation.request_id,
-                timestamp=self.now(),
-                service=ServiceType.VOLTAGE_CONTROL,
-                service_id=running[0].service_id if len(running) == 1 else None,
-                start=quarter - QUARTER,
-                end=quarter,
-                users=buses,
-            )
-            await self.publish(ParticipationSubscription, info, participation.__eq__)
-
-    def _measured(self, quarter: datetime) -> Measurements | None:
-        """What the managers that took part in a curtailment service measured together in the quarter of an hour before;
-        None where there was no such service, or they have told nothing of it."""
-        served = [
-            s for s in self._of(ServiceType.RES_CURTAILMENT) if s.signal.start < quarter and s.end > s.signal.start
-        ]
-        managers = sorted({manager for s in served if s.end > quarter - QUARTER for manager in s.orders})
-        told = [news for m in managers if (news := self.view.measured.newest(m)) is not None and news.end == quarter]
-        if not told:
-            return None
-        return Measurements(
-            request_id=self.name,
-            timestamp=self.now(),
-            source=self.name,
-            start=quarter - QUARTER,
-            end=quarter,
-            production_kw=round(sum(news.production_kw for news in told), 3),
-            ev_kw=round(sum(news.ev_kw for news in told), 3),
-            p_kw=round(sum(news.p_kw for news in told), 3),
-            q_kvar=round(sum(news.q_kvar for news in told), 3),
-            forecast_kw=round(sum(news.forecast_kw for news in told), 3),
-            users=self.view.by_manager(managers),
-        )
-
-    def _of(self, kind: ServiceType) -> list[FoService]:
-        return [s for s in self.kept.values() if s.agreed and s.signal.service is kind]
 
     # ---- BUC 2 and BUC 4.1: a service is asked for -----------------------------------------------------------------
 
@@ -226,10 +131,10 @@ class FlexibilityOperator(Actor):
         service = self.kept[signal.service_id] = FoService.of(signal, incoming.sender)
         calls = await self._calls(service)
         offers, tenders = await self._offers(service, calls, incoming.reply_by)
-        reliability = {manager: self._trust(manager).value for manager in offers}
+        reliability = {manager: self.desk.of(manager).value for manager in offers}
         at = {change.bus: change.power_kw for change in signal.at} if isinstance(signal, VoltageRequest) else None
         if not service.called_off:
-            service.orders = choose(offers, signal.power_kw, at, reliability, self.served_kwh)
+            service.orders = choose(offers, signal.power_kw, at, reliability, self.desk.served_kwh)
         self._award(service, old, tenders)
         await asyncio.sleep(0)  # the awards are said before the EMSP hears of them
         if service.called_off or not service.orders:
@@ -290,7 +195,7 @@ class FlexibilityOperator(Actor):
             if (
                 feeder in opposed
                 or self.view.is_silent(entry.jid)
-                or not self._trust(entry.jid).may_be_called(self.now())
+                or not self.desk.of(entry.jid).may_be_called(self.now())
             ):
                 continue
             if any(_flexible(user, signal.power_kw) for user in self.view.states(entry.jid)):
@@ -473,36 +378,6 @@ class FlexibilityOperator(Actor):
             end=service.end,
             users=by_bus(states[user_id] for user_id in sorted(states)),
         )
-
-    # ---- who keeps promises ----------------------------------------------------------------------------------------
-
-    def _trust(self, manager: str) -> Trust:
-        return self.trust.get(manager, Trust())
-
-    async def _remember(self, start: datetime) -> None:
-        """Reads the meters of the vehicles that took part in the quarter of an hour from `start`, and remembers by
-        manager what came of what was promised."""
-        held = promised(list(self.kept.values()), start)
-        if not held:
-            return
-        metered = await self._meters.read(held.keys(), start, start + QUARTER, MINUTES)
-        hours = QUARTER / timedelta(hours=1)
-        due: defaultdict[str, float] = defaultdict(float)
-        came: defaultdict[str, float] = defaultdict(float)
-        for charger, (manager, order) in held.items():
-            if charger in metered:
-                delivered = delivered_kw(order.baseline_kw, order.power_kw, metered[charger][0]) * hours
-                self.served_kwh[charger] = round(self.served_kwh[charger] + delivered, 6)
-                due[manager] += abs(order.power_kw) * hours
-                came[manager] += delivered
-        for manager in sorted(due):
-            trust = self.memory.after(self._trust(manager), due[manager], came[manager], self.now())
-            if trust.paused_until is not None and trust != self._trust(manager):
-                self.notice(
-                    f"{manager} delivered {came[manager]:.2f} of {due[manager]:.2f} kWh: "
-                    f"it is not called until {trust.paused_until.astimezone(self.zone):%H:%M}"
-                )
-            self.trust[manager] = trust
 
     # ---- money, and small things -----------------------------------------------------------------------------------
 

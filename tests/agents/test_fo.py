@@ -519,8 +519,8 @@ def test_the_meters_tell_who_keeps_promises_and_the_next_selection_remembers() -
         await island.tell()
         await island.served(activation(power_kw=8.0))
         await island.tell(32)
-        assert island.fo.trust == {jid("m1"): Trust(0.5), jid("m2"): Trust(1.0)}
-        assert island.fo.served_kwh == {"c1": 0.0, "c2": 1.0}
+        assert island.fo.desk.trust == {jid("m1"): Trust(0.5), jid("m2"): Trust(1.0)}
+        assert island.fo.desk.served_kwh == {"c1": 0.0, "c2": 1.0}
         agreed = await island.served(activation("s2", power_kw=5.0, start=45))
         assert (island.awards("m1")[-1], island.awards("m2")[-1]) == ({"c1": 2.0}, {"c2": 4.0})
         assert agreed.content.available_power_kw == 5.0  # type: ignore[attr-defined]
@@ -551,7 +551,7 @@ def test_a_quarter_that_was_called_off_in_its_middle_teaches_nothing() -> None:
         await stage.until(22)
         await agreed.cancel(x.Cancellation(reference="s1", reason="no need"), at(24))
         await stage.until(33)
-        assert island.fo.trust == {}
+        assert island.fo.desk.trust == {}
         assert island.meters.queries == []
 
     run_swarm(main, Stage())
@@ -569,8 +569,8 @@ def test_a_meter_that_does_not_answer_is_named_and_the_others_are_read() -> None
         await island.tell()
         await island.served(activation(power_kw=8.0))
         await stage.until(50)
-        assert island.fo.served_kwh == {"c2": 2.0}
-        assert island.fo.trust == {jid("m1"): Trust(1.0)}
+        assert island.fo.desk.served_kwh == {"c2": 2.0}
+        assert island.fo.desk.trust == {jid("m1"): Trust(1.0)}
         assert stage.noticed("the meters of c1 do not answer") == 1
 
     run_swarm(main, Stage())

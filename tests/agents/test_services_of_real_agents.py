@@ -78,7 +78,7 @@ def test_a_curtailment_service_is_kept_renewed_called_off_and_paid() -> None:
         metered = [stage.chargers[c].metered_kw(at(30), at(60)) for c in ("c1", "c2")]
         assert sum(metered) == pytest.approx(6.0, abs=0.05)
         await stage.until(63)
-        assert fo.trust[jid("houses1")].value == pytest.approx(1.0, abs=0.01)
+        assert fo.desk.trust[jid("houses1")].value == pytest.approx(1.0, abs=0.01)
         await stage.until(95)
         # 3 kWh at the service's price, and afterwards nothing: the cars wait for their timers again
         charged = sum(emsp.accounts[jid(f"ev-{c}")].owed_eur for c in ("c1", "c2"))
@@ -113,7 +113,7 @@ def test_a_voltage_service_gives_power_back_and_its_report_comes_by_bus() -> Non
             (at(45), "v1"),
             (at(60), "v1"),
         ]
-        assert fo.trust[jid("houses1")].value == pytest.approx(1.0, abs=0.01)
+        assert fo.desk.trust[jid("houses1")].value == pytest.approx(1.0, abs=0.01)
 
     run_swarm(main, Stage())
 
@@ -129,7 +129,7 @@ def test_a_manager_that_promises_and_does_nothing_is_penalised_and_no_longer_cal
                 assert isinstance(answer, Agreed), answer
         await stage.until(95)
         assert stage.noticed("houses1@localhost delivered 0.00 of") == 1
-        assert fo.trust[jid("houses1")] == Trust(0.5, at(182))
+        assert fo.desk.trust[jid("houses1")] == Trust(0.5, at(182))
         owed = emsp.accounts[jid("houses1")].owed_eur
         # 1.5 kWh for each quarter of an hour that was promised, less 5 % that may be missing
         assert owed > Decimal("1.5") * Decimal("0.95") * FEES.penalty_eur_per_kwh
