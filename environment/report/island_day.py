@@ -9,6 +9,7 @@ from typing import Any
 from environment.island_summary import has_island
 from environment.report import common, words
 from environment.report import island_words as say
+from environment.report.axes import Window
 from environment.report.chapter import Chapter, Day, Row, Tile, compared
 from environment.report.drivers import drivers
 from environment.report.figures import DayCharts
@@ -53,14 +54,14 @@ def day(material: Material) -> Day:
     island, voltage = _cases(material, "island"), _cases(material, "voltage")
     story = richest_service(material.trace, material.services, material.zone)
     moved = sum(payment.amount_eur for payment in material.payments)
-    day_charts = DayCharts(material.series, _windows(material, ServiceType.VOLTAGE_CONTROL))
+    fleet_charts = DayCharts(material.series, _windows(material, *ServiceType))
     return Day(
         headline=say.headline(island, voltage),
         tiles=_tiles(material, island, voltage),
         chapters=(
             *_island(material, island),
-            _voltages(material, voltage, day_charts),
-            common.fleet(material, day_charts),
+            _voltages(material, voltage),
+            common.fleet(material, fleet_charts, "Shaded are the periods of services."),
             *_services(material),
             common.negotiation(story, _title(story), "No service took place, so there is none to draw."),
             common.payments(
@@ -92,10 +93,9 @@ def _share(material: Material) -> float | None:
     return None if share is None or not 0 < share < 1 else float(share)
 
 
-def _windows(material: Material, kind: ServiceType) -> list[tuple[Any, Any]]:
-    return [
-        (service.start, service.end) for service in material.services if service.kind is kind and service.took_place
-    ]
+def _windows(material: Material, *kinds: ServiceType) -> list[Window]:
+    taken = (service for service in material.services if service.kind in kinds and service.took_place)
+    return [(service.start, service.end) for service in taken]
 
 
 def _tiles(material: Material, island: say.Cases, voltage: say.Cases) -> tuple[Tile, ...]:
@@ -156,7 +156,8 @@ def _island(material: Material, island: say.Cases) -> tuple[Chapter, Chapter]:
     )
 
 
-def _voltages(material: Material, voltage: say.Cases, charts: DayCharts) -> Chapter:
+def _voltages(material: Material, voltage: say.Cases) -> Chapter:
+    charts = DayCharts(material.series, _windows(material, ServiceType.VOLTAGE_CONTROL))
     strips = IslandCharts(material.series, ())
     title, buses = words.voltage_title(material.figures), say.buses_title(voltage)
     both = {case: {**material.figures[case], **voltage[case]} for case in voltage}
