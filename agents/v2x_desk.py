@@ -130,17 +130,15 @@ class V2xDesk(ChargerDesk):
         )
 
     def at(self, vehicle: Parked, until: datetime, book: Book) -> Parked:
-        """The vehicle as it will be at `until`: under the order that stands, as promised, else by its own plan."""
-        now = quarter_at(vehicle.at)
+        """The vehicle as it will be at `until`: quarter by quarter as promised, else by its own plan."""
         while vehicle.at < until:
             quarter = quarter_at(vehicle.at)
             end = min(until, quarter + QUARTER)
             promise = book.serving(quarter).get(vehicle.id)
             if promise is None:
                 vehicle = by_own_plan(vehicle, end)
-                continue
-            kw = self.setpoints.get(vehicle.id) if quarter == now else None
-            vehicle = by_order(vehicle, within(vehicle, promise.part.power_kw) if kw is None else kw, end)
+            else:
+                vehicle = by_order(vehicle, within(vehicle, promise.part.power_kw), end)
         return vehicle
 
     # ---- what shall be

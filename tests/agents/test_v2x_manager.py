@@ -272,6 +272,45 @@ def test_a_car_in_a_hurry_gives_up_only_what_it_can_make_up_for() -> None:
     run_swarm(main, Stage())
 
 
+def test_the_baseline_that_is_nominated_is_what_the_vehicle_would_have_drawn() -> None:
+    """Of two cars alike, which are done soon after the service begins, one takes part and the other does not."""
+
+    async def main(stage: Stage) -> None:
+        houses = await Houses.open(stage, [charging("c1", soc=74.0), charging("c2", soc=74.0)])
+        fo = await stage.start(PlainFo, "fo")
+        await stage.until(5)
+        call = voltage_call()
+        tender, offer = await offered(fo, call)
+        fo.accept(tender, award_of(call, offer, only=["c1"]))
+        await stage.until(31)
+        baseline = offer.users[0].baseline_kw
+        assert 2.0 < baseline < 3.0
+        assert houses.metered_kw("c2", 15, 30) == pytest.approx(baseline, abs=0.01)
+        assert houses.metered_kw("c1", 15, 30) == pytest.approx(baseline + offer.users[0].power_kw, abs=0.01)
+
+    run_swarm(main, Stage())
+
+
+def test_a_vehicle_that_serves_is_offered_anew_from_the_state_in_which_the_service_leaves_it() -> None:
+    async def main(stage: Stage) -> None:
+        # 4.3 kWh may be stored: 2.585 of them in the first quarter, so 1.715 are left for the next
+        houses = await Houses.open(stage, [waiting(soc=81.4)])
+        fo = await stage.start(PlainFo, "fo")
+        await stage.until(5)
+        call = curtailment_call("s1")
+        tender, offer = await offered(fo, call)
+        fo.accept(tender, award_of(call, offer))
+        await stage.until(20)
+        call = curtailment_call("s2", start=30)
+        tender, offer = await offered(fo, call)
+        assert offer.power_kw == pytest.approx(1.715 / 0.94 * 4, abs=0.01)
+        fo.accept(tender, award_of(call, offer, renews="s1"))
+        await stage.until(46)
+        assert houses.metered_kw("c1", 30, 45) == pytest.approx(offer.power_kw, abs=0.01)
+
+    run_swarm(main, Stage())
+
+
 # ---- refusals ------------------------------------------------------------------------------------------------------
 
 
@@ -474,6 +513,7 @@ def test_a_renewed_service_goes_on_without_a_gap_and_the_old_one_is_answered_at_
         await stage.until(29)
         assert not old.done()
         await stage.until(31)
+        assert old.done()
         assert informed(await old) == x.Done(reference="s1")
         assert not new.done()
         assert houses.charger("c1").releases == 0
