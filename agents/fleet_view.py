@@ -45,8 +45,8 @@ class FleetView:
         if any(news is not None and self._now() - news.timestamp <= QUARTER for news in told):
             self._silent.discard(manager)
             return False
-        since = self._since.get(manager)
-        if manager not in self._silent and since is not None and self._now() - since > QUARTER:
+        expected = self._now() - self._since.get(manager, self._now()) > QUARTER
+        if manager not in self._silent and (expected or any(told)):
             self._silent.add(manager)
             self._notice(f"{manager} has told nothing for a quarter of an hour: its vehicles count for nothing")
         return True
