@@ -1,7 +1,6 @@
-"""What chargers draw now and in the next quarter of an hour, from what the vehicles' plans told (4.1.4).
+"""What chargers will draw in the next quarter of an hour, from what the vehicles' plans told (4.1.4).
 
-kW by bus, positive is drawn. A 4.1.4 tells what was drawn in the quarter of an hour before it, and the plans for the
-one after it; what is drawn in its own quarter has been planned in the 4.1.4 before.
+kW by bus, positive is drawn.
 """
 
 from __future__ import annotations
@@ -19,24 +18,6 @@ def by_bus(users: Iterable[UserState], field: str) -> dict[str, float]:
         if user.location is not None:
             total[user.location] += getattr(user, field)
     return dict(total)
-
-
-def present_charging(
-    told: Iterable[UserState],
-    planned: tuple[Mapping[str, float], Mapping[str, float]] | None,
-    served: tuple[Mapping[str, float], Mapping[str, float]],
-) -> dict[str, float]:
-    """What is drawn now: as measured in the quarter of an hour before, and what has changed with this one.
-
-    `planned`: the plans for that quarter and for this one (None: not known for both); `served`: what services changed
-    in each. Without this a timer that switched on with the quarter would be taken for consumption of somebody else.
-    """
-    present = by_bus(told, "power_kw")
-    for before, now in (served,) if planned is None else (planned, served):
-        for bus in {**before, **now}:
-            if bus in present:
-                present[bus] += now.get(bus, 0.0) - before.get(bus, 0.0)
-    return present
 
 
 def expected_charging(

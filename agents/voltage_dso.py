@@ -11,7 +11,7 @@ from itertools import count
 from typing import ClassVar
 
 from agents.actor import Actor
-from agents.charging_ahead import by_bus, expected_charging, present_charging
+from agents.charging_ahead import by_bus, expected_charging
 from agents.decisions.tariff import Tariff, voltage_prices
 from agents.decisions.voltage import FeederNeed, Flexibility, by_feeder, relieve
 from agents.grid_view import Limits, Violation
@@ -151,7 +151,7 @@ class VoltageDso(Actor):
         if strangers := sorted(places - self.connected):
             self._tell("strangers", f"no charger of mine is at {', '.join(strangers)}: what is told of it is left out")
         self._told_for[info.end + QUARTER] = tuple(user for user in info.users if user.location in self.connected)
-        for old in [start for start in self._told_for if start < info.end - QUARTER]:
+        for old in [start for start in self._told_for if start < info.end]:
             del self._told_for[old]
 
     def _told(self, start: datetime) -> tuple[UserState, ...] | None:
@@ -166,24 +166,6 @@ class VoltageDso(Actor):
         self._fo_silent = told is None
         return told
 
-    def _present(self, told: tuple[UserState, ...], start: datetime) -> dict[str, float]:
-        """kW by bus that the chargers draw in the quarter before `start`, which is the present one."""
-        then, now = start - 2 * QUARTER, start - QUARTER
-        plans = [self._told_for.get(quarter) for quarter in (then, now)]
-        planned = None
-        if plans[0] is not None and plans[1] is not None:
-            planned = by_bus(plans[0], "baseline_kw"), by_bus(plans[1], "baseline_kw")
-        return present_charging(told, planned, (self._served_kw(then), self._served_kw(now)))
-
-    def _served_kw(self, at: datetime) -> dict[str, float]:
-        """By bus, what the services that ran at that time were to change, as far as the FO agreed."""
-        changed: dict[str, float] = {}
-        for service in (keeper.running(at) for keeper in self.keepers.values()):
-            if service is not None and isinstance(service.signal, VoltageRequest):
-                part = service.agreed_kw / service.signal.power_kw
-                changed |= {change.bus: change.power_kw * part for change in service.signal.at}
-        return changed
-
     # ---- the look ahead, and 4.1.1 -------------------------------------------------------------------------------
 
     async def _look(self, start: datetime) -> None:
@@ -197,7 +179,7 @@ class VoltageDso(Actor):
             charging = {bus: then for bus, (_, then) in steps.items()}
         else:
             charging = expected_charging(told, self._told_for.get(start - QUARTER, ()), steps)
-            reported = self._present(told, start)
+            reported = by_bus(told, "power_kw")
             more, less = by_bus(told, "increase_kw"), by_bus(told, "decrease_kw")
             flexible = {bus: Flexibility(more[bus], less[bus]) for bus in more}
         estimate = self.model.estimated(now, reported)

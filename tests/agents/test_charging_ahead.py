@@ -1,13 +1,9 @@
-"""What chargers draw now and next, from what the vehicles' plans told: hand-checked kW at a bus or two."""
+"""What chargers will draw, from what the vehicles' plans told: hand-checked kW at a bus or two."""
 
 from __future__ import annotations
 
-import pytest
-
-from agents.charging_ahead import by_bus, expected_charging, present_charging
+from agents.charging_ahead import by_bus, expected_charging
 from tests.agents.island_stage import user
-
-NOTHING: dict[str, float] = {}
 
 
 def test_users_add_up_by_bus_and_one_without_a_place_is_left_out() -> None:
@@ -39,33 +35,3 @@ def test_vehicles_that_have_just_arrived_do_not_hide_those_that_still_come() -> 
     """In the morning half of the vehicles are new: of 20 kW that are planned, 10 are the old ones', as before."""
     before, told = [user("a1", baseline=10.0, vehicles=2)], [user("a1", baseline=20.0, vehicles=4)]
     assert expected_charging(told, before, {"a1": (10.0, 20.0)}) == {"a1": 30.0}
-
-
-def test_what_is_drawn_now_is_what_was_measured_where_nothing_has_changed() -> None:
-    assert present_charging([user("a1", power=6.0)], None, (NOTHING, NOTHING)) == {"a1": 6.0}
-
-
-def test_a_timer_that_switched_on_with_this_quarter_is_drawn_now() -> None:
-    told = [user("a1", power=1.0), user("a2", power=5.0)]
-    planned = {"a1": 0.0, "a2": 5.0}, {"a1": 20.0, "a2": 3.0}
-    assert present_charging(told, planned, (NOTHING, NOTHING)) == {"a1": 21.0, "a2": 3.0}
-
-
-@pytest.mark.parametrize(
-    ("served", "kw"),
-    [
-        ((NOTHING, {"a1": -4.0}), 2.0),
-        (({"a1": -4.0}, {"a1": -4.0}), 6.0),
-        (({"a1": -4.0}, NOTHING), 10.0),
-        (({"a1": -4.0}, {"a1": 3.0}), 13.0),
-    ],
-    ids=["begins", "goes on", "ends", "turns"],
-)
-def test_a_service_changes_what_is_drawn_when_it_begins_or_ends(
-    served: tuple[dict[str, float], dict[str, float]], kw: float
-) -> None:
-    assert present_charging([user("a1", power=6.0)], None, served) == {"a1": kw}
-
-
-def test_a_bus_that_nobody_reports_is_not_made_up() -> None:
-    assert present_charging([user("a1", power=6.0)], ({"a2": 0.0}, {"a2": 9.0}), ({}, {"b1": 1.0})) == {"a1": 6.0}

@@ -300,21 +300,12 @@ def test_vehicles_that_still_come_are_expected_as_they_usually_do_and_timers_onl
     run_swarm(main, Stage())
 
 
-def test_the_estimate_knows_of_timers_and_services_that_changed_charging_with_this_quarter() -> None:
+def test_the_estimate_is_given_what_the_vehicles_drew_in_the_quarter_that_the_meters_measured() -> None:
     async def main(stage: Stage) -> None:
-        def plan(start: datetime) -> list[x.UserState]:
-            # a timer starts 40 kW at a2 at 6:45, of which a service takes 2; what is measured is told a quarter later
-            timer = 40.0 if start >= at(45) else 0.0
-            return [user("a2", baseline=timer, power=38.0 if start >= at(75) else 0.0, less=40.0)]
-
-        half = {"available": lambda request: request.power_kw / 2}
-        here = await town(stage, lambda start: {"a2": 13.0}, told=plan, fo_does=half)
-        await stage.until(66)
-        # 53 kW are 3 too many, with the margin 4
-        assert here.at() == [{"a2": -4.0}] * 3
-        kw = [round(here.model.reported[at(minute)]["a2"], 2) for minute in (19, 34, 49, 64)]
-        # the 4.1.4 of 6:48 still tells of 0 kW, the plans and the service say otherwise
-        assert kw == [0.0, 0.0, 38.0, 38.0]
+        users = [user("a1", baseline=5.0, power=2.0), user("a2", baseline=5.0, power=-3.0, less=5.0)]
+        here = await town(stage, lambda start: {}, told=lambda start: users if start == at(30) else None)
+        await stage.until(35)
+        assert here.model.reported == {at(19): {"a1": 2.0, "a2": -3.0}, at(34): {}}
 
     run_swarm(main, Stage())
 
