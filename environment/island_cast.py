@@ -5,22 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
-from agents.emsp import Emsp, Fees
-from agents.fo import FlexibilityOperator
-from agents.v2x_manager import V2xManager
-
 from agents.actor import Actor
+from agents.decisions.invoicing import Fees
+from agents.emsp import Emsp
+from agents.fo import FlexibilityOperator
 from agents.grid_view import Limits
 from agents.island_tso import IslandTso
 from agents.producer import Producer
+from agents.v2x_manager import V2xManager
 from agents.voltage_dso import VoltageDso
 from behaviours.swarm import Swarm
 from environment.cast import Cast, Props, owner_name
-from environment.estimation import MeterNoise, NetworkMeters, StateEstimator
+from environment.estimation import StateEstimator
 from environment.forecast import Forecaster
 from environment.history import ChargingHistory
 from environment.island_plant import ProducerMeter, tariff_of
 from environment.island_scenario import IslandScenario, ManagerPart
+from environment.meters import MeterNoise, NetworkMeters
 from environment.voltage_model import MeteredNetwork
 from protocols.roles import Role
 
