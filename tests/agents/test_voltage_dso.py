@@ -109,7 +109,7 @@ def until_then(minutes: float, before: Mapping[str, float], after: Mapping[str, 
 
 def test_a_voltage_that_will_be_too_low_and_one_too_high_are_asked_for_by_feeder_with_their_prices() -> None:
     async def main(stage: Stage) -> None:
-        users = [user("a1", less=2.0), user("a2", less=20.0), user("b1", more=24.0), user("b2", more=20.0, less=99.0)]
+        users = [user("a1", less=2.0), user("a2", less=20.0), user("b1", more=24.0), user("b2", more=25.0, less=99.0)]
         here = await town(stage, lambda start: LOW | {"b2": -60.0}, told=lambda start: users)
         await stage.until(18.9)
         assert here.asked == []
@@ -121,12 +121,12 @@ def test_a_voltage_that_will_be_too_low_and_one_too_high_are_asked_for_by_feeder
         assert (low.timestamp, low.start, low.duration_minutes) == (at(19), at(30), 30)
         assert (low.service, low.signal, low.renews) == (ServiceType.VOLTAGE_CONTROL, SignalType.ACTIVATION, None)
         assert (low.service_id, high.service_id, low.user_id) == ("dso-service-1", "dso-service-2", jid("fo"))
-        # half of 22 kW that could be drawn less: the grid use tariff of 0.02 goes half of the way to its threefold
-        assert float(low.grid_use_eur_per_kwh) == pytest.approx(0.04, abs=1e-5)
+        # 11 of 20 kW that could be drawn less there: the grid use tariff of 0.02 goes 0.55 of the way to its threefold
+        assert float(low.grid_use_eur_per_kwh) == pytest.approx(0.042, abs=1e-5)
         assert low.charging_cost_eur_per_kwh == low.grid_use_eur_per_kwh + Decimal("0.10")
         assert low.discharging_remuneration_eur_per_kwh == low.charging_cost_eur_per_kwh
-        # a quarter of 44 kW that could be drawn more: a quarter of the off-peak tariff is let off
-        assert float(high.grid_use_eur_per_kwh) == pytest.approx(0.015, abs=1e-5)
+        # 11 of 25 kW that could be drawn more there: 0.44 of the off-peak tariff is let off
+        assert float(high.grid_use_eur_per_kwh) == pytest.approx(0.0112, abs=1e-5)
         assert high.charging_cost_eur_per_kwh == high.grid_use_eur_per_kwh + Decimal("0.10")
         assert stage.notices == []
 
