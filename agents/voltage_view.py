@@ -17,7 +17,7 @@ from agents.grid_view import Floats, GridState, Sensitivity
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Estimate:
-    """The most likely present state, given the meters, the managers' reports and the forecast.
+    """The most likely state of a quarter of an hour, given the meters, the managers' reports and the forecast.
 
     `vm_pu`, `p_kw`, `q_kvar` [buses]; `transformer_kw`: drawn through the transformer, at its low-voltage side.
     `converged`: False where the estimation found no answer and this is the power flow of the forecast alone.
@@ -49,7 +49,8 @@ class VoltageModel(Protocol):
         ...
 
     def estimated(self, now: datetime, charger_kw: Mapping[str, float]) -> Estimate:
-        """The present state: the meters are read once. `charger_kw`: what the managers report by bus."""
+        """The quarter of an hour that ended last before `now`, on average: the meters are read once. `charger_kw`: what
+        the managers report of it, by bus."""
         ...
 
     def expected(self, start: datetime, now: datetime, charger_kw: Mapping[str, float]) -> GridState:

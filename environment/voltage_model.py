@@ -15,9 +15,10 @@ from agents.voltage_view import Estimate
 from environment.estimation import NetworkMeters, StateEstimator
 from environment.forecast import Forecaster
 from environment.grid import Grid, GridError, PowerFlowError
-from environment.profiles import QUARTER, Injections, quarter_of
+from environment.profiles import QUARTER, Injections, later, quarter_of
 
-_FRESH: Final = timedelta(minutes=15)
+READ_OUT_AFTER: Final = timedelta(days=1)
+"""The customers' meters are read out a day later: what forecasts rest on, beside the few meters that report at once."""
 _LEAST_PART: Final = 0.01
 
 
@@ -33,8 +34,8 @@ class MeteredNetwork:
         true_state: Callable[[], GridState],
         zone: tzinfo | None = None,
     ) -> None:
-        """`true_state`: what is now, for the meters alone. `zone`: the local time of the forecast's days; None for
-        the profiles' standard time."""
+        """`true_state`: the means of the last whole quarter hour, for the meters alone. `zone`: the local time of the
+        forecast's days; None for the profiles' standard time."""
         self.grid = grid
         self._forecaster, self._meters, self._estimator = forecaster, meters, estimator
         self._true_state = true_state
@@ -51,8 +52,10 @@ class MeteredNetwork:
         return self.grid.feeder_of(bus)
 
     def estimated(self, now: datetime, charger_kw: Mapping[str, float]) -> Estimate:
-        """The state at `now`: every meter is read once. `charger_kw`: what the managers report by bus."""
-        forecast = self._forecast(quarter_of(now), 1, now)
+        """The quarter hour that ended last before `now`, as every meter saw it on average; `charger_kw`: what the
+        managers report of the same time, by bus."""
+        measured = later(quarter_of(now), -1)
+        forecast = self._forecast(measured, 1, now)
         estimate = self._estimator.estimate(
             self._meters.read(self._true_state()),
             forecast.p_kw[0],
@@ -60,25 +63,26 @@ class MeteredNetwork:
             charger_kw=charger_kw,
             pseudo_pv_kw=forecast.pv_kw_by_bus[0],
         )
-        estimate = replace(estimate, at=now)
-        self._last = now, estimate, self.grid.by_bus(charger_kw)
+        estimate = replace(estimate, at=measured)
+        self._last = measured, estimate, self.grid.by_bus(charger_kw)
         return estimate
 
     def expected(self, start: datetime, now: datetime, charger_kw: Mapping[str, float]) -> GridState:
         """The quarter hour from `start`, as expected at `now`, with chargers drawing `charger_kw` by bus.
 
         What the estimate found beside the forecast is taken to last: its powers, less the chargers' of then, move by
-        the forecast's change. Without an estimate of the last 15 minutes it is the forecast alone. Where the chargers'
-        power has no operating point, as much of it as has one. Raises GridError where `start` is no quarter hour from
-        now's on.
+        the forecast's change. Without an estimate of the last quarter hour it is the forecast alone. Where the
+        chargers' power has no operating point, as much of it as has one. Raises GridError where `start` is no quarter
+        hour from now's on.
         """
         present = quarter_of(now)
+        measured = later(present, -1)
         ahead = (start.astimezone(UTC) - present.astimezone(UTC)) / QUARTER
         if ahead < 0 or ahead != int(ahead):
             raise GridError(f"look-ahead: {start.isoformat()} is no quarter hour from {present.isoformat()} on")
-        forecast = self._forecast(present, int(ahead) + 1, now)
+        forecast = self._forecast(measured, int(ahead) + 2, now)
         p, q = forecast.p_kw[-1].copy(), forecast.q_kvar[-1].copy()
-        if self._last is not None and timedelta(0) <= now - self._last[0] <= _FRESH:
+        if self._last is not None and self._last[0] == measured:
             _, estimate, chargers = self._last
             p += estimate.p_kw - chargers - forecast.p_kw[0]
             q += estimate.q_kvar - forecast.q_kvar[0]
@@ -94,7 +98,8 @@ class MeteredNetwork:
 
     def _forecast(self, start: datetime, count: int, now: datetime) -> Injections:
         # a day's profile is that of the local day, whatever zone the caller counts in
-        return self._forecaster.periods(start.astimezone(self._zone), count, now=now.astimezone(self._zone))
+        known = (now.astimezone(UTC) - READ_OUT_AFTER).astimezone(self._zone)
+        return self._forecaster.periods(start.astimezone(self._zone), count, now=known)
 
     def _nearest(self, p_kw: Floats, chargers_kw: Floats, q_kvar: Floats, at: datetime) -> GridState:
         """The state with as much of the chargers' power as has an operating point. Raises PowerFlowError without."""

@@ -17,6 +17,8 @@ from agents.decisions.money import watts
 
 TICK: Final = Decimal("0.000001")
 """EUR/kWh: as fine as Portugal's regulator (ERSE) publishes network tariffs, and two places more."""
+LEAST_GAIN: Final = Decimal("0.01")
+"""EUR/kWh that a service's price starts beyond the ordinary one: what is less moves nobody. An assumption."""
 _NOTHING: Final = Decimal(0)
 
 
@@ -75,23 +77,29 @@ def voltage_prices(
     flexible_kw: float,
     *,
     cap_factor: Decimal = Decimal(3),
+    least_gain: Decimal = LEAST_GAIN,
 ) -> ServicePrices:
     """BUC 4.1: the grid use tariff while a feeder needs `need_kw` more (> 0) or less (< 0) of `flexible_kw` (>= 0).
 
-    More: from the off-peak tariff linearly down to nothing when all that is flexible is needed. It starts at off-peak
-    whatever the hour, because only what is cheaper than the coming night makes a vehicle charge now. Less: from the
-    ordinary tariff linearly up to `cap_factor` times it (an assumption, to be set by the regulator). No need: the
-    ordinary tariff. Raises ValueError on a factor below 1 and on powers that are no powers.
+    More: from `least_gain` below the off-peak tariff linearly down to nothing when all that is flexible is needed,
+    whatever the hour, because only what is cheaper than the coming night makes a vehicle charge now. Less: from
+    `least_gain` above the ordinary tariff linearly up to `cap_factor` times it (an assumption, to be set by the
+    regulator). No need: the ordinary tariff. Raises ValueError on a factor below 1 and on powers that are no powers.
     """
     if not cap_factor >= 1:
         raise ValueError(f"cap_factor is {cap_factor}; a dearer tariff needs at least 1")
     share = _share(need_kw, flexible_kw)
     ordinary = tariff.grid_use(at_local)
-    if need_kw > 0:
-        # downwards, so that the smallest need is already cheaper than the night
-        use = (tariff.grid_off_peak_eur_per_kwh * (1 - share)).quantize(TICK, ROUND_DOWN)
+    if not share:
+        use = ordinary
+    elif need_kw > 0:
+        first = max(_NOTHING, tariff.grid_off_peak_eur_per_kwh - least_gain)
+        # downwards, so that the smallest need brings the least gain already
+        use = (first * (1 - share)).quantize(TICK, ROUND_DOWN)
     else:
-        use = ordinary * (1 + (cap_factor - 1) * share)
+        cap = ordinary * cap_factor
+        first = min(cap, ordinary + least_gain)
+        use = first + (cap - first) * share
     return _prices(tariff.energy_eur_per_kwh, use)
 
 
@@ -103,19 +111,22 @@ def curtailment_prices(
     fuel_eur_per_kwh: Decimal,
     *,
     driver_part: Decimal = Decimal("0.5"),
+    least_gain: Decimal = LEAST_GAIN,
 ) -> ServicePrices:
     """BUC 2: the price of energy while `need_kw` (>= 0) more consumption of `flexible_kw` would save wind.
 
     The wind that would be thrown away costs nothing, and what is charged now is not burnt later, which saves
     `fuel_eur_per_kwh`. The drivers get `driver_part` of that (an assumption: half) when all that is flexible is needed,
-    in proportion when less is; energy never costs less than nothing, grid use stays. Raises ValueError on a negative
-    need or fuel price and on a part outside 0 to 1.
+    and linearly less, down to `least_gain`, the less is; energy never costs less than nothing, grid use stays.
+    Raises ValueError on a negative need or fuel price and on a part outside 0 to 1.
     """
     if need_kw < 0:
         raise ValueError(f"curtailment is avoided by more consumption, not by {need_kw} kW")
     if not fuel_eur_per_kwh >= 0 or not 0 <= driver_part <= 1:
         raise ValueError("the fuel price must not be negative and the drivers' part lies between 0 and 1")
-    saved = fuel_eur_per_kwh * driver_part * _share(need_kw, flexible_kw)
+    share, most = _share(need_kw, flexible_kw), fuel_eur_per_kwh * driver_part
+    least = min(least_gain, most)
+    saved = least + (most - least) * share if share else _NOTHING
     return _prices(max(_NOTHING, tariff.energy_eur_per_kwh - saved), tariff.grid_use(at_local))
 
 

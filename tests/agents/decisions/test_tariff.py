@@ -43,7 +43,7 @@ def test_the_night_is_what_a_vehicle_that_can_wait_would_pay() -> None:
 
 @pytest.mark.parametrize(
     ("need_kw", "grid_use"),
-    [(5.0, "0.015"), (10.0, "0.01"), (20.0, "0"), (30.0, "0"), (0.0, "0.08"), (-10.0, "0.16"), (-20.0, "0.24")],
+    [(5.0, "0.0075"), (10.0, "0.005"), (20.0, "0"), (30.0, "0"), (0.0, "0.08"), (-10.0, "0.165"), (-20.0, "0.24")],
 )
 def test_grid_use_moves_with_the_part_of_the_flexibility_that_is_needed(need_kw: float, grid_use: str) -> None:
     use = Decimal(grid_use)
@@ -52,8 +52,15 @@ def test_grid_use_moves_with_the_part_of_the_flexibility_that_is_needed(need_kw:
 
 
 def test_by_night_it_rises_from_the_nights_tariff() -> None:
-    assert voltage_prices(TARIFF, NIGHT, -10.0, 20.0).grid_use_eur_per_kwh == Decimal("0.04")
-    assert voltage_prices(TARIFF, NIGHT, -10.0, 20.0, cap_factor=Decimal(2)).grid_use_eur_per_kwh == Decimal("0.03")
+    assert voltage_prices(TARIFF, NIGHT, -10.0, 20.0).grid_use_eur_per_kwh == Decimal("0.045")
+    assert voltage_prices(TARIFF, NIGHT, -10.0, 20.0, cap_factor=Decimal(2)).grid_use_eur_per_kwh == Decimal("0.035")
+
+
+@given(st.floats(0.01, 20))
+def test_the_smallest_need_brings_a_driver_the_least_gain_already(need_kw: float) -> None:
+    assert voltage_prices(TARIFF, DAY, need_kw, 20.0).charging_cost_eur_per_kwh <= Decimal("0.10")
+    assert voltage_prices(TARIFF, NIGHT, -need_kw, 20.0).charging_cost_eur_per_kwh >= Decimal("0.12")
+    assert curtailment_prices(TARIFF, NIGHT, need_kw, 20.0, FUEL).charging_cost_eur_per_kwh <= Decimal("0.10")
 
 
 def test_a_need_that_nobody_can_meet_has_the_most_that_there_is() -> None:
@@ -101,7 +108,7 @@ def test_every_price_is_exact_to_the_sixth_place_and_charging_and_discharging_ar
             assert price == price.quantize(TICK)
 
 
-@pytest.mark.parametrize(("need_kw", "cost"), [(0.0, "0.11"), (10.0, "0.0825"), (20.0, "0.055"), (40.0, "0.055")])
+@pytest.mark.parametrize(("need_kw", "cost"), [(0.0, "0.11"), (10.0, "0.0775"), (20.0, "0.055"), (40.0, "0.055")])
 def test_wind_that_would_be_thrown_away_lowers_the_price_of_energy(need_kw: float, cost: str) -> None:
     """Half of 0.11 EUR/kWh of fuel when all is needed: 0.11 - 0.055; grid use stays at the night's 0.02."""
     prices = curtailment_prices(TARIFF, NIGHT, need_kw, 20.0, FUEL)
