@@ -249,13 +249,14 @@ class VoltageDso(Actor):
         return f"{self.name}-service-{next(self._numbers)}"
 
     def _request(self, need: FeederNeed, flexible_kw: float, ticket: Ticket) -> VoltageRequest:
-        prices = voltage_prices(self.tariff, ticket.start.astimezone(self.zone), need.power_kw, flexible_kw)
         at = tuple(BusChange(bus=bus, power_kw=round(kw, 3)) for bus, kw in need.change_kw.items())
+        power = round(sum(change.power_kw for change in at), 3)
+        prices = voltage_prices(self.tariff, ticket.start.astimezone(self.zone), power, flexible_kw)
         return VoltageRequest(
             **ticket.fields,
             request_id=ticket.service_id,
             service=ServiceType.VOLTAGE_CONTROL,
-            power_kw=round(sum(change.power_kw for change in at), 3),
+            power_kw=power,
             location=need.feeder,
             at=at,
             grid_use_eur_per_kwh=prices.grid_use_eur_per_kwh,

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from agents.decisions.dispatch import Plant, PlantKind
+from agents.decisions.tariff import curtailment_prices
 from agents.island_tso import IslandTso
 from agents.producer import Producer
 from behaviours.answering import Agree, Incoming, Reply, answers
@@ -127,9 +128,10 @@ def test_what_would_be_curtailed_is_asked_for_exactly_with_its_price() -> None:
             "tso-service-1",
             jid("fo"),
         )
-        # 25 of 40 flexible kW are needed: the drivers get 0.625 of half of 0.22 kg/kWh at 1 EUR/kg off the energy
-        assert signal.charging_cost_eur_per_kwh == Decimal("0.10") - Decimal("0.06875") + Decimal("0.02")
-        assert signal.discharging_remuneration_eur_per_kwh == signal.charging_cost_eur_per_kwh
+        # 25 of 40 flexible kW are needed, and a kWh burns 0.22 kg at 1 EUR/kg
+        prices = curtailment_prices(TARIFF, at(30).astimezone(AZORES), 25.0, 40.0, Decimal("0.22"))
+        assert signal.charging_cost_eur_per_kwh == prices.charging_cost_eur_per_kwh
+        assert signal.discharging_remuneration_eur_per_kwh == prices.discharging_remuneration_eur_per_kwh
         assert here.demand.asked == [(at(30), at(24))]
         assert here.last.start == at(30)
         assert (here.last.demand_kw, here.last.ev_baseline_kw, here.last.thermal_minimum_kw) == (70.0, 5.0, 20.0)

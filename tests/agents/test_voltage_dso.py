@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from agents.decisions.tariff import ServicePrices, voltage_prices
 from agents.grid_view import Limits
 from agents.voltage_dso import VoltageDso
 from behaviours.outcomes import Informed, Refused
@@ -102,6 +103,15 @@ async def town(
     return Town(stage, dso, fo, model)
 
 
+def prices(request: x.VoltageRequest) -> ServicePrices:
+    """The prices of a request."""
+    return ServicePrices(
+        request.grid_use_eur_per_kwh,
+        request.charging_cost_eur_per_kwh,
+        request.discharging_remuneration_eur_per_kwh,
+    )
+
+
 def until_then(minutes: float, before: Mapping[str, float], after: Mapping[str, float] | None = None) -> Any:
     """What is drawn changes at that minute."""
     return lambda start: before if start < at(minutes) else (after or {})
@@ -121,13 +131,12 @@ def test_a_voltage_that_will_be_too_low_and_one_too_high_are_asked_for_by_feeder
         assert (low.timestamp, low.start, low.duration_minutes) == (at(19), at(30), 30)
         assert (low.service, low.signal, low.renews) == (ServiceType.VOLTAGE_CONTROL, SignalType.ACTIVATION, None)
         assert (low.service_id, high.service_id, low.user_id) == ("dso-service-1", "dso-service-2", jid("fo"))
-        # 11 of 20 kW that could be drawn less there: the grid use tariff of 0.02 goes 0.55 of the way to its threefold
-        assert float(low.grid_use_eur_per_kwh) == pytest.approx(0.042, abs=1e-5)
-        assert low.charging_cost_eur_per_kwh == low.grid_use_eur_per_kwh + Decimal("0.10")
-        assert low.discharging_remuneration_eur_per_kwh == low.charging_cost_eur_per_kwh
-        # 11 of 25 kW that could be drawn more there: 0.44 of the off-peak tariff is let off
-        assert float(high.grid_use_eur_per_kwh) == pytest.approx(0.0112, abs=1e-5)
-        assert high.charging_cost_eur_per_kwh == high.grid_use_eur_per_kwh + Decimal("0.10")
+        # a2 could draw 20 kW less: of these it needs 11
+        assert prices(low) == voltage_prices(TARIFF, at(30).astimezone(AZORES), low.power_kw, 20.0)
+        assert low.grid_use_eur_per_kwh > TARIFF.grid_off_peak_eur_per_kwh
+        # b2 could draw 25 kW more: of these it needs 11
+        assert prices(high) == voltage_prices(TARIFF, at(30).astimezone(AZORES), high.power_kw, 25.0)
+        assert high.grid_use_eur_per_kwh < TARIFF.grid_off_peak_eur_per_kwh
         assert stage.notices == []
 
     run_swarm(main, Stage())
