@@ -238,9 +238,8 @@ class VoltageDso(Actor):
         if keeper is None:
             keeper = ServiceKeeper(self, f"voltage control behind {need.feeder}", self._next_id, self.until)
             self.keepers[need.feeder] = keeper
-        # elsewhere behind the feeder it would help less: it is no reason to offer a weaker price here
-        asked = [flexible[bus] for bus in need.change_kw]
-        there = sum(f.increase_kw if need.power_kw > 0 else f.decrease_kw for f in asked)
+        behind = [flexibility for bus, flexibility in flexible.items() if self.model.feeder_of(bus) == need.feeder]
+        there = sum(f.increase_kw if need.power_kw > 0 else f.decrease_kw for f in behind)
         return await keeper.ask(
             self._fo, start, partial(self._request, need, there), sign=1 if need.power_kw > 0 else -1
         )

@@ -131,11 +131,11 @@ def test_a_voltage_that_will_be_too_low_and_one_too_high_are_asked_for_by_feeder
         assert (low.timestamp, low.start, low.duration_minutes) == (at(19), at(30), 30)
         assert (low.service, low.signal, low.renews) == (ServiceType.VOLTAGE_CONTROL, SignalType.ACTIVATION, None)
         assert (low.service_id, high.service_id, low.user_id) == ("dso-service-1", "dso-service-2", jid("fo"))
-        # a2 could draw 20 kW less: of these it needs 11
-        assert prices(low) == voltage_prices(TARIFF, at(30).astimezone(AZORES), low.power_kw, 20.0)
+        # 22 kW could be drawn less behind the feeder: of these it needs 11
+        assert prices(low) == voltage_prices(TARIFF, at(30).astimezone(AZORES), low.power_kw, 22.0)
         assert low.grid_use_eur_per_kwh > TARIFF.grid_off_peak_eur_per_kwh
-        # b2 could draw 25 kW more: of these it needs 11
-        assert prices(high) == voltage_prices(TARIFF, at(30).astimezone(AZORES), high.power_kw, 25.0)
+        # 49 kW could be drawn more behind the feeder: of these it needs 11
+        assert prices(high) == voltage_prices(TARIFF, at(30).astimezone(AZORES), high.power_kw, 49.0)
         assert high.grid_use_eur_per_kwh < TARIFF.grid_off_peak_eur_per_kwh
         assert stage.notices == []
 
