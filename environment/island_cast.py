@@ -92,7 +92,7 @@ class IslandCast(Cast[IslandScenario]):
 
     def _dso(self) -> VoltageDso:
         plant, scenario = self.props.plant, self.scenario
-        band = scenario.grid.voltage_band_percent / 100
+        band = (scenario.grid.voltage_band_percent - scenario.service.voltage_margin_percent) / 100
         noise = MeterNoise()
         model = MeteredNetwork(
             plant.grid,
@@ -117,7 +117,6 @@ class IslandCast(Cast[IslandScenario]):
             ledger=self.props.ledger,
             until=self.until,
             typical=ChargingHistory(scenario, plant.bus_of, self.props.streams["history"]),
-            margin_pu=scenario.service.voltage_margin_percent / 100,
             least_kw=scenario.service.least_kw,
         )
 
