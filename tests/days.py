@@ -1,4 +1,5 @@
-"""Whole days for tests: a small evening of congestion with twelve chargers, played by the launcher itself.
+"""Whole days for tests: a small evening of congestion with twelve chargers, a small island with as many, each played by
+the launcher itself.
 
 The small days leave out what other tests look at: the world's power flow is the fast `Grid` (which
 `tests/environment/test_physical_grid.py` holds against pandapower), and no report is drawn.
@@ -91,6 +92,153 @@ bad_day_percent = 40.0
 [drivers]
 unwilling_share = 0.25
 """
+
+
+ISLAND = """
+[scenario]
+name = "islet"
+title = "A small island"
+timezone = "Atlantic/Azores"
+start = 2026-05-28
+start_time = "09:00"
+seed = 1
+
+[grid]
+network = "rural2"
+transformer = "0.4 MVA 20/0.4 kV Dyn5 ASEA"
+line = "48-AL1/8-ST1A 0.4"
+source_pu = 1.03
+pv_scale = 2.2
+metered = ["LV2.101 Bus 78", "LV2.101 Bus 21", "LV2.101 Bus 90", "LV2.101 Bus 81"]
+
+[island]
+vehicles = 800
+demand_peak_mw = 70.0
+wind_profile = "WP4"
+
+[[plant]]
+name = "geothermal"
+kind = "geothermal"
+capacity_mw = 21.0
+inertia_s = 2.5
+
+[[plant]]
+name = "hydro"
+kind = "hydro"
+capacity_mw = 5.0
+inertia_s = 2.0
+droop_percent = 5.0
+
+[[plant]]
+name = "wind"
+kind = "wind"
+capacity_mw = 9.0
+
+[[plant]]
+name = "small-1"
+kind = "thermal"
+capacity_mw = 7.7
+minimum_mw = 2.7
+inertia_s = 1.5
+droop_percent = 5.0
+fuel_kg_per_kwh = 0.192
+fuel_no_load_kg_per_h = 120.0
+
+[[plant]]
+name = "small-2"
+kind = "thermal"
+capacity_mw = 7.7
+minimum_mw = 2.7
+inertia_s = 1.5
+droop_percent = 5.0
+fuel_kg_per_kwh = 0.192
+fuel_no_load_kg_per_h = 120.0
+
+[[plant]]
+name = "small-3"
+kind = "thermal"
+capacity_mw = 7.7
+minimum_mw = 2.7
+inertia_s = 1.5
+droop_percent = 5.0
+fuel_kg_per_kwh = 0.192
+fuel_no_load_kg_per_h = 120.0
+
+[[plant]]
+name = "large-1"
+kind = "thermal"
+capacity_mw = 16.8
+minimum_mw = 5.9
+inertia_s = 2.0
+droop_percent = 5.0
+fuel_kg_per_kwh = 0.188
+fuel_no_load_kg_per_h = 240.0
+
+[[plant]]
+name = "large-2"
+kind = "thermal"
+capacity_mw = 16.8
+minimum_mw = 5.9
+inertia_s = 2.0
+droop_percent = 5.0
+fuel_kg_per_kwh = 0.188
+fuel_no_load_kg_per_h = 240.0
+
+[[plant]]
+name = "large-3"
+kind = "thermal"
+capacity_mw = 16.8
+minimum_mw = 5.9
+inertia_s = 2.0
+droop_percent = 5.0
+fuel_kg_per_kwh = 0.188
+fuel_no_load_kg_per_h = 240.0
+
+[[manager]]
+name = "house-1"
+kind = "house"
+chargers = 1
+buses = ["LV2.101 Bus 61"]
+max_charge_kw = 11.0
+max_discharge_kw = 7.4
+capacity_kwh = [80.0, 100.0]
+store_up_to_percent = 100.0
+charges_from = "22:00"
+
+[[manager]]
+name = "house-2"
+kind = "house"
+chargers = 1
+buses = ["LV2.101 Bus 95"]
+max_charge_kw = 11.0
+max_discharge_kw = 7.4
+capacity_kwh = [80.0, 100.0]
+store_up_to_percent = 100.0
+charges_from = "22:00"
+
+[[manager]]
+name = "building"
+kind = "building"
+chargers = 6
+buses = ["LV2.101 Bus 21"]
+max_charge_kw = 11.0
+max_discharge_kw = 7.4
+capacity_kwh = [80.0, 100.0]
+store_up_to_percent = 100.0
+charges_from = "22:00"
+
+[[manager]]
+name = "company"
+kind = "company"
+chargers = 4
+buses = ["LV2.101 Bus 81"]
+max_charge_kw = 11.0
+max_discharge_kw = 7.4
+capacity_kwh = [80.0, 100.0]
+store_up_to_percent = 100.0
+"""
+"""Nine plants and four managers. Voltages are too high at noon and too low after 22:00, and wind is curtailed in the
+second half of the night: both services run, are renewed and are called off."""
 
 
 _SAID = ("at", "sender", "receiver", "performative", "protocol", "content")
