@@ -73,7 +73,7 @@ class EvOwner(Actor):
         self.location = None
 
     async def course(self) -> None:
-        """Tells the charger's operator (CPO or V2X manager) of each stay: once as expected, once when the plug is in."""
+        """Tells the operator (CPO or V2X manager) of each stay: once as expected, once when the plug is in."""
         for visit in self.visits:
             if visit.arrival > self.now():
                 await self._announce(visit, plugged_in=False)

@@ -32,6 +32,15 @@ class PlantMeter(Protocol):
         ...
 
 
+class DispatchCentre(Protocol):
+    """Who decides which thermal units run."""
+
+    def interruptible(self, start: datetime, power_kw: float) -> None:
+        """In the quarter of an hour from `start` this much of the consumption (kW >= 0) is there to take up wind and
+        can be switched off: no unit needs to run for it."""
+        ...
+
+
 class DemandForecast(Protocol):
     """The consumption of the island."""
 

@@ -13,9 +13,17 @@ from itertools import count
 from typing import ClassVar
 
 from agents.actor import Actor
-from agents.decisions.dispatch import Dispatch, Plant, dispatch, increase_that_avoids_curtailment
+from agents.decisions.dispatch import (
+    Dispatch,
+    Plant,
+    commit,
+    dispatch,
+    increase_that_avoids_curtailment,
+    largest_infeed_kw,
+    residual_kw,
+)
 from agents.decisions.tariff import Tariff, curtailment_prices
-from agents.island_ports import DemandForecast
+from agents.island_ports import DemandForecast, DispatchCentre
 from agents.ledger import Ledger
 from agents.news import News
 from agents.paying import pay_or_refuse
@@ -72,7 +80,8 @@ class IslandTso(Actor):
     updated every 15 minutes. When the service is no longer needed, a deactivation signal should be sent".
 
     `margin` is the part by which more than the need is asked for; nothing below `least_kw` is, and all in steps of
-    `granularity_kw`. At least `least_thermal` thermal units always run.
+    `granularity_kw`. At least `least_thermal` thermal units always run; the dispatch `centre` is told what of the
+    consumption none needs to run for.
     """
 
     role: ClassVar[Role] = Role.TSO
@@ -94,6 +103,7 @@ class IslandTso(Actor):
         granularity_kw: float = 0.1,
         margin: float = 0.0,
         least_thermal: int = 2,
+        centre: DispatchCentre | None = None,
     ) -> None:
         super().__init__(jid, password, swarm)
         self.plants = tuple(plants)
@@ -107,6 +117,7 @@ class IslandTso(Actor):
         self.granularity_kw = granularity_kw
         self.margin = margin
         self.least_thermal = least_thermal
+        self.centre = centre
         self.balances: list[Balance] = []
         self.ev_kw: dict[datetime, float] = {}
         """What the vehicles in a service drew in the quarter that began then, as the FO's 2.1 told."""
@@ -119,6 +130,7 @@ class IslandTso(Actor):
         self._flexible: News[FlexibilityInformation] = News("2.2", self.now, self.notice)
         self._fo: str | None = None
         self._fo_silent = False
+        self._ev_baseline: dict[datetime, float] = {}
 
     async def course(self) -> None:
         """Subscribes to who produces and to the FO; then balances each quarter of an hour in the one before it."""
@@ -169,7 +181,10 @@ class IslandTso(Actor):
 
     def on_flexibility_information(self, information: FlexibilityInformation) -> None:
         """2.2 of the FO: what the vehicles can do in the quarter of an hour from `start`."""
-        self._flexible.take(str(self._fo), information)
+        if self._flexible.take(str(self._fo), information):
+            self._ev_baseline[information.start] = sum((user.baseline_kw for user in information.users), 0.0)
+            for old in [start for start in self._ev_baseline if start < information.start - QUARTER]:
+                del self._ev_baseline[old]
 
     def _vehicles(self, start: datetime) -> tuple[float, float | None]:
         """The vehicles' baseline and by how much they could draw more, in kW, in the quarter from `start`.
@@ -197,15 +212,20 @@ class IslandTso(Actor):
         demand = self.demand.demand_kw(start, self.now())
         ev_baseline, flexible = self._vehicles(start)
         available = self.watch.available_kw(start - QUARTER)
-        expected = dispatch(self.plants, demand + ev_baseline, available, least_thermal=self.least_thermal)
+        running = self._running(start, available)
+        expected = dispatch(self.plants, demand + ev_baseline, available, committed=running)
         need = increase_that_avoids_curtailment(expected)
         asked = self._to_ask(need, flexible or 0.0)
         service = None
         if asked > 0 and self._fo is not None:
             signal = partial(self._activation, asked, flexible or 0.0, self._fuel_eur_per_kwh(expected))
             service = await self.keeper.ask(self._fo, start, signal, sign=1)
+            if service is not None and self.centre is not None:
+                self.centre.interruptible(start, service.agreed_kw)
         elif need < self.least_kw:
             self.keeper.stop(start, "no curtailment is expected any more")
+        elif flexible is not None:
+            self.keeper.stop(start, "the vehicles can take no more")
         self.balances.append(
             Balance(
                 start=start,
@@ -221,6 +241,16 @@ class IslandTso(Actor):
                 service_id=None if service is None else service.service_id,
             )
         )
+
+    def _running(self, start: datetime, available_kw: Mapping[str, float]) -> list[str]:
+        """The thermal units that will run in the quarter from `start`: by the rule of dispatch they are chosen for what
+        the quarter before it leaves to them, vehicles included, but not what these draw more to take up wind."""
+        before = start - QUARTER
+        firm = self.demand.demand_kw(before, self.now()) + self._ev_baseline.get(before, 0.0)
+        left = residual_kw(self.plants, firm, available_kw)
+        reserve = largest_infeed_kw(self.plants, available_kw)
+        chosen = commit(self.plants, left, reserve, least_thermal=self.least_thermal, keep=self.watch.young(start))
+        return [plant.name for plant in chosen]
 
     def _to_ask(self, need_kw: float, flexible_kw: float) -> float:
         """The need with its margin in steps upwards, but no more than is flexible in steps downwards; 0 for nothing."""

@@ -3,31 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from agents.decisions.dispatch import Plant, PlantKind
 from agents.news import News
 from protocols.exchanges.res_curtailment import Measurements
 
+LEAST_RUN = timedelta(hours=1)
+"""So long a thermal unit runs once it was started (docs/island.md: assumption)."""
+
 
 class PlantWatch:
-    """By plant: what it can give next. A silent plant goes by its last forecast; one that never reported counts with
-    its capacity, wind with nothing. It is told once when a plant falls silent, and once when it is back."""
+    """By plant: what it can give next, and since when it runs. A silent plant goes by its last forecast; one that never
+    reported counts with its capacity, wind with nothing. It is told once when a plant falls silent, and once when it is
+    back."""
 
     def __init__(self, plants: Sequence[Plant], now: Callable[[], datetime], notice: Callable[[str], None]) -> None:
         self.plants = {plant.name: plant for plant in plants}
         self.news: News[Measurements] = News("2.1", now, notice)
         self.silent: set[str] = set()
+        self._started: dict[str, datetime] = {}
         self._notice = notice
         self._strange: set[str] = set()
 
     def take(self, plant: str, report: Measurements) -> None:
         """A report from who has registered for this plant; one in another plant's name is left out."""
         if report.source == plant:
-            self.news.take(plant, report)
+            before = self.news.newest(plant)
+            if self.news.take(plant, report) and before and report.production_kw > 0 >= before.production_kw:
+                self._started[plant] = report.start
         elif plant not in self._strange:
             self._strange.add(plant)
             self._notice(f"the producer of {plant} reports in the name of {report.source}: left out")
+
+    def young(self, at: datetime) -> set[str]:
+        """The thermal units that were started less than `LEAST_RUN` before `at`, so that they will still run then."""
+        return {
+            name
+            for name, since in self._started.items()
+            if since > at - LEAST_RUN and self.plants[name].kind is PlantKind.THERMAL
+        }
 
     def available_kw(self, ended: datetime) -> dict[str, float]:
         """kW >= 0 that each plant could give in the next quarter of an hour, where the last one ended at `ended`."""

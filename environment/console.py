@@ -69,6 +69,29 @@ def show(work: Callable[[Listener], Done], *, title: str, quiet: bool) -> Done:
         return work(_Bar(progress))
 
 
+_CONGESTION = (
+    ("peak transformer loading", "peak_trafo_loading_percent", "%", 1),
+    ("minutes above 100 %", "minutes_above_100_percent", "min", 0),
+    ("energy above the rating", "overload_kwh", "kWh", 1),
+    ("lowest voltage", "min_voltage_pu", "pu", 3),
+    ("highest voltage", "max_voltage_pu", "pu", 3),
+    ("minutes outside EN 50160", "minutes_outside_en50160", "min", 0),
+    ("losses", "losses_kwh", "kWh", 1),
+    ("peak power of the fleet", "peak_fleet_kw", "kW", 0),
+)
+_ISLAND = (
+    ("wind curtailed", "curtailed_kwh", "kWh", 1),
+    ("fuel burnt", "fuel_kg", "kg", 1),
+    ("charged", "energy_charged_kwh", "kWh", 1),
+    ("lowest frequency", "lowest_frequency_hz", "Hz", 2),
+    ("lowest voltage", "min_voltage_pu", "pu", 3),
+    ("highest voltage", "max_voltage_pu", "pu", 3),
+    ("minutes outside EN 50160", "minutes_outside_en50160", "min", 0),
+    ("peak power of the fleet", "peak_fleet_kw", "kW", 0),
+)
+"""The rows of the closing table: what each is called, its member in the summary, its unit, its digits."""
+
+
 def closing(done: Done) -> None:
     """The closing tables: the day with and without flexibility, the money, and where the report is."""
     console = Console()
@@ -78,25 +101,21 @@ def closing(done: Done) -> None:
     table.add_column("")
     table.add_column("without", justify="right")
     table.add_column("with flexibility", justify="right")
-    for label, key, unit, digits in (
-        ("peak transformer loading", "peak_trafo_loading_percent", "%", 1),
-        ("minutes above 100 %", "minutes_above_100_percent", "min", 0),
-        ("energy above the rating", "overload_kwh", "kWh", 1),
-        ("lowest voltage", "min_voltage_pu", "pu", 3),
-        ("highest voltage", "max_voltage_pu", "pu", 3),
-        ("minutes outside EN 50160", "minutes_outside_en50160", "min", 0),
-        ("losses", "losses_kwh", "kWh", 1),
-        ("peak power of the fleet", "peak_fleet_kw", "kW", 0),
-    ):
+    island = summary.get("island")
+    if island is not None:
+        with_it, without = with_it | island["with"], without | island["without"]
+    for label, key, unit, digits in _CONGESTION if island is None else _ISLAND:
         table.add_row(label, f"{without[key]:.{digits}f} {unit}", f"{with_it[key]:.{digits}f} {unit}")
     console.print(table)
-    drivers = summary["drivers"]
-    paid = -sum(
-        (Decimal(amount) for account, amount in summary["money"].items() if account in ("dso", "tso")), Decimal(0)
-    )
+    drivers, money = summary["drivers"], {who: Decimal(amount) for who, amount in summary["money"].items()}
+    if island is None:
+        spent = -sum((money.get(who, Decimal(0)) for who in ("dso", "tso")), Decimal(0))
+        paid = f"Grid operators paid {spent} EUR"
+    else:
+        paid = f"Drivers paid {-sum((eur for who, eur in money.items() if who.startswith('ev-')), Decimal(0))} EUR"
     console.print(
         f"{drivers['departed']} drivers left, {drivers['below_wanted']} with less charge than asked for. "
-        f"Grid operators paid {paid} EUR; the ledger adds up to {sum(map(Decimal, summary['money'].values()))} EUR.",
+        f"{paid}; the ledger adds up to {sum(money.values(), Decimal(0))} EUR.",
         soft_wrap=True,
     )
     console.print(

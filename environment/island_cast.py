@@ -134,6 +134,7 @@ class IslandCast(Cast[IslandScenario]):
             least_kw=service.least_kw,
             margin=service.forecast_margin_percent / 100,
             least_thermal=self.scenario.island.least_thermal_units,
+            centre=self.props.world.island,
         )
 
     def _producer(self, name: str) -> Producer:

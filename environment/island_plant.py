@@ -17,7 +17,7 @@ from environment.island import Island, IslandSpec, Outage
 from environment.island_forecast import IslandForecast
 from environment.island_profiles import DemandSpec, IslandProfiles
 from environment.island_scenario import IslandScenario
-from environment.island_summary import TARIFF
+from environment.island_summary import MARGINAL_FUEL, TARIFF
 
 MINUTE = timedelta(minutes=1)
 
@@ -41,9 +41,17 @@ class IslandPlant:
         return Island(self.spec, self.profiles, self.scenario.begins)
 
     def notes(self) -> dict[str, Any]:
-        """What the report must know: how large the slice is, and the ordinary tariff through the run."""
+        """What the report must know: how large the slice is, what thermal units burn at the margin, the tariff."""
         island = self.scenario.island
-        return {"share": self.scenario.share, "vehicles": island.vehicles, TARIFF: self._tariff()}
+        thermal = [plant for plant in self.plants if plant.kind is PlantKind.THERMAL]
+        capacity = sum(plant.capacity_kw for plant in thermal)
+        burnt = sum(plant.capacity_kw * plant.fuel_kg_per_kwh for plant in thermal)
+        return {
+            "share": self.scenario.share,
+            "vehicles": island.vehicles,
+            MARGINAL_FUEL: burnt / capacity if capacity else 0.0,
+            TARIFF: self._tariff(),
+        }
 
     def _tariff(self) -> list[dict[str, str]]:
         """A row for each change of the tariff."""

@@ -71,8 +71,8 @@ class TariffPart(Part):
 
 
 class ServicePart(Part):
-    """What the services cost besides the prices, in EUR for each kWh; and when one is asked for: from which need on, how
-    much more than the forecast says, and how far inside the voltage band, since estimates and forecasts are not exact."""
+    """What the services cost besides the prices, in EUR for each kWh; and when one is asked for: from which need on,
+    how much more than the forecast says, how far inside the voltage band (estimates and forecasts are not exact)."""
 
     fuel_eur_per_kg: Money = Decimal("0.70")
     emsp_margin_eur_per_kwh: Money = Decimal("0.005")

@@ -56,7 +56,7 @@ def day(material: Material) -> Day:
     moved = sum(payment.amount_eur for payment in material.payments)
     fleet_charts = DayCharts(material.series, _windows(material, *ServiceType))
     return Day(
-        headline=say.headline(island, voltage),
+        headline=say.headline(island, voltage, _fuel_saved(material)),
         tiles=_tiles(material, island, voltage),
         chapters=(
             *_island(material, island),
@@ -93,6 +93,11 @@ def _share(material: Material) -> float | None:
     return None if share is None or not 0 < share < 1 else float(share)
 
 
+def _fuel_saved(material: Material) -> float:
+    """In kg, 0 where only one case was run."""
+    return float(material.summary["island"].get("fuel_saved_kg", 0.0))
+
+
 def _windows(material: Material, *kinds: ServiceType) -> list[Window]:
     taken = (service for service in material.services if service.kind in kinds and service.took_place)
     return [(service.start, service.end) for service in taken]
@@ -103,7 +108,7 @@ def _tiles(material: Material, island: say.Cases, voltage: say.Cases) -> tuple[T
     minutes, totals = voltage["with"]["minutes_outside"], material.totals
     departed = totals.get("departed", 0)
     if before:
-        took, fuel = before["curtailed_kwh"] - after["curtailed_kwh"], before["fuel_kg"] - after["fuel_kg"]
+        took, fuel = before["curtailed_kwh"] - after["curtailed_kwh"], _fuel_saved(material)
         first = (
             Tile("Wind taken up", words.number(took), "kWh", say.scaled(took, share) or "less curtailed"),
             Tile("Fuel saved", words.number(fuel), "kg", say.scaled_fuel(fuel, share) or "by the thermal plants"),
@@ -138,6 +143,7 @@ def _island(material: Material, island: say.Cases) -> tuple[Chapter, Chapter]:
             "island.html.j2",
             {
                 "slice": say.slice_of(material.summary["island"].get("slice", {})),
+                "fuel": say.fuel_note(material.summary["island"]),
                 "titles": {"supply": supply, "curtailed": curtailed},
                 "supply": charts.supply(f"Stacked areas of geothermal, hydro, thermal and wind generation. {supply}."),
                 "curtailed": charts.curtailed(f"Line chart of the curtailed power. {curtailed}."),

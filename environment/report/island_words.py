@@ -11,8 +11,9 @@ from environment.report.words import number
 Cases = Mapping[str, Mapping[str, Any]]
 
 
-def headline(island: Cases, voltage: Cases) -> str:
-    """What the vehicles did for the island, in one sentence. Both hold `with` and, if it was run, `without`."""
+def headline(island: Cases, voltage: Cases, fuel_saved: float = 0.0) -> str:
+    """What the vehicles did for the island, in one sentence. Both hold `with` and, if it was run, `without`;
+    `fuel_saved` in kg."""
     after, minutes = island["with"], voltage["with"]["minutes_outside"]
     if "without" not in island:
         return (
@@ -21,7 +22,7 @@ def headline(island: Cases, voltage: Cases) -> str:
         )
     before = island["without"]
     parts = [_wind(before["curtailed_kwh"], after["curtailed_kwh"])]
-    if abs(fuel := before["fuel_kg"] - after["fuel_kg"]) >= 0.5:
+    if abs(fuel := fuel_saved) >= 0.5:
         parts.append(f"saved {number(fuel)} kg of fuel" if fuel > 0 else f"cost {number(-fuel)} kg more fuel")
     parts.append(_voltages(voltage["without"]["minutes_outside"], minutes))
     return "The vehicles " + ", ".join(parts[:-1]) + ("," if len(parts) > 2 else "") + " and " + parts[-1]
@@ -42,6 +43,23 @@ def _voltages(before: float, after: float) -> str:
     if after < before:
         return f"kept the voltages within EN 50160 for all but {number(after)} minutes ({number(before)} without)"
     return f"did not keep the voltages within EN 50160, for {number(after)} minutes ({number(before)} without)"
+
+
+def fuel_note(island: Mapping[str, Any]) -> str:
+    """How the fuel saved is counted where the vehicles end the day with another charge, else an empty text."""
+    later = island.get("charged_ahead_kwh", 0.0)
+    if "fuel_saved_kg" not in island or abs(later) < 0.5:
+        return ""
+    saved, held = number(island["fuel_saved_kg"]), number(abs(later))
+    if later > 0:
+        return (
+            f"The vehicles took {held} kWh more from the grid than without the service, which they need not take later:"
+            f" counting what the thermal units would burn for that, {saved} kg of fuel are saved."
+        )
+    return (
+        f"The vehicles took {held} kWh less from the grid than without the service, which they will take later:"
+        f" counting what the thermal units will burn for that, {saved} kg of fuel are saved."
+    )
 
 
 def scaled(kwh: float, share: float | None) -> str:

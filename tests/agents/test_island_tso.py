@@ -82,7 +82,7 @@ async def island(
     tso = await stage.start(
         IslandTso,
         "tso",
-        plants=PLANTS,
+        plants=options.pop("plants", PLANTS),
         demand=demand,
         tariff=TARIFF,
         fuel_eur_per_kg=Decimal("1.0"),
@@ -105,6 +105,16 @@ async def island(
     found = Island(stage, tso, fo)
     found.demand = demand
     return found
+
+
+class Centre:
+    """A dispatch centre that notes what no unit needs to run for."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[datetime, float]] = []
+
+    def interruptible(self, start: datetime, power_kw: float) -> None:
+        self.told.append((start, power_kw))
 
 
 def calm_after(minutes: float, kw: float = 60.0) -> Callable[[datetime], float]:
@@ -132,7 +142,7 @@ def test_what_would_be_curtailed_is_asked_for_exactly_with_its_price() -> None:
         prices = curtailment_prices(TARIFF, at(30).astimezone(AZORES), 25.0, 40.0, Decimal("0.22"))
         assert signal.charging_cost_eur_per_kwh == prices.charging_cost_eur_per_kwh
         assert signal.discharging_remuneration_eur_per_kwh == prices.discharging_remuneration_eur_per_kwh
-        assert here.demand.asked == [(at(30), at(24))]
+        assert here.demand.asked == [(at(30), at(24)), (at(15), at(24))], "of the next quarter, and of this one"
         assert here.last.start == at(30)
         assert (here.last.demand_kw, here.last.ev_baseline_kw, here.last.thermal_minimum_kw) == (70.0, 5.0, 20.0)
         assert here.last.available_kw == {"geo": 20.0, "t1": 100.0, "t2": 100.0, "wind": 60.0}
@@ -593,5 +603,46 @@ def test_an_invoice_is_paid_once_and_somebody_elses_not_at_all() -> None:
         assert isinstance(await emsp.invoice("tso", "99.00"), Refused)
         assert (stage.balance("tso"), stage.balance("emsp")) == (Decimal("-12.34"), Decimal("12.34"))
         assert stage.ledger.audit().faults == ()
+
+    run_swarm(main, Stage())
+
+
+def test_the_dispatch_centre_hears_of_the_consumption_that_no_unit_needs_to_run_for() -> None:
+    async def main(stage: Stage) -> None:
+        centre = Centre()
+        here = await island(stage, calm_after(60), centre=centre)
+        await stage.until(100)
+        assert centre.told == [(at(30), 25.0), (at(45), 25.0)]
+        assert here.kw() == [25.0, 25.0]
+
+    run_swarm(main, Stage())
+
+
+def test_when_the_vehicles_can_take_no_more_the_service_is_called_off() -> None:
+    async def main(stage: Stage) -> None:
+        here = await island(stage, more=lambda start: 40.0 if start < at(60) else 0.0)
+        await stage.until(100)
+        assert here.kw() == [25.0, 25.0]
+        (cancelled,) = stage.said(x.Cancellation, "tso")
+        assert cancelled.reason == "the vehicles can take no more"
+
+    run_swarm(main, Stage())
+
+
+def test_a_unit_that_was_started_is_expected_to_run_for_an_hour() -> None:
+    """Two units of 10 kW at least would do, but one of 15 kW was started in the second quarter: it runs in the place of
+    one of them, and leaves less room for wind until an hour has passed."""
+
+    async def main(stage: Stage) -> None:
+        third = Plant("t3", PlantKind.THERMAL, 100.0, minimum_kw=15.0, fuel_kg_per_kwh=0.22)
+        meter = FakeMeter(lambda start: 100.0 if start >= at(15) else 0.0, taken=0.1)
+        producer = await stage.start(Producer, "p-t3", plant="t3", meter=meter, until=at(240))
+        producer.spawn(producer.course(), "course")
+        here = await island(stage, plants=(*PLANTS, third))
+        await stage.until(150)
+        needs = {balance.start: balance.need_kw for balance in here.tso.balances}
+        assert needs[at(30)] == 25.0
+        assert [needs[at(minutes)] for minutes in (45, 60)] == [30.0, 30.0]
+        assert needs[at(90)] == 25.0
 
     run_swarm(main, Stage())

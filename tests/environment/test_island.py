@@ -147,6 +147,26 @@ def test_consumption_at_night_takes_the_wind_in_and_burns_no_more_fuel(day: list
         assert with_cars.demand_kw == alone.demand_kw
 
 
+def test_no_unit_is_run_for_consumption_that_can_be_switched_off() -> None:
+    """60 kW of vehicles from two to five: as firm load they would keep units on that curtail the wind again."""
+
+    def night(*, firm: bool) -> list[IslandMinute]:
+        island = Island(spec(), profiles(spec()), begins())
+        for quarter in range(at(2), at(5), 15):
+            if not firm:
+                island.interruptible(island.begins + quarter * MINUTE, 60.0)
+        return run(island, at(5), lambda index: 60.0 if at(2) <= index < at(5) else 0.0)
+
+    alone = run(Island(spec(), profiles(spec()), begins()), at(5))
+    served = night(firm=False)
+    assert [minute.dispatch.committed for minute in served] == [minute.dispatch.committed for minute in alone]
+    taken = {
+        name: sum(minute.dispatch.wind_kw for minute in minutes)
+        for name, minutes in (("firm", night(firm=True)), ("interruptible", served))
+    }
+    assert taken["interruptible"] >= taken["firm"]
+
+
 def test_units_are_decided_by_the_quarter_hour_and_run_for_an_hour(day: list[IslandMinute]) -> None:
     started: dict[str, int] = {}
     changes = 0
