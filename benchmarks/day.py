@@ -1,11 +1,12 @@
-"""The Slovenian day as its user meets it, from a cold start to the report, and how it grows with the chargers.
+"""A day as its user meets it, from a cold start to the report: Slovenia as it grows with the chargers, and Portugal.
 
     python -m benchmarks.day [35 100 300] [--repeat 3]
+    python -m benchmarks.day --scenario portugal [--repeat 3]
 
 Each line is a process of its own (`run.py`, embedded server included): wall time, CPU time and the highest memory of
-the process and its children together, a shared page counted once, in MB of 10^6 bytes. 35 chargers are the scenario
-that ships; for other numbers there are more or fewer households, and a transformer of a size that the operator would
-have put there. Linux only (`/proc`).
+the process and its children together, a shared page counted once, in MB of 10^6 bytes. 35 chargers are the
+Slovenian scenario that ships; for other numbers there are more or fewer households, and a transformer of a size that
+the operator would have put there. Other scenarios are taken as they ship. Linux only (`/proc`).
 """
 
 from __future__ import annotations
@@ -39,11 +40,17 @@ class Run:
     peak_mb: float
     agents: int
     messages: int
+    chargers: frozenset[str]
+
+
+def shipped(name: str) -> str:
+    """A scenario as it ships."""
+    return (PROJECT / "scenarios" / f"{name}.toml").read_text(encoding="utf-8")
 
 
 def scenario(chargers: int) -> str:
     """The shipped scenario with so many chargers: those at the office stay, the households are changed."""
-    text = (PROJECT / "scenarios" / "slovenia.toml").read_text(encoding="utf-8")
+    text = shipped("slovenia")
     if chargers == SHIPPED:
         return text
     first = round((chargers - OFFICE) * 16 / 30)
@@ -57,10 +64,10 @@ def scenario(chargers: int) -> str:
     return text
 
 
-def run(chargers: int, folder: Path) -> Run:
-    """Runs the day with so many chargers in a process of its own."""
-    file, out = folder / f"slovenia-{chargers}.toml", folder / f"out-{chargers}-{time.monotonic_ns()}"
-    file.write_text(scenario(chargers), encoding="utf-8")
+def run(text: str, folder: Path) -> Run:
+    """Runs the day of this scenario in a process of its own."""
+    file, out = folder / f"day-{time.monotonic_ns()}.toml", folder / f"out-{time.monotonic_ns()}"
+    file.write_text(text, encoding="utf-8")
     began = time.perf_counter()
     process = subprocess.Popen([sys.executable, "run.py", str(file), "--quiet", "--out", str(out)], cwd=PROJECT)
     peak_kb = 0
@@ -73,10 +80,12 @@ def run(chargers: int, folder: Path) -> Run:
     wall_s = time.perf_counter() - began
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        sys.exit(f"the day with {chargers} chargers ended with exit code {process.returncode}")
+        sys.exit(f"the day ended with exit code {process.returncode}")
     summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
     cpu_s = usage.ru_utime + usage.ru_stime
-    return Run(wall_s, cpu_s, peak_kb * 1024 / 1e6, summary["agents"], summary["messages"])
+    header = json.loads((out / "trace.jsonl").open(encoding="utf-8").readline())
+    roles = [jid for jid, role in header["roles"].items() if role == "ev_owner"]
+    return Run(wall_s, cpu_s, peak_kb * 1024 / 1e6, summary["agents"], summary["messages"], frozenset(roles))
 
 
 def memory_kb(pid: int) -> int:
@@ -92,16 +101,18 @@ def memory_kb(pid: int) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("chargers", type=int, nargs="*", default=[30, SHIPPED, 100, 300])
+    parser.add_argument("--scenario", default="slovenia", help="a scenario that ships (default: slovenia)")
     parser.add_argument("--repeat", type=int, default=1, help="runs of each; the table has their medians")
     options = parser.parse_args()
     print("| chargers | agents | messages | wall | CPU | peak memory |\n|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
-        for chargers in options.chargers:
-            runs = [run(chargers, Path(folder)) for _ in range(options.repeat)]
+        for chargers in options.chargers if options.scenario == "slovenia" else [0]:
+            text = scenario(chargers) if chargers else shipped(options.scenario)
+            runs = [run(text, Path(folder)) for _ in range(options.repeat)]
             wall_s = statistics.median(run.wall_s for run in runs)
             cpu_s = statistics.median(run.cpu_s for run in runs)
             peak_mb = statistics.median(run.peak_mb for run in runs)
-            size = f"| {chargers} | {runs[0].agents} | {runs[0].messages} "
+            size = f"| {chargers or len(runs[0].chargers)} | {runs[0].agents} | {runs[0].messages} "
             print(f"{size}| {wall_s:.1f} s | {cpu_s:.1f} s | {peak_mb:.0f} MB |", flush=True)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.days import Day, play
+from tests.days import ISLAND, Day, play
 
 PROJECT = Path(__file__).resolve().parent.parent
 # pytz, which pandas imports, calls what Python 3.12 deprecates.
@@ -23,13 +23,12 @@ DAY_S = 240.0
 """Wall seconds in which two days side by side are over on any machine."""
 
 
-@pytest.fixture(scope="session")
-def slovenian_days(tmp_path_factory: pytest.TempPathFactory) -> tuple[Day, Day]:
-    """The Slovenian day as the user runs it, twice side by side, each with its own order of hashes."""
-    folders = [tmp_path_factory.mktemp("slovenia") / f"run-{number}" for number in (1, 2)]
+def side_by_side(name: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Day, Day]:
+    """A shipped day as the user runs it, twice side by side, each with its own order of hashes."""
+    folders = [tmp_path_factory.mktemp(name) / f"run-{number}" for number in (1, 2)]
     runs = [
         subprocess.Popen(
-            [*COMMAND, "slovenia", "--out", str(folder)],
+            [*COMMAND, name, "--out", str(folder)],
             cwd=folder.parent,
             env=os.environ | {"PYTHONHASHSEED": str(number), "COLUMNS": "200"},
             stdout=subprocess.PIPE,
@@ -46,12 +45,36 @@ def slovenian_days(tmp_path_factory: pytest.TempPathFactory) -> tuple[Day, Day]:
 
 
 @pytest.fixture(scope="session")
+def slovenian_days(tmp_path_factory: pytest.TempPathFactory) -> tuple[Day, Day]:
+    """The Slovenian day, twice."""
+    return side_by_side("slovenia", tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
 def slovenia(slovenian_days: tuple[Day, Day]) -> Day:
     """The Slovenian day."""
     return slovenian_days[0]
 
 
 @pytest.fixture(scope="session")
+def portuguese_days(tmp_path_factory: pytest.TempPathFactory) -> tuple[Day, Day]:
+    """The Portuguese day, twice."""
+    return side_by_side("portugal", tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def portugal(portuguese_days: tuple[Day, Day]) -> Day:
+    """The Portuguese day."""
+    return portuguese_days[0]
+
+
+@pytest.fixture(scope="session")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Day:
     """The small evening, in process and in virtual time."""
     return play(tmp_path_factory.mktemp("small") / "run")
+
+
+@pytest.fixture(scope="session")
+def islet(tmp_path_factory: pytest.TempPathFactory) -> Day:
+    """The day on the small island, in process and in virtual time."""
+    return play(tmp_path_factory.mktemp("islet") / "run", ISLAND)
