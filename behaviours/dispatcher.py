@@ -247,10 +247,11 @@ def _bounded(faults: list[str]) -> list[str]:
 
 
 def _turned_down(message: AclMessage) -> Performative | None:
-    """The act that says that a message is not acted upon; a cancel and a rejection always are."""
+    """The act that says that a message is not acted upon; a rejection always is."""
     if opens(message):
         return REFUSAL[message.protocol]
-    return Performative.FAILURE if message.performative is Performative.ACCEPT_PROPOSAL else None
+    declined_by_failure = (Performative.ACCEPT_PROPOSAL, Performative.CANCEL)
+    return Performative.FAILURE if message.performative in declined_by_failure else None
 
 
 def _unauthorised(message: AclMessage, role: Role | None, mine: Role) -> str:

@@ -6,8 +6,8 @@ from datetime import timedelta
 from decimal import Decimal
 
 from agents.actor import Actor
-from behaviours.answering import Incoming, Inform, Propose, answers
-from behaviours.outcomes import Failed, Informed, Refused
+from behaviours.answering import Incoming, Inform, Propose, answers, cancels
+from behaviours.outcomes import Agreed, Failed, Informed, Refused
 from protocols import exchanges as x
 from protocols.acl import Performative
 from protocols.roles import Role
@@ -146,5 +146,44 @@ def test_the_award_of_a_bid_that_was_never_made_is_answered_with_failure() -> No
         outcomes = await tender.award({jid("vpp"): award(bid_id="bid-9")}, done_by=swarm.at(10))
         assert isinstance(outcomes[jid("vpp")], Failed)
         assert getattr(outcomes[jid("vpp")].content, "code", "") == "unknown-reference"
+
+    run_swarm(main, SwarmUnderTest(judge=True))
+
+
+class SlowVpp(Vpp):
+    """Keeps at it until it is called off."""
+
+    def __init__(self, *arguments: object) -> None:
+        super().__init__(*arguments)
+        self.cancelled: list[str] = []
+
+    @answers(x.PoolActivation)
+    async def on_activation(self, signal: x.PoolActivation, incoming: Incoming) -> Inform:
+        await incoming.agree(
+            x.VppActivationResponse(activation_id=signal.activation_id, accepted=True, available_power_kw=10.0)
+        )
+        await self.clock.sleep_until(signal.end)
+        return Inform(x.Done(reference=signal.activation_id))
+
+    @cancels(x.PoolActivation)
+    async def on_cancel(self, signal: x.PoolActivation, incoming: Incoming) -> Inform:
+        self.cancelled.append(signal.activation_id)
+        return Inform(x.Done(reference=signal.activation_id))
+
+
+def test_a_cancel_that_names_another_thing_is_answered_with_failure_and_the_service_goes_on() -> None:
+    async def main(swarm: SwarmUnderTest) -> None:
+        dso, vpp = await swarm.start(Dso, "dso"), await swarm.start(SlowVpp, "vpp")
+        tender = await dso.call_for_proposals(pool(), to=[jid("vpp")], reply_by=swarm.at(5))
+        await tender.award({jid("vpp"): award()}, done_by=swarm.at(10))
+        agreed = await dso.request(activation(), to=jid("vpp"), reply_by=swarm.at(20), done_by=swarm.at(90))
+        assert isinstance(agreed, Agreed)
+        wrong = await agreed.cancel(x.Cancellation(reference="act-9", reason="no need"), swarm.at(30))
+        assert isinstance(wrong, Failed)
+        assert getattr(wrong.content, "code", "") == "wrong-cancellation"
+        assert vpp.cancelled == []
+        right = await agreed.cancel(x.Cancellation(reference="act-1", reason="no need"), swarm.at(31))
+        assert isinstance(right, Informed)
+        assert vpp.cancelled == ["act-1"]
 
     run_swarm(main, SwarmUnderTest(judge=True))
