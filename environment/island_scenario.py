@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import time
 from decimal import Decimal
 from typing import Annotated, Literal
@@ -11,6 +12,10 @@ from pydantic import Field, model_validator
 from environment.scenario_parts import ClockTime, GridPart, Money, Name, Part, Percent, Scenario, SitePart, repeated
 
 Megawatts = Annotated[float, Field(ge=0, le=10_000, description="MW")]
+Price = Annotated[Money, Field(decimal_places=6)]
+"""As fine as the messages carry a price in EUR/kWh."""
+_OTHERS = frozenset({"directory", "environment", "observer", "emsp", "fo", "dso", "tso"})
+"""Agents that every island has; their names are taken."""
 
 
 class IslandPart(Part):
@@ -62,12 +67,12 @@ class ManagerPart(SitePart):
 class TariffPart(Part):
     """The two-period tariff that every driver has, and what a kWh of battery wear costs: assumptions."""
 
-    energy_eur_per_kwh: Money = Decimal("0.09")
-    grid_peak_eur_per_kwh: Money = Decimal("0.09")
-    grid_off_peak_eur_per_kwh: Money = Decimal("0.02")
+    energy_eur_per_kwh: Price = Decimal("0.09")
+    grid_peak_eur_per_kwh: Price = Decimal("0.09")
+    grid_off_peak_eur_per_kwh: Price = Decimal("0.02")
     off_peak_from: ClockTime = time(22)
     off_peak_until: ClockTime = time(8)
-    battery_wear_eur_per_kwh: Money = Decimal("0.04")
+    battery_wear_eur_per_kwh: Price = Decimal("0.04")
 
 
 class ServicePart(Part):
@@ -75,10 +80,10 @@ class ServicePart(Part):
     how much more than the forecast says, how far inside the voltage band (estimates and forecasts are not exact)."""
 
     fuel_eur_per_kg: Money = Decimal("0.70")
-    emsp_margin_eur_per_kwh: Money = Decimal("0.005")
-    fo_fee_eur_per_kwh: Money = Decimal("0.004")
-    manager_fee_eur_per_kwh: Money = Decimal("0.006")
-    penalty_eur_per_kwh: Money = Decimal("0.05")
+    emsp_margin_eur_per_kwh: Price = Decimal("0.005")
+    fo_fee_eur_per_kwh: Price = Decimal("0.004")
+    manager_fee_eur_per_kwh: Price = Decimal("0.006")
+    penalty_eur_per_kwh: Price = Decimal("0.05")
     least_kw: Annotated[float, Field(gt=0, le=1000, description="kW")] = 1.0
     forecast_margin_percent: Percent = 0.0
     voltage_margin_percent: Annotated[float, Field(ge=0, le=5, description="%")] = 0.5
@@ -114,31 +119,52 @@ class IslandScenario(Scenario):
 
     @model_validator(mode="after")
     def _whole(self) -> IslandScenario:
-        plants = [plant.name for plant in self.plant]
+        for line in (*self._names(), *self._values(), *self._targets(), *self.site_faults()):
+            raise ValueError(line)
+        return self
+
+    def _names(self) -> Iterator[str]:
+        """What is wrong with the names of agents and meters; a manager's that is used twice is the site's."""
+        plants, managers = [plant.name for plant in self.plant], [manager.name for manager in self.manager]
         if twice := repeated(plants):
-            raise ValueError(f"plant: the name {twice!r} is used twice; give each its own")
-        if overlap := repeated([*plants, *(manager.name for manager in self.manager)]):
-            raise ValueError(f"manager: the name {overlap!r} is a plant's as well; give each its own")
+            yield f"plant: the name {twice!r} is used twice; give each its own"
+        for name in sorted(set(plants) & set(managers)):
+            yield f"manager: the name {name!r} is a plant's as well; give each its own"
+        others = _OTHERS | {f"ev-{charger}" for manager in self.manager for charger in manager.charger_ids()}
+        for table, names in (("plant", plants), ("manager", managers)):
+            for name in sorted(others & set(names)):
+                yield f"{table}: the name {name!r} is another agent's; give another"
+        if meter := repeated(self.grid.metered):
+            yield f"grid: metered names {meter!r} twice; a bus has one meter"
+
+    def _values(self) -> Iterator[str]:
+        """Numbers that cannot be together."""
         for plant in self.plant:
             if plant.minimum_mw > plant.capacity_mw:
-                raise ValueError(f"plant {plant.name!r}: minimum_mw is more than capacity_mw")
+                yield f"plant {plant.name!r}: minimum_mw is more than capacity_mw"
+            if plant.kind == "thermal" and not plant.inertia_s:
+                yield f"plant {plant.name!r}: a thermal unit has inertia; give inertia_s, such as 2.0"
         thermal = sum(plant.kind == "thermal" for plant in self.plant)
         if thermal < self.island.least_thermal_units:
-            raise ValueError(f"island: least_thermal_units is {self.island.least_thermal_units}, there are {thermal}")
+            yield f"island: least_thermal_units is {self.island.least_thermal_units}, there are {thermal}"
         if self.share > 1:
-            raise ValueError(
+            yield (
                 f"island: {self.island.vehicles} vehicles are fewer than the run's chargers; "
                 "vehicles is the number that the whole island has"
             )
+        if self.tariff.grid_off_peak_eur_per_kwh > self.tariff.grid_peak_eur_per_kwh:
+            yield "tariff: grid_off_peak_eur_per_kwh is more than grid_peak_eur_per_kwh"
+        if self.service.voltage_margin_percent >= self.grid.voltage_band_percent:
+            yield "service: voltage_margin_percent leaves nothing of grid.voltage_band_percent"
+
+    def _targets(self) -> Iterator[str]:
+        """Incidents and faults of plants and managers that are not there."""
+        plants, managers = [plant.name for plant in self.plant], [manager.name for manager in self.manager]
         for incident in self.incident:
             if incident.plant not in plants:
-                raise ValueError(f"incident: there is no plant {incident.plant!r}; the first one is {plants[0]!r}")
-        managers = [manager.name for manager in self.manager]
+                yield f"incident: there is no plant {incident.plant!r}; the first one is {plants[0]!r}"
         for fault in self.fault:
             known = {"manager-idle": managers, "producer-silent": plants}.get(fault.kind)
             if known is not None and fault.target not in known:
                 what = fault.kind.partition("-")[0]
-                raise ValueError(f"fault: there is no {what} {fault.target!r}; the first one is {known[0]!r}")
-        for line in self.site_faults():
-            raise ValueError(line)
-        return self
+                yield f"fault: there is no {what} {fault.target!r}; the first one is {known[0]!r}"
