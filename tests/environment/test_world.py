@@ -15,9 +15,9 @@ from environment.charging import Charging
 from environment.grid import Grid
 from environment.launcher import streams
 from environment.scenario import Scenario, ScenarioError, parse
-from environment.series import SeriesRecorder
+from environment.series import ISLAND_COLUMNS, SeriesRecorder
 from environment.world import MINUTE, Plant, World, build, faults_at, places, without_flexibility
-from tests.days import SMALL, FastPhysics, changed
+from tests.days import ISLAND, SMALL, FastPhysics, changed
 
 QUARTER = timedelta(minutes=15)
 BEGIN = datetime(2026, 3, 18, 11, tzinfo=UTC)
@@ -213,3 +213,82 @@ def test_faults_last_from_their_start_to_their_end_also_over_midnight(
     of = scenario(("\n[drivers]", f"\n{FAULTS}\n[drivers]"))
     at = datetime.fromisoformat(f"2026-03-18T{clock}").replace(tzinfo=of.zone)
     assert faults_at(of, at) == faulty
+
+
+# ---- the last quarter of an hour, timers, an island ------------------------------------------------------------------
+
+
+def at_minute(plant: Plant, minutes: int) -> World:
+    """A world in which so many minutes have passed, and nobody asks the chargers anything."""
+    now = [plant.scenario.begins.astimezone(UTC)]
+    columns = ISLAND_COLUMNS if plant.island else ()
+    kept = SeriesRecorder("UTC", plant.grid.buses, [s.charger_id for s in plant.specs], extra=columns)
+    of = World(plant, Charging(plant.specs, plant.fleet(), lambda: now[0]), "with", kept, lambda: now[0])
+    of.begin()
+    for _ in range(minutes):
+        now[0] += MINUTE
+        of.minute(now[0])
+    return of
+
+
+@pytest.fixture(scope="module")
+def islet() -> Plant:
+    return build(parse(ISLAND, "islet.toml"), streams(1))
+
+
+@pytest.mark.parametrize(("minutes", "first"), [(15, 0), (29, 0), (810, 795), (824, 795)])
+def test_the_few_meters_read_the_last_whole_quarter_of_an_hour(islet: Plant, minutes: int, first: int) -> None:
+    """The mean power at each bus, chargers included, solved as one state; what came after does not count."""
+    of = at_minute(islet, minutes)
+    state = of.last_quarter()
+    rows = slice(first, first + 15)
+    p_kw = of.injections.p_kw[rows].mean(axis=0)
+    begins = islet.scenario.begins.astimezone(UTC)
+    start, end = begins + first * MINUTE, begins + (first + 15) * MINUTE
+    for charger in of.park.ids:
+        p_kw[islet.grid.index(islet.bus_of[charger])] += of.metered_kw(f"charger:{charger}", start, end, QUARTER)[0]
+    expected = islet.grid.solve(p_kw, of.injections.q_kvar[rows].mean(axis=0))
+    assert state.vm_pu == pytest.approx(expected.vm_pu, abs=1e-6)
+    assert state.at == begins + first * MINUTE
+
+
+def test_before_the_first_quarter_has_passed_the_meters_read_the_first_minute(islet: Plant) -> None:
+    of = at_minute(islet, 0)
+    expected = islet.grid.solve(of.injections.p_kw[0], of.injections.q_kvar[0])
+    assert of.last_quarter().vm_pu == pytest.approx(expected.vm_pu)
+
+
+def test_chargers_with_a_timer_draw_nothing_in_the_evening_before_it(islet: Plant) -> None:
+    """`charges_from` of the manager reaches the charger by the session: houses and the building wait for 22:00."""
+    of = at_minute(islet, 13 * 60 + 30)
+    begins = islet.scenario.begins.astimezone(UTC)
+    evening, night = begins + timedelta(hours=12, minutes=30), begins + timedelta(hours=13)
+    waiting = [c for c in of.park.ids if not c.startswith("company")]
+    before = [of.metered_kw(f"charger:{c}", evening, night, QUARTER) for c in waiting]
+    after = [of.metered_kw(f"charger:{c}", night, night + 2 * QUARTER, QUARTER)[1] for c in waiting]
+    assert np.max(before) == 0.0
+    assert sum(kw > 5 for kw in after) >= 5
+
+
+def test_each_case_of_an_island_has_its_own_frequency_and_a_synchronous_area_one_for_both(
+    islet: Plant, plant: Plant
+) -> None:
+    one, other = at_minute(islet, 1), at_minute(islet, 1)
+    assert one.island is not None
+    assert one.frequency is one.island is not other.frequency
+    assert at_minute(plant, 1).island is None
+    assert at_minute(plant, 1).frequency is at_minute(plant, 1).frequency is plant.frequency
+
+
+def test_an_islands_demand_has_what_the_chargers_drew(islet: Plant) -> None:
+    of = at_minute(islet, 810)
+    assert of.island is not None
+    state = of.island.state
+    assert state is not None
+    begins = islet.scenario.begins.astimezone(UTC)
+    assert state.start == begins + 809 * MINUTE
+    drawn = sum(of.metered_kw(f"charger:{c}", state.start, begins + 810 * MINUTE, MINUTE)[0] for c in of.park.ids)
+    assert drawn > 20, "it is half past ten in the evening"
+    assert state.ev_kw == pytest.approx(drawn, abs=1e-3)
+    assert state.dispatch.demand_kw == pytest.approx(state.demand_kw + state.ev_kw)
+    assert of.frequency_hz() == of.island.at(begins + 810 * MINUTE)
