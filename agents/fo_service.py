@@ -121,9 +121,15 @@ class FoService:
 
     def notice(self, emsp: str, renews: str | None, now: datetime) -> ServiceNotice:
         """2.3 or 4.1.3 to the EMSP: who asked pays."""
-        kind: type[ServiceNotice] = VoltageNotice if isinstance(self.signal, VoltageRequest) else CurtailmentNotice
+        signal = self.signal
+        kind: type[ServiceNotice] = CurtailmentNotice
+        tariff: dict[str, Any] = {}
+        if isinstance(signal, VoltageRequest):
+            kind = VoltageNotice
+            tariff = {"location": signal.location, "grid_use_eur_per_kwh": signal.grid_use_eur_per_kwh}
         return kind(
             **self._common(now),
+            **tariff,
             **_signal(renews),
             user_id=emsp,
             power_kw=_total([order for orders in self.orders.values() for order in orders]),

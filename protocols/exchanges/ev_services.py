@@ -34,7 +34,8 @@ class UserState(Part):
 
     Over the 15 minutes before: `power_kw` the mean drawn, `energy_kwh` its energy, `service` the one it took part in.
     Now: state of charge, `charging_rate_kw` (the most it can charge with), `energy_required_kwh` still to be charged.
-    In the next 15 minutes: `baseline_kw` by its own plan, and by how much it could draw more or less.
+    In the next 15 minutes: `baseline_kw` by its own plan, the mean; `highest_kw`, the most that it draws at any moment
+    of them by its own plan, None where that is not told; and by how much it could draw more or less.
     """
 
     user_id: Identifier
@@ -48,6 +49,7 @@ class UserState(Part):
     charging_rate_kw: MagnitudeKw
     energy_required_kwh: MagnitudeKwh
     baseline_kw: Kw
+    highest_kw: Kw | None = None
     increase_kw: MagnitudeKw
     decrease_kw: MagnitudeKw
 

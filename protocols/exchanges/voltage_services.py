@@ -75,11 +75,16 @@ class VoltageAward(ServiceAward):
 
 
 class VoltageNotice(ServiceNotice):
-    """4.1.3, FO to EMSP: "also sent to the EMRP for invoicing procedures"."""
+    """4.1.3, FO to EMSP: "also sent to the EMRP for invoicing procedures".
+
+    While the service lasts, grid use costs `grid_use_eur_per_kwh` for everybody behind the feeder `location`.
+    """
 
     for_service = ServiceType.VOLTAGE_CONTROL
 
     exchange: Literal["4.1.3"] = "4.1.3"
+    location: Identifier
+    grid_use_eur_per_kwh: EurPerKwh
 
 
 class ParticipationSubscription(Content):

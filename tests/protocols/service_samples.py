@@ -160,6 +160,8 @@ SERVICE_SAMPLES: tuple[x.Content, ...] = (
         user_id=FO,
         power_kw=-3.5,
         payer=DSO,
+        location="feeder-1",
+        grid_use_eur_per_kwh=Decimal("0.06"),
         managers=(x.ManagerOrders(manager=MANAGER, orders=(x.EvOrder(**_LESS),)),),
         **_VOLTAGE,
         **_LASTS,

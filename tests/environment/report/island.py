@@ -100,7 +100,13 @@ class Night:
         chosen = self._negotiated(wind, at, common, signal, needed, share)
         available = round(sum(sum(order.power_kw for order in group.orders) for group in chosen), 3)
         notice = (x.CurtailmentNotice if wind else x.VoltageNotice)(
-            **common, **signal, user_id="emsp", power_kw=available, payer=jid(asker), managers=chosen
+            **common,
+            **signal,
+            **({} if wind else {"location": feeder, "grid_use_eur_per_kwh": Decimal("0.03")}),
+            user_id="emsp",
+            power_kw=available,
+            payer=jid(asker),
+            managers=chosen,
         )
         third = self.script.opens()
         self.says(at + timedelta(seconds=50), "fo", "emsp", "request", "request", third, notice)
