@@ -52,8 +52,8 @@ LEGS = (
     ("2.3", "fo", "emsp"),
     ("2.4", "fo", "v2x_manager"),
     ("2.5", "v2x_manager", "fo"),
-    *((("2.x.1"), "emsp", payer) for payer in ("ev_owner", "v2x_manager", "fo", "tso", "dso")),
-    *((("2.x.1"), payer, "emsp") for payer in ("ev_owner", "v2x_manager", "fo", "tso", "dso")),
+    *(("2.x.1", "emsp", payer) for payer in ("ev_owner", "v2x_manager", "fo", "tso", "dso")),
+    *(("2.x.1", payer, "emsp") for payer in ("ev_owner", "v2x_manager", "fo", "tso", "dso")),
     # Table 5 and the prose of 3.4.1
     ("4.1.1", "dso", "fo"),
     ("4.1.1", "fo", "v2x_manager"),
