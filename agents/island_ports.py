@@ -35,9 +35,9 @@ class PlantMeter(Protocol):
 class DispatchCentre(Protocol):
     """Who decides which thermal units run."""
 
-    def interruptible(self, start: datetime, power_kw: float) -> None:
-        """In the quarter of an hour from `start` this much of the consumption (kW >= 0) is there to take up wind and
-        can be switched off: no unit needs to run for it."""
+    def interruptible(self, start: datetime, power_kw: float, *, beyond_kw: float) -> None:
+        """In the quarter of an hour from `start`, of what the vehicles draw beyond `beyond_kw` (their own plans) up to
+        `power_kw` (both >= 0) is there to take up wind and can be called off: no unit needs to run for it."""
         ...
 
 

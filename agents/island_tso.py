@@ -27,7 +27,7 @@ from agents.island_ports import DemandForecast, DispatchCentre
 from agents.ledger import Ledger
 from agents.news import News
 from agents.paying import pay_or_refuse
-from agents.periods import QUARTER, next_quarter
+from agents.periods import QUARTER, next_quarter, quarter_at
 from agents.plant_watch import PlantWatch
 from agents.producer import SERVICE
 from agents.quarter_cycle import ANSWER_TIME, BALANCE_AFTER
@@ -155,7 +155,7 @@ class IslandTso(Actor):
             plant = next((s.removeprefix(SERVICE) for s in producer.services if s.startswith(SERVICE)), None)
             if plant in self.watch.plants:
                 topic = MeasurementsSubscription(request_id=f"{self.name}-2.1-{plant}", timestamp=self.now())
-                asked.append(self._subscribe(topic, producer.jid, partial(self.watch.take, plant)))
+                asked.append(self._subscribe(topic, producer.jid, partial(self.on_plant, plant)))
             else:
                 self.notice(f"{producer.jid} is no producer of a plant that is known here")
         operators = await self.search(role=Role.FO)
@@ -174,6 +174,12 @@ class IslandTso(Actor):
         if not isinstance(outcome, Subscribed):
             self.notice(f"{to} does not send {topic.exchange}: {outcome}")
 
+    def on_plant(self, plant: str, report: Measurements) -> None:
+        """2.1 of a producer. One that does not end with a quarter of an hour says that much less can be given now."""
+        self.watch.take(plant, report)
+        if report.end != (quarter := quarter_at(report.end)):
+            self._review(quarter)
+
     def on_measurements(self, report: Measurements) -> None:
         """2.1 of the FO: what the vehicles drew "during the service participation"."""
         if self._measured.take(str(self._fo), report):
@@ -183,7 +189,7 @@ class IslandTso(Actor):
         """2.2 of the FO: what the vehicles can do in the quarter of an hour from `start`."""
         if self._flexible.take(str(self._fo), information):
             self._ev_baseline[information.start] = sum((user.baseline_kw for user in information.users), 0.0)
-            for old in [start for start in self._ev_baseline if start < information.start - QUARTER]:
+            for old in [start for start in self._ev_baseline if start < information.start - 2 * QUARTER]:
                 del self._ev_baseline[old]
 
     def _vehicles(self, start: datetime) -> tuple[float, float | None]:
@@ -221,7 +227,7 @@ class IslandTso(Actor):
             signal = partial(self._activation, asked, flexible or 0.0, self._fuel_eur_per_kwh(expected))
             service = await self.keeper.ask(self._fo, start, signal, sign=1)
             if service is not None and self.centre is not None:
-                self.centre.interruptible(start, service.agreed_kw)
+                self.centre.interruptible(start, service.agreed_kw, beyond_kw=ev_baseline)
         elif need < self.least_kw:
             self.keeper.stop(start, "no curtailment is expected any more")
         elif flexible is not None:
@@ -241,6 +247,17 @@ class IslandTso(Actor):
                 service_id=None if service is None else service.service_id,
             )
         )
+
+    def _review(self, quarter: datetime) -> None:
+        """Calls the running service off at once where the quarter that has begun would curtail nothing without it, and
+        thermal units would burn fuel for it."""
+        if self.keeper.running(self.now()) is None:
+            return
+        firm = self.demand.demand_kw(quarter, self.now()) + self._ev_baseline.get(quarter, 0.0)
+        available = self.watch.available_kw(quarter)
+        expected = dispatch(self.plants, firm, available, committed=self._running(quarter, available))
+        if expected.curtailed_kw == 0 and expected.thermal_kw - expected.thermal_minimum_kw >= self.least_kw:
+            self.keeper.stop(self.now(), "there is no wind to save any more")
 
     def _running(self, start: datetime, available_kw: Mapping[str, float]) -> list[str]:
         """The thermal units that will run in the quarter from `start`: by the rule of dispatch they are chosen for what

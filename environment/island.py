@@ -4,7 +4,7 @@ What happens when, as the operator's control would have it:
 
 - Which thermal units run is decided each quarter hour (`agents.decisions.dispatch.commit`) from what was left for them
   on average in the last one, or in the last minute when that was more; a unit that was started runs for an hour. What
-  vehicles draw to take up wind can be switched off, and no unit is run for it. Demand that could not be served makes
+  vehicles draw to take up wind can be called off, and no unit is run for it. Demand that could not be served makes
   the decision at once.
 - Every minute the plants get new set points from what the minute before was like (secondary control). Within a minute
   consumption and wind go evenly from the one minute to the next, and the set points go evenly to where they should have
@@ -123,7 +123,7 @@ class Island:
         self._done = 0
         self._committed: dict[str, int] = {}
         self._left: deque[float] = deque(maxlen=15)
-        self._interruptible: dict[int, float] = {}
+        self._interruptible: dict[int, tuple[float, float]] = {}
         self._last: Dispatch | None = None
         self._error_kw = 0.0
         self._load_kw = 0.0
@@ -141,7 +141,8 @@ class Island:
         self._given[index] = [mean.production_kw[p.name] for p in self.spec.plants]
         self._could[index] = [mean.available_kw[p.name] for p in self.spec.plants]
         self._last = after
-        firm = after.demand_kw - min(max(0.0, ev_kw), self._interruptible.get(index // 15, 0.0))
+        most, beyond = self._interruptible.get(index // 15, (0.0, 0.0))
+        firm = after.demand_kw - min(max(0.0, ev_kw - beyond), most)
         self._left.append(residual_kw(self.spec.plants, firm, after.available_kw))
         self._done += 1
         self.state = IslandMinute(
@@ -156,10 +157,10 @@ class Island:
         )
         return self.state
 
-    def interruptible(self, start: datetime, power_kw: float) -> None:
-        """Implements `agents.island_ports.DispatchCentre`: so much of what vehicles draw in the quarter hour from
-        `start` is there to take up wind, and no thermal unit is run for it."""
-        self._interruptible[(start.astimezone(UTC) - self.begins) // QUARTER] = power_kw
+    def interruptible(self, start: datetime, power_kw: float, *, beyond_kw: float) -> None:
+        """Implements `agents.island_ports.DispatchCentre`: of what vehicles draw beyond `beyond_kw` in the quarter hour
+        from `start`, up to `power_kw` is there to take up wind, and no thermal unit is run for it."""
+        self._interruptible[(start.astimezone(UTC) - self.begins) // QUARTER] = power_kw, beyond_kw
 
     def at(self, instant: datetime) -> float:
         """Hz at an instant; nominal before the beginning, the last value beyond what has been computed."""

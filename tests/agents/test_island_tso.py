@@ -60,11 +60,12 @@ async def island(
     silent: Callable[[datetime], bool] = lambda now: False,
     producers: tuple[str, ...] = ("geo", "t1", "t2", "wind"),
     until: float = 240,
+    forecast: Callable[[datetime], float] | None = None,
     fo_does: dict[str, Any] | None = None,
     **options: Any,
 ) -> Island:
     """`wind`: kW available, `more`: kW that vehicles could draw more (None: no 2.2), by the quarter's beginning."""
-    meters = {"geo": FakeMeter(lambda start: 20.0), "wind": FakeMeter(wind)} | {
+    meters = {"geo": FakeMeter(lambda start: 20.0), "wind": FakeMeter(wind, forecast=forecast)} | {
         name: FakeMeter(lambda start: 100.0, taken=0.1) for name in ("t1", "t2")
     }
     for name in producers:
@@ -111,10 +112,10 @@ class Centre:
     """A dispatch centre that notes what no unit needs to run for."""
 
     def __init__(self) -> None:
-        self.told: list[tuple[datetime, float]] = []
+        self.told: list[tuple[datetime, float, float]] = []
 
-    def interruptible(self, start: datetime, power_kw: float) -> None:
-        self.told.append((start, power_kw))
+    def interruptible(self, start: datetime, power_kw: float, *, beyond_kw: float) -> None:
+        self.told.append((start, power_kw, beyond_kw))
 
 
 def calm_after(minutes: float, kw: float = 60.0) -> Callable[[datetime], float]:
@@ -612,7 +613,7 @@ def test_the_dispatch_centre_hears_of_the_consumption_that_no_unit_needs_to_run_
         centre = Centre()
         here = await island(stage, calm_after(60), centre=centre)
         await stage.until(100)
-        assert centre.told == [(at(30), 25.0), (at(45), 25.0)]
+        assert centre.told == [(at(30), 25.0, 5.0), (at(45), 25.0, 5.0)]
         assert here.kw() == [25.0, 25.0]
 
     run_swarm(main, Stage())
@@ -644,5 +645,23 @@ def test_a_unit_that_was_started_is_expected_to_run_for_an_hour() -> None:
         assert needs[at(30)] == 25.0
         assert [needs[at(minutes)] for minutes in (45, 60)] == [30.0, 30.0]
         assert needs[at(90)] == 25.0
+
+    run_swarm(main, Stage())
+
+
+def test_a_service_is_called_off_at_once_when_the_wind_farm_is_lost() -> None:
+    """Lost at minute 40, when 60 kW were expected: its producer says so a minute later, and no fuel is burnt for the
+    service until minute 45."""
+
+    async def main(stage: Stage) -> None:
+        here = await island(stage, calm_after(40), forecast=lambda _: 60.0 if stage.clock.now() < at(40) else 0.0)
+        await stage.until(40.9)
+        assert stage.said(x.Cancellation, "tso") == []
+        await stage.until(42)
+        (cancelled,) = stage.said(x.Cancellation, "tso")
+        assert cancelled.reason == "there is no wind to save any more"
+        special = [report for report in stage.said(x.Measurements, "p-wind") if report.end == at(41)]
+        assert [(report.start, report.forecast_available_kw) for report in special] == [(at(30), 0.0)]
+        assert here.tso.keeper.running(at(43)) is None
 
     run_swarm(main, Stage())

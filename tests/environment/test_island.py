@@ -154,7 +154,7 @@ def test_no_unit_is_run_for_consumption_that_can_be_switched_off() -> None:
         island = Island(spec(), profiles(spec()), begins())
         for quarter in range(at(2), at(5), 15):
             if not firm:
-                island.interruptible(island.begins + quarter * MINUTE, 60.0)
+                island.interruptible(island.begins + quarter * MINUTE, 60.0, beyond_kw=0.0)
         return run(island, at(5), lambda index: 60.0 if at(2) <= index < at(5) else 0.0)
 
     alone = run(Island(spec(), profiles(spec()), begins()), at(5))
