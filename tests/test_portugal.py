@@ -29,6 +29,7 @@ from tests.island_days import (
     MINUTE,
     QUARTER,
     Minutes,
+    Told,
     assert_one_service_each,
     awards,
     in_force,
@@ -384,20 +385,25 @@ def test_the_frequency_is_that_of_each_case_by_itself(series: dict[str, Minutes]
 
 
 def owed_by_hand(day: Day, told: IslandScenario, series: Minutes, charger: str) -> Decimal:
-    """What the driver owes: each quarter's energy at the tariff, or at the price of the service that the vehicle is in;
-    what is given back in a service is owed to the driver."""
+    """What the driver owes: each quarter's energy at the tariff, or at the price of the service that the vehicle is in
+    (a service may end within a quarter); what is given back in a service is owed to the driver."""
     owed, served = Decimal(0), in_force(day)[charger]
     start = told.begins.astimezone(UTC)
     while start < told.ends.astimezone(UTC):
-        kwh = Decimal(str(round(series.mean_kw(charger, start), 3))) / 4
         hour = start.astimezone(told.zone).hour
         charging = Decimal("0.09") + (Decimal("0.02") if hour >= 22 or hour < 8 else Decimal("0.09"))
-        giving = Decimal(0)
-        mine = [n for n in served if n.start <= start]
-        if mine and (newest := max(mine, key=lambda n: n.start)).end > start:
-            charging = Decimal(newest.content["charging_cost_eur_per_kwh"])
-            giving = Decimal(newest.content["discharging_remuneration_eur_per_kwh"])
-        owed += max(kwh, Decimal(0)) * charging + min(kwh, Decimal(0)) * giving
+        parts: list[tuple[Told | None, list[float]]] = []
+        for minute in (start + index * MINUTE for index in range(15)):
+            mine = max((n for n in served if n.start <= minute), key=lambda n: n.start, default=None)
+            serving = None if mine is None or mine.end <= minute else mine
+            if not parts or parts[-1][0] is not serving:
+                parts.append((serving, []))
+            parts[-1][1].append(series.value(f"p_kw:{charger}", minute))
+        for serving, powers in parts:
+            kwh = Decimal(str(round(sum(powers) / len(powers), 3))) * len(powers) / 60
+            content = {} if serving is None else serving.content
+            owed += max(kwh, Decimal(0)) * Decimal(content.get("charging_cost_eur_per_kwh", charging))
+            owed += min(kwh, Decimal(0)) * Decimal(content.get("discharging_remuneration_eur_per_kwh", 0))
         start += QUARTER
     return owed
 
