@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
@@ -17,7 +17,8 @@ from environment.island import Island, IslandSpec, Outage
 from environment.island_forecast import IslandForecast
 from environment.island_profiles import DemandSpec, IslandProfiles
 from environment.island_scenario import IslandScenario
-from environment.island_summary import MARGINAL_FUEL, TARIFF
+from environment.island_summary import AHEAD, MARGINAL_FUEL, TARIFF
+from environment.summary import DriverOutcome
 
 MINUTE = timedelta(minutes=1)
 
@@ -40,8 +41,9 @@ class IslandPlant:
         """The island before the run, for one case of it."""
         return Island(self.spec, self.profiles, self.scenario.begins)
 
-    def notes(self) -> dict[str, Any]:
-        """What the report must know: how large the slice is, what thermal units burn at the margin, the tariff."""
+    def notes(self, served: Sequence[DriverOutcome], left_alone: Sequence[DriverOutcome]) -> dict[str, Any]:
+        """What the report must know: how large the slice is, what the service left in the batteries (the drivers of
+        both cases), what thermal units burn at the margin, the tariff."""
         island = self.scenario.island
         thermal = [plant for plant in self.plants if plant.kind is PlantKind.THERMAL]
         capacity = sum(plant.capacity_kw for plant in thermal)
@@ -49,9 +51,15 @@ class IslandPlant:
         return {
             "share": self.scenario.share,
             "vehicles": island.vehicles,
+            AHEAD: self._taken_kwh(served) - self._taken_kwh(left_alone),
             MARGINAL_FUEL: burnt / capacity if capacity else 0.0,
             TARIFF: self._tariff(),
         }
+
+    def _taken_kwh(self, drivers: Sequence[DriverOutcome]) -> float:
+        """What it takes from the grid to charge what these drivers' batteries gained."""
+        efficiency = {c: site.efficiency_charge for site in self.scenario.sites for c in site.charger_ids()}
+        return sum(driver.got_kwh / efficiency[driver.charger_id] for driver in drivers)
 
     def _tariff(self) -> list[dict[str, str]]:
         """A row for each change of the tariff."""

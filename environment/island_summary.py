@@ -22,6 +22,8 @@ from protocols.units import MARKET_PERIOD
 
 CURTAILED_KW: Final = 0.05
 """Less than this is rounding and no curtailment."""
+AHEAD: Final = "charged_ahead_kwh"
+"""The note that holds how much more the vehicles took into their batteries than without the service, grid side."""
 MARGINAL_FUEL: Final = "marginal_fuel_kg_per_kwh"
 """The note that holds what one kWh more of the thermal units burns."""
 TARIFF: Final = "tariff"
@@ -63,9 +65,9 @@ def members(trace: Trace, series: Series, notes: Mapping[str, Any]) -> dict[str,
     cases = {case: island(series, case) for case in series.cases}
     return {
         "island": {
-            "slice": {name: value for name, value in notes.items() if name not in (TARIFF, MARGINAL_FUEL)},
+            "slice": {name: value for name, value in notes.items() if name not in (TARIFF, MARGINAL_FUEL, AHEAD)},
             **{case: asdict(figures) for case, figures in cases.items()},
-            **fuel_saved(cases, float(notes.get(MARGINAL_FUEL, 0.0))),
+            **fuel_saved(cases, float(notes.get(AHEAD, 0.0)), float(notes.get(MARGINAL_FUEL, 0.0))),
         },
         "voltage": {
             "limits": "10-minute means of this run; EN 50160:2010, 4.2.2.2 wants 95 % of a week's within +-10 %",
@@ -77,13 +79,19 @@ def members(trace: Trace, series: Series, notes: Mapping[str, Any]) -> dict[str,
     }
 
 
-def fuel_saved(cases: Mapping[Case, IslandFigures], marginal_kg_per_kwh: float) -> dict[str, float]:
+def fuel_saved(
+    cases: Mapping[Case, IslandFigures], charged_ahead_kwh: float, marginal_kg_per_kwh: float
+) -> dict[str, float]:
     """The fuel that the service saved, where both cases were run: what was burnt less, and what will not be burnt later
-    because the vehicles hold more than they would have (or will be, where they hold less), at the margin."""
+    because the vehicles hold more than they would have (or will be, where they hold less), at the margin.
+
+    `charged_ahead_kwh` is that difference in their batteries, as what it takes from the grid. That it is charged less
+    later is an assumption: a run's sessions do not know of it.
+    """
     if len(cases) < 2:
         return {}
     with_it, without = cases["with"], cases["without"]
-    later_kwh = with_it.ev_kwh - without.ev_kwh
+    later_kwh = charged_ahead_kwh
     return {
         "charged_ahead_kwh": round(later_kwh, 3),
         "fuel_saved_kg": round(without.fuel_kg - with_it.fuel_kg + later_kwh * marginal_kg_per_kwh, 3),

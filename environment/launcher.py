@@ -129,7 +129,7 @@ def launch(scenario: Scenario, options: Options, progress: Progress | None = Non
         except BaseExceptionGroup as group:
             raise _first(group) from group
         progress.stage("the same day without flexibility")
-        without_flexibility(plant, series)
+        left_alone = without_flexibility(plant, series)
         progress.stage("writing the report")
         series.write(out.path / SERIES)
         found = summary.write(
@@ -138,7 +138,7 @@ def launch(scenario: Scenario, options: Options, progress: Progress | None = Non
             wall_s=time.monotonic() - started,
             drivers=[_named(outcome, stage.domain) for outcome in stage.world.outcomes],
             warnings=(*plant.sessions.warnings, *stage.notices, *stage.unread()),
-            notes=plant.island.notes() if plant.island else {},
+            notes=plant.island.notes(stage.world.outcomes, left_alone.outcomes) if plant.island else {},
         )
         return Done(out.path, found, build_report(out.path))
 

@@ -110,7 +110,7 @@ def _tiles(material: Material, island: say.Cases, voltage: say.Cases) -> tuple[T
     if before:
         took, fuel = before["curtailed_kwh"] - after["curtailed_kwh"], _fuel_saved(material)
         first = (
-            Tile("Wind taken up", words.number(took), "kWh", say.scaled(took, share) or "less curtailed"),
+            Tile("Wind saved", words.number(took), "kWh", say.scaled(took, share) or "less curtailed"),
             Tile("Fuel saved", words.number(fuel), "kg", say.scaled_fuel(fuel, share) or "by the thermal plants"),
         )
     else:

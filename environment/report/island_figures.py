@@ -100,7 +100,7 @@ class IslandCharts(DayAxes):
         return float(np.nanmax([lost.max(), demand.max()]))
 
     def curtailed(self, alt: str) -> Markup:
-        """The curtailed power of both cases; between them what the vehicles took up."""
+        """The curtailed power of both cases; between them what was saved."""
 
         def drawing(canvas: Canvas) -> Figure:
             figure, (axes,) = canvas.figure(210 if canvas.narrow else 230)

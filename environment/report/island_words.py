@@ -25,15 +25,16 @@ def headline(island: Cases, voltage: Cases, fuel_saved: float = 0.0) -> str:
     if abs(fuel := fuel_saved) >= 0.5:
         parts.append(f"saved {number(fuel)} kg of fuel" if fuel > 0 else f"cost {number(-fuel)} kg more fuel")
     parts.append(_voltages(voltage["without"]["minutes_outside"], minutes))
-    return "The vehicles " + ", ".join(parts[:-1]) + ("," if len(parts) > 2 else "") + " and " + parts[-1]
+    told = ", ".join(parts[:-1]) + ("," if len(parts) > 2 else "")
+    return f"The vehicles\N{RIGHT SINGLE QUOTATION MARK} service {told} and {parts[-1]}"
 
 
 def _wind(before: float, after: float) -> str:
     if before < 0.5:
-        return "had no curtailed wind to take up"
+        return "had no curtailed wind to save"
     if before - after < 0.5:
-        return f"took up none of the {number(before)} kWh of wind that were thrown away"
-    return f"took up {number(before - after)} of {number(before)} kWh of wind that would have been thrown away"
+        return f"saved none of the {number(before)} kWh of wind that were thrown away"
+    return f"cut the wind that is thrown away from {number(before)} to {number(after)} kWh"
 
 
 def _voltages(before: float, after: float) -> str:

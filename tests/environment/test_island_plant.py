@@ -14,6 +14,7 @@ from environment.island_scenario import IslandScenario
 from environment.launcher import streams
 from environment.profiles import standard_offset
 from environment.series import ISLAND_COLUMNS
+from environment.summary import DriverOutcome
 from environment.world import build
 from tests.days import ISLAND, changed
 
@@ -138,8 +139,20 @@ def test_a_lost_plant_reads_nothing_while_it_is_lost() -> None:
     assert meter.measured(case.begins + 31 * MINUTE, case.begins + 45 * MINUTE).available_kw > 0
 
 
+def stay(charger_id: str, got_kwh: float) -> DriverOutcome:
+    at = datetime(2026, 5, 28, 20, tzinfo=UTC)
+    return DriverOutcome(f"ev-{charger_id}", charger_id, f"{charger_id}-ev", at, at + timedelta(hours=8), 9.4, got_kwh)
+
+
+def test_what_the_batteries_gained_by_the_service_is_told_as_what_it_takes_from_the_grid(island: IslandPlant) -> None:
+    charger, other = [c for site in island.scenario.sites for c in site.charger_ids()][:2]
+    notes = island.notes([stay(charger, 14.1), stay(other, 9.4)], [stay(charger, 9.4), stay(other, 9.4)])
+    assert notes["charged_ahead_kwh"] == pytest.approx(4.7 / 0.94)
+
+
 def test_the_report_is_told_the_slice_and_each_change_of_the_tariff(island: IslandPlant) -> None:
-    notes = island.notes()
+    notes = island.notes([], [])
+    assert notes["charged_ahead_kwh"] == 0
     assert notes["share"] == 0.015
     assert notes["vehicles"] == 800
     assert [(row["start"], row["charging_eur_per_kwh"]) for row in notes["tariff"]] == [

@@ -63,13 +63,12 @@ def test_the_summary_of_an_island_has_its_members_and_the_launchers_notes(folder
 
 
 def test_fuel_saved_counts_what_the_vehicles_took_ahead(folder: Path) -> None:
-    """10 kg less burnt, 40 kWh more taken: at 0.2 kg/kWh another 8 kg; 40 kWh less taken are 8 kg to burn yet."""
+    """10 kg less burnt, 40 kWh more held: at 0.2 kg/kWh another 8 kg; 40 kWh less held are 8 kg to burn yet."""
     one = island(Series.read(folder / "series.parquet"), "with")
-    cases = {"with": replace(one, fuel_kg=90.0, ev_kwh=50.0), "without": replace(one, fuel_kg=100.0, ev_kwh=10.0)}
-    assert fuel_saved(cases, 0.2) == {"charged_ahead_kwh": 40.0, "fuel_saved_kg": 18.0}
-    behind = {"with": cases["with"], "without": replace(one, fuel_kg=100.0, ev_kwh=90.0)}
-    assert fuel_saved(behind, 0.2) == {"charged_ahead_kwh": -40.0, "fuel_saved_kg": 2.0}
-    assert fuel_saved({"with": one}, 0.2) == {}
+    cases = {"with": replace(one, fuel_kg=90.0), "without": replace(one, fuel_kg=100.0)}
+    assert fuel_saved(cases, 40.0, 0.2) == {"charged_ahead_kwh": 40.0, "fuel_saved_kg": 18.0}
+    assert fuel_saved(cases, -40.0, 0.2) == {"charged_ahead_kwh": -40.0, "fuel_saved_kg": 2.0}
+    assert fuel_saved({"with": one}, 40.0, 0.2) == {}
 
 
 def test_a_series_without_the_islands_columns_adds_nothing(tmp_path: Path) -> None:

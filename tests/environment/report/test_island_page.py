@@ -67,9 +67,9 @@ def test_the_headline_tells_wind_fuel_and_voltages_as_the_summary_has_them(islan
     before, after = summary["island"]["without"], summary["island"]["with"]
     (headline,) = re.findall(r"<h1>(.*?)</h1>", page)
     assert headline == (
-        f"The vehicles took up {before['curtailed_kwh'] - after['curtailed_kwh']:.0f} of"
-        f" {before['curtailed_kwh']:.0f} kWh of wind that would have been thrown away, saved"
-        f" {before['fuel_kg'] - after['fuel_kg']:.0f} kg of fuel, and kept the voltages within EN 50160 for all but"
+        f"The vehicles’ service cut the wind that is thrown away from {before['curtailed_kwh']:.0f} to"
+        f" {after['curtailed_kwh']:.0f} kWh, saved"
+        f" {summary['island']['fuel_saved_kg']:.0f} kg of fuel, and kept the voltages within EN 50160 for all but"
         f" {summary['voltage']['with']['minutes_outside']:.0f} minutes"
         f" ({summary['voltage']['without']['minutes_outside']:.0f} without)."
     )
