@@ -114,12 +114,15 @@ def test_nobody_says_an_exchange_of_buc_2_or_buc_4_1_to_anybody_else(portugal: D
     assert said <= set(LEGS)
 
 
-def test_each_plant_and_each_manager_reports_every_quarter_of_an_hour(portugal: Day) -> None:
-    """2.1: all quarters but the last, which nobody balances any more."""
-    reports = Counter(m["sender"] for m in portugal.said(exchange="2.1", performative="inform"))
-    role = portugal.header["roles"]
-    of = {who: reports[who] for who in role if role[who] in ("producer", "v2x_manager")}
-    assert set(of.values()) == {95}
+def test_each_plant_and_each_manager_reports_every_quarter_of_an_hour_and_a_lost_plant_at_once(portugal: Day) -> None:
+    """2.1: all quarters but the last, which nobody balances any more; and the wind farm that is lost at 05:40."""
+    role, reports = portugal.header["roles"], portugal.said(exchange="2.1", performative="inform")
+    whole = [m for m in reports if instant(m["content"]["end"]) - instant(m["content"]["start"]) == QUARTER]
+    told = Counter(m["sender"] for m in whole)
+    assert {told[who] for who in role if role[who] in ("producer", "v2x_manager")} == {95}
+    between = [m for m in reports if m not in whole]
+    assert [m["sender"] for m in between] == ["graminhais@localhost"]
+    assert LOST < instant(between[0]["at"]) <= LOST + 2 * MINUTE
 
 
 @pytest.mark.parametrize(("asker", "asks", "tells"), [("tso", "2.3", "2.3"), ("dso", "4.1.1", "4.1.3")])
