@@ -1,4 +1,4 @@
-"""What the island's producers and its TSO need of the physical world; the environment implements it.
+"""What the island's producers, its V2X managers and its TSO need of the physical world; the environment implements it.
 
 Everything is in the kW of the run, which may be a slice of the island (demand and plants by the same share).
 """
@@ -29,6 +29,23 @@ class PlantMeter(Protocol):
 
     def forecast_available_kw(self, start: datetime) -> float:
         """kW >= 0 that the plant could give on average in the 15 minutes from `start`, as known now."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SiteReading:
+    """Means of a time, positive when drawn: active power in kW, below 0 where roofs give more than is drawn, and
+    reactive power in kvar."""
+
+    p_kw: float
+    q_kvar: float
+
+
+class SiteMeter(Protocol):
+    """The meter at the connection of a house, a building or a company, less its chargers' meters."""
+
+    def measured(self, start: datetime, end: datetime) -> SiteReading:
+        """Means from `start` to `end`, both past. Raises LookupError for what has not been."""
         ...
 
 

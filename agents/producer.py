@@ -36,7 +36,8 @@ class Producer(Actor):
     """D5.1 section 3.2: "a significant amount of production is supplied by geothermic power plants, hydropower plants
     and wind farms"; each sends its measurements "every 15 minutes and the very-short term forecast for the following
     15 minutes (ID 2.1)", which is the quarter of an hour that the TSO balances next; and, so that a lost plant is known
-    at once, when it can give less than half of what it told for the quarter that runs."""
+    at once, when it can give less than half of what it told for the quarter that runs. Demand (P, Q) and vehicles of
+    its own are 0 in 2.1: what a plant needs for itself is not modelled, its production is what the network gets."""
 
     role: ClassVar[Role] = Role.PRODUCER
 

@@ -14,7 +14,8 @@ from typing import ClassVar, TypeAlias
 from agents.actor import Actor
 from agents.decisions.promises import Book, Change, Hold, PromiseError
 from agents.decisions.tariff import Tariff
-from agents.decisions.vehicle_offer import STEP_KWH, Parked, Terms, room, top_up, within, worth
+from agents.decisions.vehicle_offer import LEAST_OFFER_KW, STEP_KWH, Parked, Terms, room, top_up, within, worth
+from agents.island_ports import SiteMeter
 from agents.ledger import Ledger
 from agents.paying import pay_or_refuse
 from agents.periods import QUARTER, next_quarter, quarter_at
@@ -45,9 +46,6 @@ from protocols.exchanges.voltage_services import (
 from protocols.roles import Role
 
 OfferKind: TypeAlias = type[Availability] | type[ParticipationResponse]
-
-SMALLEST_KW = 0.1
-"""A vehicle that would change by less is not offered."""
 
 
 @dataclass(slots=True)
@@ -90,7 +88,9 @@ class V2xManager(Actor):
         ledger: Ledger,
         until: datetime,
         obeys: Callable[[datetime], bool] = lambda now: True,
+        site: SiteMeter | None = None,
     ) -> None:
+        """`site` measures what 2.1 tells beside the vehicles; without it that is nothing."""
         super().__init__(jid, password, swarm)
         self.services = (f"kind:{kind}",)
         self.location = feeder
@@ -103,6 +103,7 @@ class V2xManager(Actor):
         self.ledger = ledger
         self.until = until
         self.obeys = obeys
+        self.site = site
         self.book = Book()
         self._calls: dict[str, ServiceCall] = {}
         self._under_way: dict[str, Service] = {}
@@ -157,6 +158,7 @@ class V2xManager(Actor):
         if all(self.desk.mean_kw(charger_id, start, end) is None for charger_id in self.desk.chargers):
             return  # the day's first quarter, or nobody answers
         services = {service_id: service.award.service for service_id, service in self._under_way.items()}
+        site = None if self.site is None else self.site.measured(start, end)
         for topic in self.subscriptions(MeasurementsSubscription):
             report = measurements(
                 self.desk,
@@ -167,6 +169,7 @@ class V2xManager(Actor):
                 start=start,
                 end=end,
                 now=now,
+                site=site,
             )
             await self.publish(MeasurementsSubscription, report, partial(is_, topic))
         for service in tuple(self._under_way.values()):
@@ -245,13 +248,13 @@ class V2xManager(Actor):
         for vehicle in self._vehicles(now):
             then = self.desk.at(vehicle, call.start, self.book)
             can = room(then)
-            if (can.increase_kw if sign > 0 else can.decrease_kw) < SMALLEST_KW:
+            if (can.increase_kw if sign > 0 else can.decrease_kw) < LEAST_OFFER_KW:
                 if why_not[0] == "no-vehicle":
                     why_not = ("no-room", f"no vehicle can draw {'more' if sign > 0 else 'less'} and leave as promised")
             elif not self.book.free(vehicle.id, call.start, now):
                 if why_not[0] != "price":
                     why_not = ("promised", "every vehicle that could is promised or offered to another service")
-            elif abs(change := worth(then, can, sign, terms, self._ordinary)) < SMALLEST_KW:
+            elif abs(change := worth(then, can, sign, terms, self._ordinary)) < LEAST_OFFER_KW:
                 why_not = ("price", f"it brings less than {self.minimum_benefit_eur_per_kwh:g} EUR/kWh to the drivers")
             else:
                 parts[vehicle.id] = Change(round(can.baseline_kw, 3), math.copysign(rounded_down(abs(change)), sign))

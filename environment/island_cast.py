@@ -19,7 +19,7 @@ from environment.cast import Cast, Props, owner_name
 from environment.estimation import StateEstimator
 from environment.forecast import Forecaster
 from environment.history import ChargingHistory
-from environment.island_plant import ProducerMeter, tariff_of
+from environment.island_plant import ConnectionMeter, ProducerMeter, tariff_of
 from environment.island_scenario import IslandScenario, ManagerPart
 from environment.meters import MeterNoise, NetworkMeters
 from environment.voltage_model import MeteredNetwork
@@ -167,6 +167,7 @@ class IslandCast(Cast[IslandScenario]):
             ledger=self.props.ledger,
             until=self.until,
             obeys=lambda now: not idle(now),
+            site=ConnectionMeter(self.props.world, [plant.grid.index(bus) for bus in buses]),
         )
 
     def _fault(self, kind: str, target: str) -> Callable[[datetime], bool]:

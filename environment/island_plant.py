@@ -11,13 +11,14 @@ import numpy as np
 
 from agents.decisions.dispatch import Plant, PlantKind
 from agents.decisions.tariff import Tariff
-from agents.island_ports import PlantReading
+from agents.island_ports import PlantReading, SiteReading
 from agents.periods import QUARTER
 from environment.island import Island, IslandSpec, Outage
 from environment.island_forecast import IslandForecast
 from environment.island_profiles import DemandSpec, IslandProfiles
 from environment.island_scenario import IslandScenario
 from environment.island_summary import AHEAD, MARGINAL_FUEL, TARIFF
+from environment.profiles import Injections
 from environment.summary import DriverOutcome
 
 MINUTE = timedelta(minutes=1)
@@ -177,3 +178,34 @@ class ProducerMeter:
     def forecast_available_kw(self, start: datetime) -> float:
         """kW that the plant could give on average in the 15 minutes from `start`, as known now."""
         return self._forecast.available_kw(self._name, start, self._world.now())
+
+
+class MeteredWorld(Protocol):
+    """What the meters at the connections need of a world: what is drawn beside the chargers, and the time."""
+
+    @property
+    def injections(self) -> Injections: ...
+
+    def now(self) -> datetime: ...
+
+
+class ConnectionMeter:
+    """Implements `agents.island_ports.SiteMeter` for what is at some buses.
+
+    The network's data have no customers, only buses: the load and the roofs of a bus are those of whoever has chargers
+    there, and of each of them where there are several.
+    """
+
+    def __init__(self, world: MeteredWorld, buses: Sequence[int]) -> None:
+        """`buses`: their places in the injections' columns; one that comes twice counts once."""
+        self._world, self._buses = world, sorted(set(buses))
+
+    def measured(self, start: datetime, end: datetime) -> SiteReading:
+        """Means from `start` to `end`. Raises LookupError for a time that is not over, or not of the run."""
+        if end > self._world.now():
+            raise LookupError(f"nothing was measured until {end.isoformat()}")
+        known = self._world.injections
+        first = known.row(start)
+        rows = slice(first, first + (end - start) // known.step)
+        p_kw, q_kvar = (power[rows][:, self._buses].sum(axis=1).mean() for power in (known.p_kw, known.q_kvar))
+        return SiteReading(float(p_kw), float(q_kvar))

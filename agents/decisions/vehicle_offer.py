@@ -17,6 +17,9 @@ from datetime import datetime, timedelta
 
 from agents.periods import QUARTER, quarter_at
 
+LEAST_OFFER_KW = 0.5
+"""A change of less than this is not offered: it is within what a charger's meter and a vehicle's own plan are off by.
+An assumption."""
 TAPERS_FROM = 0.95
 """Above this share of its capacity a battery takes less and less: what is charged there takes twice its time (as in
 `agents.charging`), and what it draws in a quarter is not known well enough to offer a change of it."""
@@ -153,6 +156,15 @@ def room(vehicle: Parked) -> Room:
         increase_kw=max(0.0, _most_kw(vehicle) - baseline),
         decrease_kw=max(0.0, baseline - _least_kw(vehicle, after)) if may_wait else 0.0,
     )
+
+
+def highest_kw(vehicle: Parked) -> float:
+    """The most that it draws at any moment of the quarter of an hour from `vehicle.at` on by its own plan: all the
+    charger has as soon as its timer goes off, in its taper half of that (as `by_own_plan` counts it)."""
+    until = min(vehicle.at + QUARTER, vehicle.departure)
+    if vehicle.begins(vehicle.at) >= until or vehicle.energy_kwh >= vehicle.required_kwh - _SAME_KWH:
+        return 0.0
+    return vehicle.max_charge_kw if vehicle.energy_kwh < vehicle.knee_kwh - _SAME_KWH else vehicle.max_charge_kw / 2
 
 
 def within(vehicle: Parked, power_kw: float) -> float:
