@@ -20,6 +20,16 @@ def by_bus(users: Iterable[UserState], field: str) -> dict[str, float]:
     return dict(total)
 
 
+def above_the_mean(told: Iterable[UserState]) -> dict[str, float]:
+    """By how much those who are there will at most exceed their mean at some moment of the next quarter of an hour, by
+    bus, above 0, where it is told: the sum of each one's most, because timers that have gone off stay on."""
+    above: defaultdict[str, float] = defaultdict(float)
+    for user in told:
+        if user.location is not None and user.highest_kw is not None:
+            above[user.location] += max(0.0, user.highest_kw - user.baseline_kw)
+    return {bus: kw for bus, kw in above.items() if kw > 0}
+
+
 def expected_charging(
     told: Iterable[UserState], before: Iterable[UserState], usual: Mapping[str, tuple[float, float]]
 ) -> dict[str, float]:

@@ -11,9 +11,10 @@ from itertools import count
 from typing import ClassVar
 
 from agents.actor import Actor
-from agents.charging_ahead import by_bus, expected_charging
+from agents.charging_ahead import above_the_mean, by_bus, expected_charging
 from agents.decisions.tariff import Tariff, voltage_prices
-from agents.decisions.voltage import FeederNeed, Flexibility, by_feeder, relieve
+from agents.decisions.voltage import FeederNeed, Flexibility, by_feeder
+from agents.decisions.voltage_sides import relieve_sides
 from agents.grid_view import Limits, Violation
 from agents.grid_watch import ChargingForecast
 from agents.ledger import Ledger
@@ -42,13 +43,15 @@ _SHOWN = 3
 class Look:
     """What the DSO expected of the quarter of an hour from `start` if no service ran, and what it did about it.
 
-    `charger_kw`: what chargers will draw, by bus. `lowest`, `highest`: bus and voltage in per unit. `broken`: every
-    limit that the expected state breaks, `remaining` what all the flexibility would leave broken. `asked_kw`: by
-    feeder, above 0 to draw more; `agreed_kw` likewise, where the FO agreed.
+    `charger_kw`: what chargers will draw on average, by bus; `above_kw` by how much their highest draw within the
+    quarter exceeds that, where it was told. `lowest` at the highest draw, `highest` in the mean: bus and voltage in per
+    unit. `broken`: every limit that is expected to be broken, `remaining` what all the flexibility would leave broken.
+    `asked_kw`: by feeder, above 0 to draw more; `agreed_kw` likewise, where the FO agreed.
     """
 
     start: datetime
     charger_kw: Mapping[str, float]
+    above_kw: Mapping[str, float]
     estimate: Estimate
     lowest: tuple[str, float]
     highest: tuple[str, float]
@@ -175,23 +178,30 @@ class VoltageDso(Actor):
         steps = {bus: (float(kw[0]), float(kw[1])) for bus, kw in usual.items() if bus in self.connected}
         reported: dict[str, float] = {}
         flexible: dict[str, Flexibility] = {}
+        above: dict[str, float] = {}
         if told is None:
             charging = {bus: then for bus, (_, then) in steps.items()}
         else:
             charging = expected_charging(told, self._told_for.get(start - QUARTER, ()), steps)
+            above = above_the_mean(told)
             reported = by_bus(told, "power_kw")
             more, less = by_bus(told, "increase_kw"), by_bus(told, "decrease_kw")
             flexible = {bus: Flexibility(more[bus], less[bus]) for bus in more}
         estimate = self.model.estimated(now, reported)
         for meter in estimate.dropped:
             self._tell(f"meter {meter.partition(':')[0]}", f"a meter is not believed: {meter}")
-        state = self.model.expected(start, now, charging)
-        relief = relieve(
-            state,
+        highest = {bus: charging.get(bus, 0.0) + above.get(bus, 0.0) for bus in charging.keys() | above.keys()}
+        busiest = self.model.expected(start, now, highest)
+        mean = self.model.expected(start, now, charging) if above else busiest
+        relief = relieve_sides(
+            mean,
+            busiest,
+            above,
             flexible,
             self.limits,
             sensitivity=self.model.sensitivity,
             solve=self.model.solve,
+            feeder_of=self.model.feeder_of,
             margin_pu=self.margin_pu,
         )
         if relief.remaining:
@@ -207,9 +217,10 @@ class VoltageDso(Actor):
             Look(
                 start=start,
                 charger_kw=charging,
+                above_kw=above,
                 estimate=estimate,
-                lowest=state.lowest(),
-                highest=state.highest(),
+                lowest=busiest.lowest(),
+                highest=mean.highest(),
                 broken=relief.before,
                 remaining=relief.remaining,
                 asked_kw={feeder: round(need.power_kw, 3) for feeder, need in needs.items()},
