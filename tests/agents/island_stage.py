@@ -36,6 +36,7 @@ def user(
     less: float = 0.0,
     power: float = 0.0,
     vehicles: int = 1,
+    highest: float | None = None,
 ) -> x.UserState:
     """What the vehicles of one place or manager can do, in kW."""
     return x.UserState(
@@ -47,6 +48,7 @@ def user(
         charging_rate_kw=50.0,
         energy_required_kwh=10.0,
         baseline_kw=baseline,
+        highest_kw=highest,
         increase_kw=more,
         decrease_kw=less,
     )

@@ -15,6 +15,7 @@ from typing import Any
 
 from agents.actor import Actor
 from agents.decisions.tariff import Tariff
+from agents.island_ports import SiteMeter
 from agents.v2x_manager import V2xManager
 from behaviours.initiating import Tender
 from environment.vehicles import Vehicle
@@ -109,6 +110,7 @@ class Houses:
         *,
         name: str = "houses1",
         obeys: Callable[[datetime], bool] = lambda now: True,
+        site: SiteMeter | None = None,
     ) -> Houses:
         names = {car.charger_id: car.bus for car in cars}
         chargers = [TimedCharger(stage, charger_id) for charger_id in names]
@@ -129,6 +131,7 @@ class Houses:
             ledger=stage.ledger,
             until=at(900),
             obeys=obeys,
+            site=site,
         )
         houses = cls(stage, manager, cars)
         for charger_id in names:

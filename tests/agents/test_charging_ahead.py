@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agents.charging_ahead import by_bus, expected_charging
+from agents.charging_ahead import above_the_mean, by_bus, expected_charging
 from tests.agents.island_stage import user
 
 
@@ -35,3 +35,15 @@ def test_vehicles_that_have_just_arrived_do_not_hide_those_that_still_come() -> 
     """In the morning half of the vehicles are new: of 20 kW that are planned, 10 are the old ones', as before."""
     before, told = [user("a1", baseline=10.0, vehicles=2)], [user("a1", baseline=20.0, vehicles=4)]
     assert expected_charging(told, before, {"a1": (10.0, 20.0)}) == {"a1": 30.0}
+
+
+def test_the_most_that_is_drawn_at_a_moment_counts_beyond_the_mean_where_it_is_told() -> None:
+    told = [
+        user("a1", baseline=4.0, highest=11.0),
+        user("a1", baseline=11.0, highest=11.0),
+        user("a1", baseline=2.0, highest=11.0),
+        user("a2", baseline=5.0),
+        user("b1", baseline=5.0, highest=5.0),
+        user(None, baseline=0.0, highest=50.0),
+    ]
+    assert above_the_mean(told) == {"a1": 16.0}

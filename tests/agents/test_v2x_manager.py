@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from agents.island_ports import SiteReading
 from agents.ports import ChargerNonsenseError, ChargerSilentError
 from behaviours.outcomes import CalledOff, Failed, Informed, Refused
 from protocols import exchanges as x
@@ -20,7 +22,7 @@ from tests.agents.portugal_stage import (
     curtailment_call,
     voltage_call,
 )
-from tests.agents.stage import MINUTE, PlainVpp, Stage, at, informed
+from tests.agents.stage import EFFICIENCY, MINUTE, QUARTER, PlainVpp, Stage, at, informed
 from tests.swarm import jid, run_swarm
 
 REVERSION_S = 20 * 60
@@ -83,6 +85,65 @@ def test_each_quarter_the_fo_gets_the_means_of_the_last_and_the_forecast_of_the_
         assert (later.baseline_kw, later.increase_kw, later.decrease_kw) == (6.6, 4.4, 14.0)
         await stage.until(33)
         assert fo.measured[1].ev_kw == pytest.approx(11.0)
+
+    run_swarm(main, Stage())
+
+
+def test_the_most_that_a_vehicle_will_draw_at_a_moment_of_the_next_quarter_is_told() -> None:
+    async def main(stage: Stage) -> None:
+        cars = [charging("c1"), waiting("c2", charges_from=36.0), waiting("c3"), charging("c4", announced=False)]
+        await Houses.open(stage, cars)
+        fo = await stage.start(PlainFo, "fo")
+        await fo.listen()
+        await stage.until(18)
+        told = {user.user_id: (user.baseline_kw, user.highest_kw) for user in fo.measured[0].users}
+        assert told == {"c1": (11.0, 11.0), "c2": (6.6, 11.0), "c3": (0.0, 0.0), "c4": (11.0, None)}
+
+    run_swarm(main, Stage())
+
+
+class HouseMeter:
+    """The port `SiteMeter`: as many kW as the quarter's beginning is minutes after the stage's."""
+
+    def measured(self, start: datetime, end: datetime) -> SiteReading:
+        assert end - start == QUARTER
+        return SiteReading(p_kw=(start - at(0)) / MINUTE - 20.00004, q_kvar=0.12345)
+
+
+def test_2_1_has_what_the_site_draws_beside_its_vehicles() -> None:
+    async def main(stage: Stage) -> None:
+        await Houses.open(stage, [charging("c1")], site=HouseMeter())
+        fo = await stage.start(PlainFo, "fo")
+        await fo.listen()
+        await stage.until(48)
+        assert [(report.p_kw, report.q_kvar) for report in fo.measured] == [
+            (-20.0, 0.123),
+            (-5.0, 0.123),
+            (10.0, 0.123),
+        ]
+        assert fo.measured[2].ev_kw == pytest.approx(11.0)
+
+    run_swarm(main, Stage())
+
+
+@pytest.mark.parametrize(("least", "offers"), [(0.52, True), (0.48, False)])
+def test_what_is_below_half_a_kilowatt_is_neither_told_nor_offered(least: float, offers: bool) -> None:
+    """The battery may take so much in a quarter of an hour until it is as full as it may be, at 90 %."""
+
+    async def main(stage: Stage) -> None:
+        soc = 90.0 - least * 0.25 * EFFICIENCY / 50.0 * 100
+        await Houses.open(stage, [waiting("c1", soc=soc, wanted=90.0, minimum=20.0)])
+        fo = await stage.start(PlainFo, "fo")
+        await fo.listen()
+        await stage.until(18)
+        (user,) = fo.measured[0].users
+        if offers:
+            _, offer = await offered(fo, curtailment_call(start=30))
+            assert user.increase_kw == pytest.approx(least, abs=0.05)
+            assert offer.users[0].power_kw == pytest.approx(least, abs=0.05)
+        else:
+            assert user.increase_kw == 0.0
+            assert (await refused(fo, curtailment_call(start=30))).code == "no-room"
 
     run_swarm(main, Stage())
 

@@ -17,6 +17,7 @@ from agents.decisions.vehicle_offer import (
     by_order,
     by_own_plan,
     drawn_kwh,
+    highest_kw,
     power_for,
     room,
     top_up,
@@ -282,3 +283,25 @@ def test_what_pays_is_never_more_than_what_is_possible_and_a_better_price_never_
 @given(parked(), st.floats(-20.0, 20.0))
 def test_the_power_for_an_energy_is_the_power_that_draws_it(vehicle: Parked, energy_kwh: float) -> None:
     assert drawn_kwh(vehicle, power_for(vehicle, energy_kwh, 0.25), 0.25) == pytest.approx(energy_kwh, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("changed", "kw"),
+    [
+        ({"charges_from": None}, 10.0),
+        ({"charges_from": START + QUARTER - timedelta(seconds=1)}, 10.0),
+        ({"charges_from": START + QUARTER}, 0.0),
+        ({"charges_from": START + QUARTER / 2, "departure": START + QUARTER / 2}, 0.0),
+        ({"charges_from": START + QUARTER / 3, "departure": START + QUARTER / 2}, 10.0),
+        ({"charges_from": None, "energy_kwh": 39.99}, 10.0),
+        ({"charges_from": None, "energy_kwh": 40.0}, 0.0),
+        ({"charges_from": None, "energy_kwh": 48.0, "required_kwh": 50.0}, 5.0),
+    ],
+    ids=["charges", "timer goes off", "timer later", "left before", "leaves after", "nearly done", "done", "tapers"],
+)
+def test_the_most_that_is_drawn_at_a_moment_is_all_the_charger_has_once_the_timer_has_gone_off(
+    changed: dict[str, object], kw: float
+) -> None:
+    vehicle = car(**changed)
+    assert highest_kw(vehicle) == kw
+    assert highest_kw(vehicle) >= room(vehicle).baseline_kw - 1e-9
