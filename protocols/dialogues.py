@@ -83,6 +83,7 @@ EXCHANGES: dict[str, Exchange] = {
         Exchange("4.1.2", "Service participation response", "D5.1 Table 5"),
         Exchange("4.1.3", "Service activation signal", "D5.1 Table 5"),
         Exchange("4.1.4", "Participation info", "D5.1 Table 5"),
+        Exchange("4.x.1", "Feeder headroom", "D5.1 3.4.1"),
         Exchange("6.1.1", "Informs the pool", "D5.1 Table 9"),
         Exchange("6.1.2", "Market bid", "D5.1 Table 9"),
         Exchange("6.x.1", "Pool award", "D5.1 3.6.2"),
@@ -210,6 +211,7 @@ DIALOGUES: tuple[Dialogue, ...] = (
     _request(Role.FO, Role.EMSP, x.VoltageNotice, _AGREED, _DONE),
     _subscribe(Role.FO, Role.V2X_MANAGER, x.ParticipationSubscription, x.ParticipationInfo),
     _subscribe(Role.DSO, Role.FO, x.ParticipationSubscription, x.ParticipationInfo),
+    _subscribe(Role.FO, Role.DSO, x.HeadroomSubscription, x.Headroom),
     # services of the platform
     _request(None, Role.DIRECTORY, x.Registration, _AGREED, _DONE),
     _request(None, Role.DIRECTORY, x.Deregistration, _AGREED, _DONE),

@@ -127,6 +127,7 @@ REFERENCES: Mapping[type[x.Content], tuple[Reference, ...]] = {
         Reference("request_id", _REPORTED, Where.REVERSE),
         Reference("service_id", _SERVICES + _CALLS, Where.AT_SENDER),
     ),
+    x.Headroom: (Reference("request_id", (x.HeadroomSubscription,), Where.REVERSE),),
     x.InvoicePayment: (Reference("invoice_id", (x.Invoice,), Where.REVERSE, once=True),),
 }
 """What each content refers to. The activation signal, which travels two hops, is in `references_of`."""
@@ -150,6 +151,7 @@ DEFINES: Mapping[type[x.Content], tuple[str, bool]] = {
     x.MeasurementsSubscription: ("request_id", True),
     x.FlexibilitySubscription: ("request_id", True),
     x.ParticipationSubscription: ("request_id", True),
+    x.HeadroomSubscription: ("request_id", True),
     x.CurtailmentActivation: ("service_id", True),
     x.VoltageRequest: ("service_id", True),
     x.CurtailmentCall: ("request_id", True),

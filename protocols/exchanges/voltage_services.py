@@ -18,7 +18,7 @@ from protocols.exchanges.ev_services import (
     UserState,
 )
 from protocols.exchanges.vocabulary import ServiceType
-from protocols.units import EurPerKwh, Identifier, Kw, Time
+from protocols.units import EurPerKwh, Identifier, Kw, MagnitudeKw, Time
 
 
 class BusChange(Part):
@@ -85,6 +85,36 @@ class VoltageNotice(ServiceNotice):
     exchange: Literal["4.1.3"] = "4.1.3"
     location: Identifier
     grid_use_eur_per_kwh: EurPerKwh
+
+
+class HeadroomSubscription(Content):
+    """4.x.1: tell me every 15 minutes how much more may be drawn behind each feeder."""
+
+    exchange: Literal["4.x.1"] = "4.x.1"
+    request_id: Identifier
+    timestamp: Time
+
+
+class FeederHeadroom(Part):
+    """By how much all vehicles behind a feeder together may draw more than by their own plans, limits kept."""
+
+    feeder: Identifier
+    increase_kw: MagnitudeKw
+
+
+class Headroom(Content):
+    """4.x.1: the DSO's word on the quarter of an hour from `start`, for who calls vehicles for another's service: a
+    feeder that is not named has room for all that its vehicles can do."""
+
+    exchange: Literal["4.x.1"] = "4.x.1"
+    request_id: Identifier
+    timestamp: Time
+    start: Time
+    feeders: tuple[FeederHeadroom, ...]
+
+    def contradictions(self) -> Iterator[tuple[str, str]]:
+        if len({each.feeder for each in self.feeders}) < len(self.feeders):
+            yield "feeders", "names a feeder twice"
 
 
 class ParticipationSubscription(Content):

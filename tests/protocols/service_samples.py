@@ -167,6 +167,13 @@ SERVICE_SAMPLES: tuple[x.Content, ...] = (
         **_LASTS,
         **_ACTIVATE,
     ),
+    x.HeadroomSubscription(request_id="h1", timestamp=NOON),
+    x.Headroom(
+        request_id="h1",
+        timestamp=NOON,
+        start=START,
+        feeders=(x.FeederHeadroom(feeder="feeder-1", increase_kw=12.5),),
+    ),
     x.ParticipationSubscription(request_id="p1", timestamp=NOON),
     x.ParticipationInfo(
         request_id="p1",

@@ -140,6 +140,8 @@ def test_every_content_of_buc_2_and_4_1_is_in_a_table_or_in_the_prose() -> None:
         x.MeasurementsSubscription,  # both sections: "every 15 minutes"
         x.FlexibilitySubscription,
         x.ParticipationSubscription,
+        x.HeadroomSubscription,  # 3.4.1: what keeps a service of the TSO within the DSO's voltages
+        x.Headroom,
     }
     tabled = {content for content, _ in (*TABLE_3.values(), *TABLE_5.values())}
     carried = {type(s) for s in SAMPLES if (s.exchange or "").startswith(("2.", "4."))}
