@@ -83,8 +83,9 @@ def voltage_prices(
 
     More: from `least_gain` below the off-peak tariff linearly down to nothing when all that is flexible is needed,
     whatever the hour, because only what is cheaper than the coming night makes a vehicle charge now. Less: from
-    `least_gain` above the ordinary tariff linearly up to `cap_factor` times it (an assumption, to be set by the
-    regulator). No need: the ordinary tariff. Raises ValueError on a factor below 1 and on powers that are no powers.
+    `least_gain` above the ordinary tariff linearly up to `cap_factor` times the peak tariff at any hour (an assumption,
+    to be set by the regulator): a cap that follows the cheap night would never pay for the wear of discharging, when it
+    is needed most. No need: the ordinary tariff. Raises ValueError on a factor below 1 and on what is no power.
     """
     if not cap_factor >= 1:
         raise ValueError(f"cap_factor is {cap_factor}; a dearer tariff needs at least 1")
@@ -97,7 +98,7 @@ def voltage_prices(
         # downwards, so that the smallest need brings the least gain already
         use = (first * (1 - share)).quantize(TICK, ROUND_DOWN)
     else:
-        cap = ordinary * cap_factor
+        cap = tariff.grid_peak_eur_per_kwh * cap_factor
         first = min(cap, ordinary + least_gain)
         use = first + (cap - first) * share
     return _prices(tariff.energy_eur_per_kwh, use)

@@ -43,7 +43,16 @@ def test_the_night_is_what_a_vehicle_that_can_wait_would_pay() -> None:
 
 @pytest.mark.parametrize(
     ("need_kw", "grid_use"),
-    [(5.0, "0.0075"), (10.0, "0.005"), (20.0, "0"), (30.0, "0"), (0.0, "0.08"), (-10.0, "0.165"), (-20.0, "0.24")],
+    [
+        (5.0, "0.0075"),
+        (10.0, "0.005"),
+        (20.0, "0"),
+        (30.0, "0"),
+        (0.0, "0.08"),
+        (-10.0, "0.165"),
+        (-20.0, "0.24"),
+        (-30.0, "0.24"),
+    ],
 )
 def test_grid_use_moves_with_the_part_of_the_flexibility_that_is_needed(need_kw: float, grid_use: str) -> None:
     use = Decimal(grid_use)
@@ -51,9 +60,17 @@ def test_grid_use_moves_with_the_part_of_the_flexibility_that_is_needed(need_kw:
     assert voltage_prices(TARIFF, DAY, need_kw, 20.0) == ServicePrices(use, cost, cost)
 
 
-def test_by_night_it_rises_from_the_nights_tariff() -> None:
-    assert voltage_prices(TARIFF, NIGHT, -10.0, 20.0).grid_use_eur_per_kwh == Decimal("0.045")
-    assert voltage_prices(TARIFF, NIGHT, -10.0, 20.0, cap_factor=Decimal(2)).grid_use_eur_per_kwh == Decimal("0.035")
+def test_by_night_it_rises_from_the_nights_tariff_to_the_same_cap_as_by_day() -> None:
+    assert voltage_prices(TARIFF, NIGHT, -10.0, 20.0).grid_use_eur_per_kwh == Decimal("0.135")
+    assert voltage_prices(TARIFF, NIGHT, -20.0, 20.0).grid_use_eur_per_kwh == Decimal("0.24")
+    assert voltage_prices(TARIFF, NIGHT, -10.0, 20.0, cap_factor=Decimal(2)).grid_use_eur_per_kwh == Decimal("0.095")
+    assert voltage_prices(TARIFF, NIGHT, -20.0, 20.0, cap_factor=Decimal(1)).grid_use_eur_per_kwh == Decimal("0.08")
+
+
+def test_a_large_need_by_night_pays_for_what_discharging_costs() -> None:
+    """A share of 0.3 pays 0.192 EUR/kWh: more than a kWh charged at the night's 0.11 and two wears of 0.03."""
+    tariff = Tariff(Decimal("0.09"), Decimal("0.09"), Decimal("0.02"))
+    assert voltage_prices(tariff, NIGHT, -6.0, 20.0).discharging_remuneration_eur_per_kwh == Decimal("0.192")
 
 
 @given(st.floats(0.01, 20))
@@ -82,7 +99,7 @@ def test_less_consumption_never_makes_charging_cheaper_nor_dearer_than_the_cap(
 ) -> None:
     prices = voltage_prices(TARIFF, at, need_kw, flexible_kw)
     assert TARIFF.charging(at) <= prices.charging_cost_eur_per_kwh
-    assert prices.grid_use_eur_per_kwh <= 3 * TARIFF.grid_use(at)
+    assert prices.grid_use_eur_per_kwh <= 3 * TARIFF.grid_peak_eur_per_kwh
     assert prices.discharging_remuneration_eur_per_kwh >= TARIFF.cheapest_charging()
 
 
