@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, tzinfo
 from decimal import Decimal
-from itertools import count, pairwise
+from itertools import count
 from typing import ClassVar, Protocol
 
 from agents.actor import Actor
 from agents.charger_meters import ChargerMeters
-from agents.decisions.invoicing import Account, Fees, Served, Span, entries
+from agents.decisions.invoicing import Account, Fees, Span, entries
 from agents.ledger import Ledger
 from agents.periods import MINUTES, QUARTER, next_quarter, quarter_at
 from agents.quarter_cycle import ANSWER_TIME
+from agents.service_book import Noted, Part, ServiceBook
 from behaviours.answering import Failure, Incoming, Inform, Refuse, answers, cancels, failure, refusal
 from behaviours.outcomes import Agreed, Informed
 from behaviours.swarm import Swarm
-from protocols.exchanges.ev_services import EvOrder, ServiceNotice
+from protocols.exchanges.ev_services import ServiceNotice
 from protocols.exchanges.plain import Done
 from protocols.exchanges.res_curtailment import CurtailmentNotice, Invoice, InvoicePayment
 from protocols.exchanges.voltage_services import VoltageNotice
@@ -42,32 +42,16 @@ class Prices(Protocol):
         """The DSO's part of it."""
 
 
-@dataclass(slots=True, eq=False)
-class Noted:
-    """A service that the FO told of, with each charger's manager and order; `end` only ever comes earlier."""
-
-    notice: ServiceNotice
-    fo: str
-    end: datetime
-    orders: Mapping[str, tuple[str, EvOrder]]
-    called_off: bool = False
-    over: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def finish(self, at: datetime) -> None:
-        """Over at that time, if not before. A minute counts if the service lasted for all of it."""
-        self.end = min(self.end, at.replace(second=0, microsecond=0))
-        self.over.set()
-
-
 class Emsp(Actor):
     """D5.1 3.2: the activation "should also be sent to the electric mobility rooming provider (EMRP), allowing the
     invoicing of the different services by the different actors"; "this service implies a variation in the charging
     prices [...]. Afterwards, the TSO should be involved in the invoicing process managed by the EMRP".
 
-    `drivers` and `manager_of`: the EV owner and the manager (JIDs) of each charger. `accounts`: what each customer (by
-    JID) owes, was invoiced and has paid. A service that is called off within a quarter of an hour counts for its whole
-    minutes, by the meters' means of each minute. Nothing is invoiced for what a meter has not shown yet; it comes when
-    the meter answers again.
+    `drivers`, `manager_of` and `feeder_of`: the EV owner and the manager (JIDs) of each charger, and its feeder.
+    `accounts`: what each customer (by JID) owes, was invoiced and has paid. The grid use of a voltage service (4.1.1)
+    is what everybody behind its feeder pays while it lasts. A service that is called off within a quarter of an hour
+    counts for its whole minutes, by the meters' means of each minute. Nothing is invoiced for what a meter has not
+    shown yet; it comes when the meter answers again.
     """
 
     role: ClassVar[Role] = Role.EMSP
@@ -82,6 +66,7 @@ class Emsp(Actor):
         zone: tzinfo,
         drivers: Mapping[str, str],
         manager_of: Mapping[str, str],
+        feeder_of: Mapping[str, str],
         tso: str,
         dso: str,
         fees: Fees,
@@ -102,10 +87,11 @@ class Emsp(Actor):
         self.until = until
         self.accounts: defaultdict[str, Account] = defaultdict(Account)
         self.invoices: list[Invoice] = []
-        self.noted: dict[str, Noted] = {}
-        self._serving: defaultdict[str, list[Noted]] = defaultdict(list)
+        self._services = ServiceBook(feeder_of)
+        self.noted = self._services.noted
         self._meters = ChargerMeters(self)
         self._read_to: dict[str, datetime] = {}
+        self._reading_to: datetime | None = None
         self._reading = asyncio.Lock()
         self._numbers = count(1)
 
@@ -143,43 +129,58 @@ class Emsp(Actor):
         return await self._note(notice, incoming, self.dso)
 
     async def _note(self, notice: ServiceNotice, incoming: Incoming, payer: str) -> Inform | Refuse:
-        orders = {order.user_id: (each.manager, order) for each in notice.managers for order in each.orders}
-        if fault := self._fault(notice, orders, payer):
+        told = {order.user_id: (each.manager, order) for each in notice.managers for order in each.orders}
+        wrong = {c: why for c, (manager, _) in told.items() if (why := self._wrong(notice, c, manager)) is not None}
+        orders = {charger: order for charger, order in told.items() if charger not in wrong}
+        if fault := self._fault(notice, payer, orders, wrong):
             return refusal("wrong-notice", fault)
-        end = notice.start + timedelta(minutes=notice.duration_minutes)
-        noted = self.noted[notice.service_id] = Noted(notice, incoming.sender, end, orders)
+        if wrong:
+            self.notice(f"of {notice.service_id} is not invoiced: {'; '.join(wrong.values())}")
+        noted = self.noted[notice.service_id] = Noted(notice, incoming.sender, orders)
         if not await incoming.agree(Done(reference=notice.service_id)):
-            noted.finish(self.now())
+            noted.finish(notice.start)
             return refusal("too-late", "the answer came too late")
-        for charger in orders:
-            self._serving[charger].append(noted)
+        self._services.begin(noted)
         if (old := self.noted.get(notice.renews or "")) is not None:
-            self.clock.call_at(notice.start, lambda: self._renew(old, noted))
-        self.clock.call_at(end, noted.over.set)
+            # also where the renewal is called off before: nothing brings the old service back
+            self.clock.call_at(notice.start, lambda: old.finish(notice.start))
+        self.clock.call_at(noted.end, noted.over.set)
         await noted.over.wait()
         if noted.called_off:
             await incoming.cancelled.wait()
         return Inform(Done(reference=notice.service_id))
 
-    def _fault(self, notice: ServiceNotice, orders: Mapping[str, tuple[str, EvOrder]], payer: str) -> str | None:
-        """Why a service cannot be invoiced."""
+    def _wrong(self, notice: ServiceNotice, charger: str, manager: str) -> str | None:
+        """Why an order cannot be invoiced."""
+        if self.manager_of.get(charger) != manager:
+            return f"charger {charger} is not one of {manager}"
+        if isinstance(notice, VoltageNotice) and self._services.feeder_of[charger] != notice.location:
+            return f"charger {charger} is not behind {notice.location}"
+        return None
+
+    def _fault(
+        self, notice: ServiceNotice, payer: str, orders: Mapping[str, object], wrong: Mapping[str, str]
+    ) -> str | None:
+        """Why a service cannot be invoiced at all."""
         if notice.service_id in self.noted:
             return f"service {notice.service_id} was told of already"
         if notice.payer != payer:
             return f"{notice.payer} cannot be invoiced for {notice.service}"
-        if notice.start <= self.now():
-            return "the start has passed"
+        if quarter_at(notice.start) != notice.start:
+            return "it does not start with a quarter of an hour"
         if notice.renews is not None and notice.renews not in self.noted:
             return f"there is no service {notice.renews} to renew"
-        for charger, (manager, _) in orders.items():
-            if self.manager_of.get(charger) != manager:
-                return f"charger {charger} is not one of {manager}"
+        if not orders:
+            return "; ".join(wrong.values()) or "it names no vehicle"
+        booked = max(self._booked_to(charger) for charger in self._services.concerns(notice, orders))
+        if notice.start < booked:
+            return f"it comes too late: the meters are booked up to {booked.astimezone(self.zone):%H:%M}"
         return None
 
-    @staticmethod
-    def _renew(old: Noted, new: Noted) -> None:
-        if not new.called_off:
-            old.finish(new.notice.start)
+    def _booked_to(self, charger: str) -> datetime:
+        """Up to where the charger's meter is booked, or is about to be."""
+        booked = self._read_to.get(charger, self.now())
+        return booked if self._reading_to is None else max(booked, self._reading_to)
 
     @cancels(CurtailmentNotice)
     async def on_cancel_curtailment(self, notice: CurtailmentNotice, incoming: Incoming) -> Inform | Failure:
@@ -204,48 +205,41 @@ class Emsp(Actor):
     async def _settle(self, end: datetime) -> None:
         """Reads what was not read yet up to `end`, in one query for all chargers that are equally far, and books it."""
         async with self._reading:
+            self._reading_to = end
             due: defaultdict[datetime, list[str]] = defaultdict(list)
             for charger, read_to in self._read_to.items():
                 if read_to < end:
                     due[read_to].append(charger)
             for start, chargers in sorted(due.items()):
-                minutes = 1 if self._is_broken(start, end) else MINUTES
+                minutes = 1 if self._services.is_broken(start, end) else MINUTES
                 found = await self._meters.read(chargers, start, end, minutes)
                 for charger in sorted(found):
                     self._book(charger, start, found[charger], minutes)
                     self._read_to[charger] = end
-
-    def _is_broken(self, start: datetime, end: datetime) -> bool:
-        """Whether a service ended within a quarter of an hour."""
-        return any(start < s.end < end and quarter_at(s.end) != s.end for s in self.noted.values())
+            self._reading_to = None
 
     def _book(self, charger: str, start: datetime, power_kw: Sequence[float], minutes: int) -> None:
         for number in range(0, len(power_kw), MINUTES // minutes):
             means = power_kw[number : number + MINUTES // minutes]
             begins = start + number * minutes * MINUTE
-            for at, ends, served in self._parts(charger, begins):
-                first, last = ((t - begins) // (minutes * MINUTE) for t in (at, ends))
-                part = means[first:last]
-                span = Span(
-                    driver=self.drivers[charger],
-                    power_kw=sum(part) / len(part),
-                    minutes=(ends - at) // MINUTE,
-                    charging_eur_per_kwh=self.tariff.charging(begins.astimezone(self.zone)),
-                    grid_use_eur_per_kwh=self.tariff.grid_use(begins.astimezone(self.zone)),
-                    served=served,
-                )
+            for part in self._services.parts(charger, begins):
+                first, last = ((t - begins) // (minutes * MINUTE) for t in (part.at, part.until))
+                span = self._span(charger, begins, part, means[first:last])
                 for entry in entries(span, self.fees, tso=self.tso, dso=self.dso):
                     self.accounts[entry.customer].note(entry, begins)
 
-    def _parts(self, charger: str, begins: datetime) -> Iterable[tuple[datetime, datetime, Served | None]]:
-        """A quarter of an hour in parts in which the charger's vehicle is in the same service, or in none."""
-        ends = begins + QUARTER
-        mine = [s for s in self._serving[charger] if s.notice.start < ends and s.end > s.notice.start]
-        inside = {t for s in mine for t in (s.notice.start, s.end) if begins < t < ends}
-        for at, until in pairwise(sorted({begins, ends} | inside)):
-            # a newer service has taken the vehicle for good; of two that start together the first told has it
-            newest = max((s for s in mine if s.notice.start <= at), key=_start, default=None)
-            yield at, until, None if newest is None or newest.end <= at else _served(charger, newest)
+    def _span(self, charger: str, begins: datetime, part: Part, means: Sequence[float]) -> Span:
+        local = begins.astimezone(self.zone)
+        extra = Decimal(0) if part.tariff is None else part.tariff.grid_use_eur_per_kwh - self.tariff.grid_use(local)
+        return Span(
+            driver=self.drivers[charger],
+            power_kw=sum(means) / len(means),
+            minutes=(part.until - part.at) // MINUTE,
+            charging_eur_per_kwh=self.tariff.charging(local) + extra,
+            grid_use_eur_per_kwh=self.tariff.grid_use(local) + extra,
+            grid_use_by=None if part.tariff is None else part.tariff.service,
+            served=None if part.service is None else part.service.served(charger, part.at, extra),
+        )
 
     # ---- invoices --------------------------------------------------------------------------------------------------
 
@@ -289,21 +283,3 @@ class Emsp(Actor):
         if (payment.invoice_id, payment.amount_eur) != (invoice.invoice_id, invoice.amount_eur):
             return f"{invoice.customer} has paid {payment.amount_eur} EUR for {payment.invoice_id}"
         return None
-
-
-def _start(noted: Noted) -> datetime:
-    return noted.notice.start
-
-
-def _served(charger: str, noted: Noted) -> Served:
-    notice, (manager, order) = noted.notice, noted.orders[charger]
-    return Served(
-        service=notice.service,
-        payer=notice.payer,
-        fo=noted.fo,
-        manager=manager,
-        baseline_kw=order.baseline_kw,
-        promised_kw=order.power_kw,
-        charging_eur_per_kwh=notice.charging_cost_eur_per_kwh,
-        discharging_eur_per_kwh=notice.discharging_remuneration_eur_per_kwh,
-    )

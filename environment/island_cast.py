@@ -63,13 +63,14 @@ class IslandCast(Cast[IslandScenario]):
         return self.manager_of[charger_id].name
 
     def _emsp(self) -> Emsp:
-        service = self.scenario.service
+        plant, service = self.props.plant, self.scenario.service
         return Emsp(
             *self._at("emsp"),
             tariff=self.tariff,
             zone=self.scenario.zone,
             drivers={c: self._jid(owner_name(c)) for c in self.manager_of},
             manager_of={c: self._jid(manager.name) for c, manager in self.manager_of.items()},
+            feeder_of={c: plant.grid.feeder_of(plant.bus_of[c]) for c in self.manager_of},
             tso=self._jid("tso"),
             dso=self._jid("dso"),
             fees=Fees(

@@ -3,12 +3,15 @@
 D5.1 3.2: the EMRP invoices "the different services by the different actors", and the services change charging prices.
 For each charger and each part of a quarter of an hour in which nothing changed, with E kWh charged and D given back:
 
-- the driver owes E at the price of charging (of the service, if the vehicle is in one) and is owed D at the service's
-  remuneration. Nobody has asked for what is given back outside a service: it is worth nothing;
-- of the charging price the DSO is owed the grid use, the TSO (which sells the energy) the rest less the EMSP's margin:
-  a voltage service changes the grid use, a curtailment service the energy;
+- the driver owes E at the price of charging: energy and the grid use that holds behind the feeder, which a voltage
+  service changes for everybody there, also for who takes no part. A curtailment service makes the energy cheaper, but
+  only of what is drawn beyond the baseline, up to what was promised: that is the wind that would have been lost;
+- the driver is owed D at the service's remuneration. Nobody has asked for what is given back outside a service: it is
+  worth nothing;
+- of the charging price the DSO is owed the grid use, the TSO (which sells the energy) the rest less the EMSP's margin;
 - who asked for a service pays the remuneration, and for each kWh delivered the fees of the FO and of the manager;
-- for each kWh that was promised and not delivered, beyond a tolerance, the manager owes a penalty to who asked.
+- for each kWh that was promised firmly (for the first quarter of an hour of a service) and not delivered, beyond a
+  tolerance, the manager owes a penalty to who asked. What is delivered later is paid, what is missing then is free.
 
 Amounts above 0 are owed to the EMSP, below 0 by it. Energies are exact to a milliwatt-hour, prices to their last digit,
 so that what the EMSP keeps is exactly its margin; rounding happens once, where an invoice is written.
@@ -57,7 +60,11 @@ class Fees:
 @dataclass(frozen=True, slots=True)
 class Served:
     """A vehicle's part in a service: who asked, who arranged it, what was promised beside which baseline (kW), at which
-    prices (EUR/kWh)."""
+    prices (EUR/kWh).
+
+    `charging_eur_per_kwh` is what the energy of a curtailment service costs, grid use included; in a voltage service
+    the span says what charging costs. `firm`: in the first quarter of an hour of the service.
+    """
 
     service: ServiceType
     payer: str
@@ -67,13 +74,15 @@ class Served:
     promised_kw: float
     charging_eur_per_kwh: Decimal
     discharging_eur_per_kwh: Decimal
+    firm: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
     """`minutes` of a quarter of an hour at one charger in which nothing changed, at mean `power_kw` (charging > 0).
 
-    The prices are the ordinary ones; `served` is None where the vehicle was in no service.
+    The prices hold there for who is in no service; `grid_use_by` is the service that set the grid use, None where that
+    is the ordinary one. `served` is None where the vehicle was in no service.
     """
 
     driver: str
@@ -81,6 +90,7 @@ class Span:
     minutes: int
     charging_eur_per_kwh: Decimal
     grid_use_eur_per_kwh: Decimal
+    grid_use_by: ServiceType | None = None
     served: Served | None = None
 
 
@@ -130,31 +140,40 @@ def entries(span: Span, fees: Fees, *, tso: str, dso: str) -> tuple[Entry, ...]:
 
 
 def _entries(span: Span, fees: Fees, tso: str, dso: str) -> Iterator[Entry]:
-    served, energy = span.served, energy_kwh(span.power_kw, span.minutes)
+    served, energy, found = span.served, energy_kwh(span.power_kw, span.minutes), delivery(span)
     charged, given = max(_NOTHING, energy), max(_NOTHING, -energy)
-    service = None if served is None else served.service
-    charging = span.charging_eur_per_kwh if served is None else served.charging_eur_per_kwh
-    grid_use = span.grid_use_eur_per_kwh
-    if served is not None and served.service is ServiceType.VOLTAGE_CONTROL:
-        grid_use = charging - (span.charging_eur_per_kwh - span.grid_use_eur_per_kwh)
-    item = "charging" if served is None else "charging-in-service"
-    yield _entry(span.driver, item, service, charged, charging)
-    yield _entry(dso, "grid-use", service, -charged, grid_use)
-    yield _entry(tso, "energy", service, -charged, charging - grid_use - fees.margin_eur_per_kwh)
-    if served is None:
+    for item, service, part, price in _charging(span, charged, found):
+        yield _entry(span.driver, item, service, part, price)
+        yield _entry(tso, "energy", service, -part, price - span.grid_use_eur_per_kwh - fees.margin_eur_per_kwh)
+    yield _entry(dso, "grid-use", span.grid_use_by, -charged, span.grid_use_eur_per_kwh)
+    if served is None or found is None:
         return
+    service = served.service
     yield _entry(span.driver, "discharging", service, -given, served.discharging_eur_per_kwh)
     yield _entry(served.payer, "discharging", service, given, served.discharging_eur_per_kwh)
-    found = delivery(span)
-    assert found is not None
     came = found.delivered_kwh
     yield _entry(served.payer, "service", service, came, fees.fo_eur_per_kwh + fees.manager_eur_per_kwh)
     yield _entry(served.fo, "service", service, -came, fees.fo_eur_per_kwh)
     yield _entry(served.manager, "service", service, -came, fees.manager_eur_per_kwh)
+    if not served.firm:
+        return
     borne = (fees.tolerance * (came + found.missing_kwh)).quantize(_ENERGY, ROUND_HALF_EVEN)
     penalised = max(_NOTHING, found.missing_kwh - borne)
     yield _entry(served.manager, "penalty", service, penalised, fees.penalty_eur_per_kwh)
     yield _entry(served.payer, "penalty", service, -penalised, fees.penalty_eur_per_kwh)
+
+
+def _charging(
+    span: Span, charged: Decimal, found: Delivery | None
+) -> Iterator[tuple[str, ServiceType | None, Decimal, Decimal]]:
+    """What was charged: item, service, kWh and EUR/kWh of each part that has a price of its own."""
+    served, rest = span.served, charged
+    if served is not None and found is not None and served.service is ServiceType.RES_CURTAILMENT:
+        beyond = min(charged, found.delivered_kwh) if served.promised_kw > 0 else _NOTHING
+        rest -= beyond
+        yield "charging-in-service", served.service, beyond, served.charging_eur_per_kwh
+    helps = served is not None and served.service is ServiceType.VOLTAGE_CONTROL
+    yield "charging-in-service" if helps else "charging", span.grid_use_by, rest, span.charging_eur_per_kwh
 
 
 def _entry(customer: str, item: str, service: ServiceType | None, energy: Decimal, price: Decimal) -> Entry:

@@ -42,6 +42,7 @@ async def everybody(stage: Stage, cars: list[TimedCar], **houses: Any) -> tuple[
         zone=UTC,
         drivers={charger: jid(f"ev-{charger}") for charger in chargers},
         manager_of=dict.fromkeys(chargers, jid("houses1")),
+        feeder_of=dict.fromkeys(chargers, "feeder1"),
         tso=jid("tso"),
         dso=jid("dso"),
         fees=FEES,

@@ -41,7 +41,10 @@ def served(service: ServiceType, promised_kw: float, charging: str, **changed: o
 
 
 def owed(span: Span, fees: Fees = FEES) -> dict[tuple[str, str], Decimal]:
-    return {(e.customer, e.item): e.amount_eur for e in entries(span, fees, tso="tso", dso="dso")}
+    found: defaultdict[tuple[str, str], Decimal] = defaultdict(Decimal)
+    for e in entries(span, fees, tso="tso", dso="dso"):
+        found[e.customer, e.item] += e.amount_eur
+    return dict(found)
 
 
 def test_without_a_service_the_driver_pays_the_tariff_and_its_parts_go_to_dso_and_tso() -> None:
@@ -58,12 +61,13 @@ def test_what_is_given_back_unasked_is_worth_nothing() -> None:
 
 
 def test_a_curtailment_service_changes_what_the_tso_gets_for_energy() -> None:
-    # asked: 4 kW more than 4; metered 7: 1.75 kWh at 0.15, 0.75 kWh delivered, 0.25 kWh missing
+    # asked: 4 kW more than 4; metered 7: 1 kWh at 0.20 and 0.75 kWh, what is delivered, at 0.15; 0.25 kWh missing
     span = replace(PLAIN, power_kw=7.0, served=served(CURTAILMENT, 4.0, "0.15"))
     assert owed(span) == {
-        ("driver", "charging-in-service"): Decimal("0.2625"),
+        ("driver", "charging"): Decimal("0.20"),
+        ("driver", "charging-in-service"): Decimal("0.1125"),
         ("dso", "grid-use"): Decimal("-0.14"),
-        ("tso", "energy"): Decimal("-0.105"),
+        ("tso", "energy"): Decimal("-0.155"),
         ("tso", "service"): Decimal("0.018"),
         ("fo", "service"): Decimal("-0.003"),
         ("manager", "service"): Decimal("-0.015"),
@@ -71,6 +75,39 @@ def test_a_curtailment_service_changes_what_the_tso_gets_for_energy() -> None:
         ("tso", "penalty"): Decimal("-0.075"),
     }
     assert delivery(span) == Delivery(Decimal("0.75"), Decimal("0.25"))
+
+
+def test_only_what_is_drawn_beyond_the_baseline_and_was_promised_has_the_services_price() -> None:
+    # 4 kW more than 4 were promised: of 10 kW four have the service's price, six the ordinary one
+    more = owed(replace(PLAIN, power_kw=10.0, served=served(CURTAILMENT, 4.0, "0.15")))
+    assert (more["driver", "charging"], more["driver", "charging-in-service"]) == (Decimal("0.30"), Decimal("0.15"))
+    # beside a baseline of -2 kW, 3 kW are 5 beyond it: no more than is drawn has the price
+    turned = owed(replace(PLAIN, power_kw=3.0, served=served(CURTAILMENT, 6.0, "0.15", baseline_kw=-2.0)))
+    assert turned["driver", "charging-in-service"] == Decimal("0.1125")
+    assert ("driver", "charging") not in turned
+    # nothing beyond the baseline
+    none = owed(replace(PLAIN, power_kw=4.0, served=served(CURTAILMENT, 4.0, "0.15")))
+    assert none["driver", "charging"] == Decimal("0.20")
+    assert ("driver", "charging-in-service") not in none
+
+
+def test_who_takes_no_part_pays_the_changed_grid_use_and_the_line_says_whose_it_is() -> None:
+    span = replace(
+        PLAIN, charging_eur_per_kwh=Decimal("0.36"), grid_use_eur_per_kwh=Decimal("0.24"), grid_use_by=VOLTAGE
+    )
+    assert owed(span) == {
+        ("driver", "charging"): Decimal("0.36"),
+        ("dso", "grid-use"): Decimal("-0.24"),
+        ("tso", "energy"): Decimal("-0.11"),
+    }
+    assert {e.service for e in entries(span, FEES, tso="tso", dso="dso") if e.item != "energy"} == {VOLTAGE}
+
+
+def test_what_is_missing_after_the_firm_quarter_is_not_penalised_and_what_comes_is_paid() -> None:
+    tail = replace(PLAIN, power_kw=7.0, served=served(CURTAILMENT, 4.0, "0.15", firm=False))
+    assert {key: amount for key, amount in owed(tail).items() if "manager" in key or "penalty" in key} == {
+        ("manager", "service"): Decimal("-0.015")
+    }
 
 
 def test_a_voltage_service_changes_what_the_dso_gets_and_who_asked_pays_the_discharging() -> None:
@@ -83,8 +120,12 @@ def test_a_voltage_service_changes_what_the_dso_gets_and_who_asked_pays_the_disc
         ("fo", "service"): Decimal("-0.008"),
         ("manager", "service"): Decimal("-0.04"),
     }
-    charging = owed(replace(PLAIN, power_kw=2.0, served=served(VOLTAGE, -2.0, "0.36")))
-    # of 0.36 the energy is still 0.12, so the grid use is 0.24
+    raised = replace(
+        PLAIN, charging_eur_per_kwh=Decimal("0.36"), grid_use_eur_per_kwh=Decimal("0.24"), grid_use_by=VOLTAGE
+    )
+    charging = owed(replace(raised, power_kw=2.0, served=served(VOLTAGE, -2.0, "0.36")))
+    # half a kWh: of 0.36 the energy is still 0.12, so the grid use is 0.24
+    assert charging["driver", "charging-in-service"] == Decimal("0.18")
     assert (charging["dso", "grid-use"], charging["tso", "energy"]) == (Decimal("-0.12"), Decimal("-0.055"))
 
 
@@ -105,10 +146,10 @@ def test_only_the_minutes_of_the_service_count_as_promised() -> None:
 
 
 def test_a_price_below_zero_turns_the_energy_and_not_the_price() -> None:
-    # a price of charging below the energy's price: the DSO pays for the grid's use
-    span = replace(PLAIN, served=served(VOLTAGE, 4.0, "0.10"))
-    (entry,) = [e for e in entries(span, FEES, tso="tso", dso="dso") if e.item == "grid-use"]
-    assert entry == Entry("dso", "grid-use", VOLTAGE, Decimal(1), Decimal("0.02"))
+    # wind that costs less than the grid's use and the margin: the TSO pays for its energy
+    span = replace(PLAIN, served=served(CURTAILMENT, 4.0, "0.07", baseline_kw=0.0))
+    (entry,) = [e for e in entries(span, FEES, tso="tso", dso="dso") if e.item == "energy"]
+    assert entry == Entry("tso", "energy", CURTAILMENT, Decimal(1), Decimal("0.02"))
 
 
 def test_a_quarter_of_any_metered_power_is_exact() -> None:
@@ -130,6 +171,7 @@ spans = st.builds(
     minutes=st.integers(1, 15),
     charging_eur_per_kwh=prices.map(lambda price: price + 1),
     grid_use_eur_per_kwh=prices,
+    grid_use_by=st.sampled_from([None, VOLTAGE]),
     served=st.none()
     | st.builds(
         Served,
@@ -141,6 +183,7 @@ spans = st.builds(
         promised_kw=powers.filter(bool),
         charging_eur_per_kwh=prices,
         discharging_eur_per_kwh=prices,
+        firm=st.booleans(),
     ),
 )
 
