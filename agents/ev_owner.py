@@ -10,7 +10,7 @@ from typing import ClassVar
 from agents.actor import Actor
 from agents.decisions.participation import Offer, Preference, Stay, decide
 from agents.ledger import Ledger
-from agents.paying import pay
+from agents.paying import pay_or_refuse
 from behaviours.answering import AcceptProposal, Incoming, Inform, Refuse, RejectProposal, answers, refusal
 from behaviours.swarm import Swarm
 from protocols.exchanges.activation import ParticipationAnswer, ParticipationInformation, SessionAnnouncement
@@ -20,6 +20,10 @@ from protocols.roles import Role
 
 ANNOUNCEMENT_TIME = timedelta(minutes=5)
 """How long the operator may take to note a session."""
+METERING_ERROR = 0.05
+"""Of the energy that a battery could have taken: what meter, charger and the car's own gauge may differ by."""
+METERING_ERROR_KWH = 0.5
+CHARGED = ("charging", "charging-in-service")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,7 @@ class EvOwner(Actor):
         self.preference = preference
         self.ledger = ledger
         self.location = None
+        self._paid: dict[str, Invoice] = {}
 
     async def course(self) -> None:
         """Tells the operator (CPO or V2X manager) of each stay: once as expected, once when the plug is in."""
@@ -116,10 +121,37 @@ class EvOwner(Actor):
 
     @answers(Invoice)
     async def on_invoice(self, invoice: Invoice, incoming: Incoming) -> Inform | Refuse:
-        """2.x.1: pays what was charged, and gets what was given back."""
+        """2.x.1: pays what was charged, and gets what was given back; not what the battery cannot have taken."""
         if self.ledger is None:
             return refusal("no-account", "I have no account to pay from")
-        return Inform(pay(self.ledger, invoice, customer=self.address, emsp=incoming.sender, at=self.now()))
+        answer = pay_or_refuse(
+            self.ledger,
+            invoice,
+            customer=self.address,
+            emsp=incoming.sender,
+            at=self.now(),
+            check=self._implausible,
+        )
+        if isinstance(answer, Inform):
+            self._paid[invoice.invoice_id] = invoice
+        return answer
+
+    def _implausible(self, invoice: Invoice) -> str | None:
+        """What speaks against it: by its own stays, or by all of them with what was paid before, it is too much."""
+        stays = [v for v in self.visits if v.arrival < invoice.end]
+        paid = [each for each in self._paid.values() if each.invoice_id != invoice.invoice_id]
+        own = self._too_much([invoice], [v for v in stays if v.departure > invoice.start])
+        return own or self._too_much([*paid, invoice], stays)
+
+    def _too_much(self, invoices: Sequence[Invoice], stays: Sequence[Visit]) -> str | None:
+        """Energy charged at the meter beyond what the batteries had room for, filled up or refilled, in kWh."""
+        charged = _energy_kwh(invoices, *CHARGED)
+        given = -_energy_kwh(invoices, "discharging")
+        room = sum((100.0 - v.soc_percent) / 100 * v.capacity_kwh for v in stays)
+        most = (room + given / self.efficiency) / self.efficiency * (1 + METERING_ERROR) + METERING_ERROR_KWH
+        if charged <= most:
+            return None
+        return f"{charged:.2f} kWh were charged, and my battery could have taken {most:.2f} kWh at most"
 
     def _refusal(self, offer: ParticipationInformation | ParticipationRequest) -> str | None:
         """None to take part, else why not."""
@@ -140,3 +172,8 @@ class EvOwner(Actor):
             stay,
             self.preference,
         )
+
+
+def _energy_kwh(invoices: Sequence[Invoice], *items: str) -> float:
+    lines = (line for invoice in invoices for line in invoice.lines if line.item in items)
+    return sum(line.energy_kwh or 0.0 for line in lines)

@@ -10,8 +10,9 @@ import pytest
 from agents.actor import Actor
 from agents.decisions.participation import Preference
 from agents.ev_owner import EvOwner, Visit
+from agents.ledger import Ledger
 from behaviours.answering import Incoming, Inform, Reply, answers
-from behaviours.outcomes import Accepted, Rejected
+from behaviours.outcomes import Accepted, Informed, Refused, Rejected
 from protocols import exchanges as x
 from protocols.roles import Role
 from tests.agents.stage import MINUTE, PlainVpp, Stage, at
@@ -49,7 +50,9 @@ def visit(arrival: float = 30, departure: float = 300, **changed: Any) -> Visit:
     return Visit(**values | changed)
 
 
-async def owner(stage: Stage, *visits: Visit, preference: Preference | None = None) -> EvOwner:
+async def owner(
+    stage: Stage, *visits: Visit, preference: Preference | None = None, ledger: Ledger | None = None
+) -> EvOwner:
     return await stage.start(
         EvOwner,
         "ev-1",
@@ -59,6 +62,7 @@ async def owner(stage: Stage, *visits: Visit, preference: Preference | None = No
         efficiency=0.94,
         visits=visits,
         preference=preference or Preference(minimum_eur_per_kwh=0.05),
+        ledger=ledger,
     )
 
 
@@ -159,5 +163,96 @@ def test_only_a_cpo_may_ask_a_driver() -> None:
         outcome = await vpp.propose(offer(), to=jid("ev-1"), reply_by=at(2))
         assert isinstance(outcome, Rejected)
         assert outcome.content.code == "not-authorised"  # type: ignore[attr-defined]
+
+    run_swarm(main, Stage())
+
+
+class Emsp(Actor):
+    role = Role.EMSP
+
+    async def bill(self, number: int, *lines: tuple[str, float], start: float = 0, end: float = 400) -> Any:
+        """An invoice over kWh by item, each at 0.10 EUR/kWh; the answer to it."""
+        shown = tuple(
+            x.InvoiceLine(
+                item=item,
+                energy_kwh=kwh,
+                price_eur_per_kwh=Decimal("0.1"),
+                amount_eur=Decimal(str(round(kwh / 10, 2))),
+            )
+            for item, kwh in lines
+        )
+        invoice = x.Invoice(
+            invoice_id=f"i{number}",
+            customer=jid("ev-1"),
+            start=at(start),
+            end=at(end),
+            lines=shown,
+            amount_eur=sum((line.amount_eur for line in shown), Decimal(0)),
+            due=self.now() + 10 * MINUTE,
+        )
+        return await self.request(invoice, to=jid("ev-1"), reply_by=self.now() + 2 * MINUTE)
+
+
+def test_an_invoice_over_what_the_battery_could_take_is_paid_and_over_more_is_refused() -> None:
+    """60 % of 50 kWh at 94 %: 31.91 kWh at the meter, with 5 % and half a kWh of error 34.01."""
+
+    async def main(stage: Stage) -> None:
+        emsp = await stage.start(Emsp, "emsp")
+        await owner(stage, visit(), ledger=stage.ledger)
+        refused = await emsp.bill(1, ("charging", 20.0), ("charging-in-service", 14.1))
+        assert isinstance(refused, Refused)
+        assert "i1: 34.10 kWh were charged, and my battery could have taken 34.01 kWh at most" in refused.reason
+        assert stage.balance("ev-1") == 0
+        assert isinstance(await emsp.bill(2, ("charging", 20.0), ("charging-in-service", 14.0)), Informed)
+        assert stage.balance("ev-1") == Decimal("-3.40")
+
+    run_swarm(main, Stage())
+
+
+def test_what_was_given_back_may_be_charged_again() -> None:
+    async def main(stage: Stage) -> None:
+        emsp = await stage.start(Emsp, "emsp")
+        await owner(stage, visit(), ledger=stage.ledger)
+        # 5 kWh at the meter were 5.32 in the battery, and take 5.66 to be charged again
+        assert isinstance(await emsp.bill(1, ("charging", 40.0), ("discharging", -5.0)), Refused)
+        assert isinstance(await emsp.bill(2, ("charging", 39.5), ("discharging", -5.0)), Informed)
+
+    run_swarm(main, Stage())
+
+
+def test_the_same_energy_is_not_paid_twice_but_the_same_invoice_is_answered_again() -> None:
+    async def main(stage: Stage) -> None:
+        emsp = await stage.start(Emsp, "emsp")
+        await owner(stage, visit(), ledger=stage.ledger)
+        assert isinstance(await emsp.bill(1, ("charging", 30.0)), Informed)
+        assert isinstance(await emsp.bill(1, ("charging", 30.0)), Informed)
+        again = await emsp.bill(2, ("charging", 30.0))
+        assert isinstance(again, Refused)
+        assert "60.00 kWh were charged" in again.reason
+        assert stage.balance("ev-1") == Decimal("-3.00")
+
+    run_swarm(main, Stage())
+
+
+def test_only_the_stays_in_the_time_of_an_invoice_count_for_it() -> None:
+    async def main(stage: Stage) -> None:
+        emsp = await stage.start(Emsp, "emsp")
+        await owner(stage, visit(30, 90), visit(120, 300), visit(500, 600), ledger=stage.ledger)
+        assert isinstance(await emsp.bill(1, ("charging", 40.0), start=100, end=400), Refused)
+        assert isinstance(await emsp.bill(2, ("charging", 60.0), start=0, end=400), Informed)
+        assert isinstance(await emsp.bill(3, ("charging", 1.0), start=310, end=400), Refused)
+        assert isinstance(await emsp.bill(4, ("charging", 30.0), start=480, end=700), Informed)
+
+    run_swarm(main, Stage())
+
+
+def test_another_invoice_under_the_same_number_is_refused_and_not_an_accident() -> None:
+    async def main(stage: Stage) -> None:
+        emsp = await stage.start(Emsp, "emsp")
+        await owner(stage, visit(), ledger=stage.ledger)
+        assert isinstance(await emsp.bill(1, ("charging", 10.0)), Informed)
+        other = await emsp.bill(1, ("charging", 12.0))
+        assert isinstance(other, Refused)
+        assert "booked already" in other.reason
 
     run_swarm(main, Stage())

@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from agents.ledger import Ledger, LedgerError
-from agents.paying import pay, pay_or_refuse
+from agents.paying import DisputedError, pay, pay_or_refuse
 from behaviours.answering import Inform, Refuse
 from protocols import exchanges as x
 from tests.agents.stage import at
@@ -78,3 +78,22 @@ def test_the_answer_to_an_invoice_is_a_payment_or_the_reason_why_not(ledger: Led
     refused = pay_or_refuse(ledger, invoice("99.00"), customer=jid("ev1"), emsp=jid("emsp"), at=at(61))
     assert isinstance(refused, Refuse)
     assert "booked already" in refused.content.reason  # type: ignore[attr-defined]
+
+
+def test_an_invoice_that_its_customer_disputes_is_not_booked(ledger: Ledger) -> None:
+    who = {"customer": jid("ev1"), "emsp": jid("emsp"), "at": at(61)}
+    with pytest.raises(DisputedError, match="invoice-1: that is too much"):
+        pay(ledger, invoice(), **who, check=lambda each: "that is too much")
+    answer = pay_or_refuse(ledger, invoice(), **who, check=lambda each: "that is too much")
+    assert isinstance(answer, Refuse)
+    assert answer.content == x.Reason(code="disputed", reason="invoice invoice-1: that is too much")
+    assert (ledger.balances(), ledger.audit().transactions) == ({}, 0)
+    assert isinstance(pay_or_refuse(ledger, invoice(), **who, check=lambda each: None), Inform)
+
+
+def test_who_has_nothing_to_do_with_an_invoice_does_not_look_at_it(ledger: Ledger) -> None:
+    answer = pay_or_refuse(
+        ledger, invoice(customer="ev2"), customer=jid("ev1"), emsp=jid("emsp"), at=at(61), check=lambda each: "wrong"
+    )
+    assert isinstance(answer, Refuse)
+    assert "is for ev2@" in answer.content.reason  # type: ignore[attr-defined]
