@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 
 from agents.news import News
@@ -11,6 +12,22 @@ from agents.periods import QUARTER
 from protocols.exchanges.ev_services import UserState
 from protocols.exchanges.res_curtailment import Measurements
 from protocols.exchanges.voltage_services import ParticipationInfo
+
+AsTold = Callable[[str, UserState], UserState]
+"""What is told on of a manager's vehicle, by the manager (JID) and what it told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a manager told of a vehicle, and when."""
+
+    timestamp: datetime
+    state: UserState
+
+
+def as_told(manager: str, state: UserState) -> UserState:
+    """What the manager told, unchanged."""
+    return state
 
 
 class FleetView:
@@ -23,21 +40,52 @@ class FleetView:
         self._now, self._notice = now, notice
         self._since: dict[str, datetime] = {}
         self._silent: set[str] = set()
+        self._chargers: defaultdict[str, set[str]] = defaultdict(set)
+
+    def hear(self, manager: str, news: object) -> None:
+        """Takes a report of that manager; anything else is no news of its vehicles."""
+        if isinstance(news, Measurements):
+            taken = self.measured.take(manager, news)
+        elif isinstance(news, ParticipationInfo):
+            taken = self.participation.take(manager, news)
+        else:
+            return
+        if taken:
+            self._chargers[manager].update(user.user_id for user in news.users)
+
+    def has_told_of(self, manager: str, charger: str) -> bool:
+        """Whether that manager has ever told of the charger."""
+        return charger in self._chargers[manager]
+
+    def other_owner(self, manager: str, charger: str) -> str | None:
+        """Who told of a charger that `manager` never told of; None where nobody else did, or both have."""
+        if self.has_told_of(manager, charger):
+            return None
+        return min((other for other, chargers in self._chargers.items() if charger in chargers), default=None)
 
     def expect(self, manager: str) -> None:
         """From now on this manager is expected to tell."""
         self._since.setdefault(manager, self._now())
 
     def states(self, manager: str) -> tuple[UserState, ...]:
-        """Its vehicles as it told them last (of two reports the newer one's word counts), nothing where that is old."""
-        told = [
+        """Its vehicles as it told them last, nothing where that is old."""
+        return tuple(told.state for told in self.told(manager).values())
+
+    def told(self, manager: str) -> dict[str, Told]:
+        """The same by charger, with when it was told: of two reports the newer one's word counts."""
+        reports = [
             news for news in (self.participation.newest(manager), self.measured.newest(manager)) if news is not None
         ]
-        fresh = [news for news in told if self._now() - news.timestamp <= QUARTER]
-        known: dict[str, UserState] = {}
+        fresh = [news for news in reports if self._now() - news.timestamp <= QUARTER]
+        known: dict[str, Told] = {}
         for news in sorted(fresh, key=lambda news: news.timestamp):
-            known |= {user.user_id: user for user in news.users}
-        return tuple(known[user_id] for user_id in sorted(known))
+            known |= {user.user_id: Told(news.timestamp, user) for user in news.users}
+        return {user_id: known[user_id] for user_id in sorted(known)}
+
+    def last_told(self, manager: str) -> datetime:
+        """When a manager that is not silent last told anything."""
+        told = (self.measured.newest(manager), self.participation.newest(manager))
+        return max(news.timestamp for news in told if news is not None)
 
     def is_silent(self, manager: str) -> bool:
         """Whether there is no news of the last quarter of an hour; said when it begins, not of who has just come."""
@@ -51,17 +99,17 @@ class FleetView:
             self._notice(f"{manager} has told nothing for a quarter of an hour: its vehicles count for nothing")
         return True
 
-    def by_manager(self, managers: Iterable[str]) -> tuple[UserState, ...]:
+    def by_manager(self, managers: Iterable[str], seen: AsTold = as_told) -> tuple[UserState, ...]:
         """One user for each manager that is not silent."""
         return tuple(
-            together(manager.partition("@")[0], None, self.states(manager))
+            together(manager.partition("@")[0], None, [seen(manager, state) for state in self.states(manager)])
             for manager in sorted(managers)
             if not self.is_silent(manager)
         )
 
-    def by_bus(self, managers: Iterable[str]) -> tuple[UserState, ...]:
+    def by_bus(self, managers: Iterable[str], seen: AsTold = as_told) -> tuple[UserState, ...]:
         """One user for each bus at which a manager that is not silent has vehicles."""
-        return by_bus(state for manager in sorted(managers) for state in self.states(manager))
+        return by_bus(seen(manager, state) for manager in sorted(managers) for state in self.states(manager))
 
 
 def by_bus(states: Iterable[UserState]) -> tuple[UserState, ...]:

@@ -11,7 +11,8 @@ from agents.actor import Actor
 from agents.decisions.selection import Memory, choose, expected_kw
 from agents.fleet_view import by_bus
 from agents.fo_news import FleetNews
-from agents.fo_service import SOMEWHERE, Asked, FoService, free_offers, offer_fault
+from agents.fo_offers import OfferDesk, free_offers, offer_fault
+from agents.fo_service import SOMEWHERE, Asked, FoService
 from agents.fo_trust import TrustDesk
 from agents.ledger import Ledger
 from agents.paying import pay_or_refuse
@@ -73,8 +74,9 @@ class FlexibilityOperator(Actor):
         self.until = until
         self.desk = TrustDesk(self, memory or Memory(), zone)
         self.kept: dict[str, FoService] = {}
-        self._news = FleetNews(self, lambda: self.kept.values())
+        self._news = FleetNews(self, lambda: self.kept.values(), self.desk.may_be_called)
         self.view = self._news.view
+        self._check = OfferDesk(self, self.view, self.desk)
 
     # ---- what the managers tell, and what is told on ---------------------------------------------------------------
 
@@ -87,6 +89,7 @@ class FlexibilityOperator(Actor):
                 await self.clock.sleep_until(quarter + MEASURED_AFTER)
                 await self.desk.remember(tuple(self.kept.values()), quarter - QUARTER)
                 await self.clock.sleep_until(quarter + TOLD_AFTER)
+                self._check.settle_doubts()
                 await self._news.tell(quarter)
             quarter += QUARTER
             if not (quarter - first) % SEARCH_AGAIN:
@@ -147,7 +150,10 @@ class FlexibilityOperator(Actor):
             return await self._given_up(service, incoming)
         service.agreed = True
         if old is not None:
+            old.end = min(old.end, signal.start)
             self.spawn(self._supersede(old, service), f"renews {old.service_id}")
+        if isinstance(signal, VoltageRequest):
+            self.spawn(self._news.tell_again(signal.start), "tells the TSO what is left")
         self.clock.call_at(service.end, service.over.set)
         await service.over.wait()
         if service.called_off:
@@ -192,11 +198,7 @@ class FlexibilityOperator(Actor):
         calls: dict[str, list[str]] = {}
         for entry in entries:
             feeder = entry.location or SOMEWHERE
-            if (
-                feeder in opposed
-                or self.view.is_silent(entry.jid)
-                or not self.desk.of(entry.jid).may_be_called(self.now())
-            ):
+            if feeder in opposed or self.view.is_silent(entry.jid) or not self.desk.may_be_called(entry.jid):
                 continue
             if any(_flexible(user, signal.power_kw) for user in self.view.states(entry.jid)):
                 calls.setdefault(feeder, []).append(entry.jid)
@@ -213,7 +215,11 @@ class FlexibilityOperator(Actor):
             call = service.call(feeder, self.address, self.now())
             return call, await self.call_for_proposals(call, to=calls[feeder], reply_by=reply_by)
 
-        valid: dict[str, ServiceOffer] = {}
+        valid: dict[str, tuple[EvOffer, ...]] = {}
+        released: dict[str, datetime] = {}
+        for over in (s for s in self.kept.values() if s.is_over):
+            for charger in over.chargers:
+                released[charger] = max(over.end, released.get(charger, over.end))
         tenders: dict[str, Tender] = {}
         for call, tender in await asyncio.gather(*(ask(feeder) for feeder in sorted(calls))):
             tenders[call.location] = tender
@@ -223,7 +229,7 @@ class FlexibilityOperator(Actor):
                 if fault := offer_fault(call, proposal):
                     self.notice(f"{proposal.sender} is left out of {service.service_id}: {fault}")
                 elif isinstance(proposal.content, ServiceOffer):
-                    valid[proposal.sender] = proposal.content
+                    valid[proposal.sender] = self._check.believed(proposal.sender, call, proposal.content, released)
         taken = frozenset[str]().union(
             *(s.chargers for s in self._live() if s is not service and s.signal.start == service.signal.start)
         )
@@ -282,7 +288,7 @@ class FlexibilityOperator(Actor):
                 notice, to=entry.jid, reply_by=self._within(ANSWER_TIME, due), done_by=service.end + ANSWER_TIME
             )
             if isinstance(answer, Agreed):
-                service.noticed = answer
+                service.noticed, service.invoiced = answer, True
                 return
             self.notice(f"service {service.service_id} is not invoiced: {answer}")
             return
@@ -300,13 +306,14 @@ class FlexibilityOperator(Actor):
     # ---- the end of a service --------------------------------------------------------------------------------------
 
     async def _supersede(self, old: FoService, new: FoService) -> None:
-        """When the new service starts the old one is over. Managers that are in both end it by themselves, as the EMSP
-        does where it knows both; the others are told."""
+        """When the new service was to start the old one is over, also where the new one has been called off before.
+        Managers that were awarded both end it by themselves, as the EMSP does where it knows both; the others are
+        told."""
         await self.clock.sleep_until(new.signal.start)
-        if new.called_off or old.is_over:
+        if old.is_over:
             return
         left = {manager: tender for manager, tender in old.standing.items() if manager not in new.orders}
-        noticed = None if new.noticed is not None else old.noticed
+        noticed = None if new.invoiced else old.noticed
         old.finish(new.signal.start)
         await self._release(old.service_id, left, noticed, f"renewed as {new.service_id}, without you")
 
@@ -328,6 +335,8 @@ class FlexibilityOperator(Actor):
         service.called_off = True
         reason = str(incoming.message.content.get("reason") or "the service is no longer needed")
         await self._call_off(service, reason, incoming.reply_by)
+        if isinstance(signal, VoltageRequest) and signal.start > self.now():
+            self.spawn(self._news.tell_again(signal.start), "tells the TSO what is left")
         return Inform(Done(reference=signal.service_id))
 
     async def _call_off(self, service: FoService, reason: str, due: datetime | None = None) -> None:
@@ -375,7 +384,7 @@ class FlexibilityOperator(Actor):
             service=signal.service,
             service_id=signal.service_id,
             start=signal.start,
-            end=service.end,
+            end=max(signal.start, service.end),  # it may be called off before it begins
             users=by_bus(states[user_id] for user_id in sorted(states)),
         )
 

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from agents.periods import QUARTER
 from behaviours.initiating import Tender
-from behaviours.outcomes import Agreed, Proposed
+from behaviours.outcomes import Agreed
 from protocols.exchanges.ev_services import (
-    EvOffer,
     EvOrder,
     ManagerOrders,
     ServiceAward,
     ServiceCall,
     ServiceNotice,
-    ServiceOffer,
 )
 from protocols.exchanges.res_curtailment import (
     CurtailmentActivation,
@@ -42,11 +40,12 @@ SOMEWHERE = "island"
 
 @dataclass(slots=True, eq=False)
 class FoService:
-    """A service from the moment it is asked for. `end` only ever comes earlier: renewed, or called off.
+    """A service from the moment it is asked for. `end` only ever comes earlier: renewed, or called off. What is renewed
+    ends where its renewal was to begin, also when that is called off before.
 
     `feeders`: where its managers are, from the moment they are called. `standing`: the tender in which each manager was
-    awarded, as long as its award stands; `noticed`: the EMSP's agreement, as long as that stands. `reported` is set
-    when no tender's reports are `awaited` any more.
+    awarded, as long as its award stands; `noticed`: the EMSP's agreement, as long as that stands; `invoiced`: there was
+    one. `reported` is set when no tender's reports are `awaited` any more.
     """
 
     signal: Asked
@@ -56,6 +55,7 @@ class FoService:
     orders: Mapping[str, tuple[EvOrder, ...]] = field(default_factory=dict)
     standing: dict[str, Tender] = field(default_factory=dict)
     noticed: Agreed | None = None
+    invoiced: bool = False
     reports: dict[str, ParticipationInfo] = field(default_factory=dict)
     awaited: int = 0
     reported: asyncio.Event = field(default_factory=asyncio.Event)
@@ -161,44 +161,23 @@ def _total(orders: Sequence[EvOrder]) -> float:
     return round(sum(order.power_kw for order in orders), 6)
 
 
-def offer_fault(call: ServiceCall, proposal: Proposed) -> str | None:
-    """Why an offer cannot be taken, None where it can."""
-    offer = proposal.content
-    if proposal.faults:
-        return "; ".join(proposal.faults)
-    if not isinstance(offer, ServiceOffer) or offer.request_id != call.request_id:
-        return f"the offer is not for {call.request_id}"
-    if offer.service is not call.service:
-        return f"the offer is for {offer.service}, asked was {call.service}"
-    if offer.power_kw * call.power_kw <= 0:
-        return "the offer is of the other sign, or nothing"
-    return None
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A vehicle's promise in one quarter of an hour. `firm`: it is the first one of its service, not its tail."""
+
+    service: FoService
+    manager: str
+    order: EvOrder
+    firm: bool
 
 
-def free_offers(
-    proposals: Mapping[str, ServiceOffer], taken: frozenset[str]
-) -> tuple[dict[str, tuple[EvOffer, ...]], tuple[str, ...]]:
-    """The offered vehicles by manager, without those that are `taken` by another service, and the vehicles that two
-    managers offer: whose they are cannot be known, so they are nobody's."""
-    count: dict[str, int] = {}
-    for offer in proposals.values():
-        for user in offer.users:
-            count[user.user_id] = count.get(user.user_id, 0) + 1
-    disputed = tuple(sorted(user_id for user_id, times in count.items() if times > 1))
-    left_out = taken.union(disputed)
-    return {
-        manager: tuple(user for user in proposals[manager].users if user.user_id not in left_out)
-        for manager in sorted(proposals)
-    }, disputed
-
-
-def promised(services: Sequence[FoService], start: datetime) -> dict[str, tuple[str, EvOrder]]:
-    """By charger, whose promise holds in the whole quarter of an hour from `start`, and what it is.
+def promised(services: Iterable[FoService], start: datetime) -> dict[str, Held]:
+    """By charger, the promise that holds in the whole quarter of an hour from `start`.
 
     A vehicle serves one service at a time: the tail of an older one lasts until a newer one takes the vehicle, and of
     two that start together the first keeps it.
     """
-    held: dict[str, tuple[str, EvOrder]] = {}
+    held: dict[str, Held] = {}
     newest: dict[str, datetime] = {}
     for service in services:
         began = service.signal.start
@@ -211,5 +190,5 @@ def promised(services: Sequence[FoService], start: datetime) -> dict[str, tuple[
                 newest[order.user_id] = began
                 held.pop(order.user_id, None)
                 if service.covers(start):
-                    held[order.user_id] = manager, order
+                    held[order.user_id] = Held(service, manager, order, firm=began == start)
     return dict(sorted(held.items()))

@@ -10,8 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from protocols.exchanges.ev_services import EvOffer, EvOrder
+from protocols.exchanges.ev_services import EvOffer, EvOrder, UserState
 
+LEAST_ORDER_KW = 0.5
+"""No vehicle is ordered to change by less, unless it has offered less: it is not worth the messages."""
+TOLD_KW, TOLD_PART = 0.5, 0.05
+"""By so much (kW, and part of what was told) an offer may differ from what was told minutes before it."""
 _LEAST_KW = 1e-3
 """A watt: what is left of a need below it is met."""
 _STEPS = 3
@@ -42,9 +46,9 @@ def choose(
     called of one with 0. `served_kwh`: what each vehicle (by its id) has given to services so far.
 
     Vehicles are taken whole, most reliable manager first, then who served least, then by name, until what is expected
-    of them (power times reliability) meets the need; the last one is ordered in part, to the watt. Nobody is ordered
-    more than was offered, and an offer of the other sign is left out. Raises ValueError on a need of 0 and on parts of
-    the other sign.
+    of them (power times reliability) meets the need; the last one is ordered in part, to the watt, but not less than
+    `LEAST_ORDER_KW`. Nobody is ordered more than was offered, and an offer of the other sign is left out. Raises
+    ValueError on a need of 0 and on parts of the other sign.
     """
     if not needed_kw or any(kw * needed_kw < 0 for kw in (at or {}).values()):
         raise ValueError("a service needs a change above or below 0, and at each bus one of the same sign")
@@ -68,6 +72,7 @@ def choose(
     orders: dict[str, tuple[EvOrder, ...]] = {}
     for vehicle in sorted(vehicles, key=lambda v: (v.manager, v.offer.user_id)):
         if power := taken.get((vehicle.manager, vehicle.offer.user_id), 0.0):
+            power = max(power, min(LEAST_ORDER_KW, abs(vehicle.offer.power_kw)))
             orders[vehicle.manager] = (*orders.get(vehicle.manager, ()), _order(vehicle.offer, sign * power))
     return orders
 
@@ -142,6 +147,19 @@ class Memory:
         if value < self.bound:
             return Trust(self.bound, at + self.pause)
         return Trust(value)
+
+
+def beside_what_was_told(offer: EvOffer, told: UserState) -> str | None:
+    """How an offer differs from what its manager told of the same vehicle and quarter of an hour; None where it does
+    not: the same place, the baseline within `TOLD_KW` and `TOLD_PART` of the one told, no change larger by more."""
+    if told.location not in (None, offer.location):
+        return f"{offer.user_id} is at {offer.location}, told was {told.location}"
+    if abs(offer.baseline_kw - told.baseline_kw) > TOLD_KW + TOLD_PART * abs(told.baseline_kw):
+        return f"the baseline of {offer.user_id} is {offer.baseline_kw:g} kW, told were {told.baseline_kw:g} kW"
+    most = told.increase_kw if offer.power_kw > 0 else told.decrease_kw
+    if abs(offer.power_kw) > most + TOLD_KW + TOLD_PART * most:
+        return f"{offer.user_id} can change by {offer.power_kw:+g} kW, told were {most:g} kW"
+    return None
 
 
 def delivered_kw(baseline_kw: float, promised_kw: float, metered_kw: float) -> float:

@@ -26,7 +26,7 @@ class Told:
         content = x.Measurements(
             request_id="r", timestamp=stamp, source="m1", start=at(-15), end=at(0), users=users, **values
         )
-        self.view.measured.take("m1", content)
+        self.view.hear("m1", content)
 
     def took_part(self, stamp: datetime, *users: x.UserState) -> None:
         content = x.ParticipationInfo(
@@ -37,7 +37,7 @@ class Told:
             end=at(0),
             users=users,
         )
-        self.view.participation.take("m1", content)
+        self.view.hear("m1", content)
 
 
 def test_users_together_have_the_sum_of_their_powers_and_the_charge_of_all_batteries() -> None:
@@ -99,3 +99,15 @@ def test_old_news_count_for_nothing_and_are_named_once_until_there_are_new_ones(
     told.now = at(60)
     assert told.view.is_silent("m1")
     assert len(told.notices) == 2
+
+
+def test_whose_a_charger_is_says_who_told_of_it_also_when_its_vehicle_has_left() -> None:
+    told = Told()
+    told.measured(at(1), state("c1"))
+    told.measured(at(2), state("c2"))
+    told.view.hear("m2", x.Done(reference="no news of vehicles"))
+    assert told.view.has_told_of("m1", "c1")
+    assert not told.view.has_told_of("m2", "c1")
+    assert told.view.other_owner("m2", "c1") == "m1"
+    assert told.view.other_owner("m1", "c1") is None
+    assert told.view.other_owner("m2", "c9") is None

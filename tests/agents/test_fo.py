@@ -2,103 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
 from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
 
 from agents.decisions.selection import Memory, Trust
-from agents.fo import FlexibilityOperator
 from behaviours.answering import Propose, failure, refusal
-from behaviours.outcomes import Agreed, Failed, Informed, Refused
+from behaviours.outcomes import Agreed, Failed, Informed
 from protocols import exchanges as x
+from tests.agents.fo_island import Island, reason, troubles
 from tests.agents.stage import MINUTE, QUARTER, Stage, at, informed
-from tests.agents.vehicles import (
-    FEEDER,
-    OTHER,
-    Billing,
-    Dso,
-    Manager,
-    Meters,
-    Tso,
-    activation,
-    script,
-    voltage,
-)
+from tests.agents.vehicles import FEEDER, OTHER, Manager, activation, script, voltage
 from tests.swarm import jid, run_swarm
-
-
-@dataclass
-class Island:
-    """A real FO with managers `m1` (two chargers at bus1 and bus2) and `m2` (one at bus1 of the other feeder)."""
-
-    stage: Stage
-    fo: FlexibilityOperator
-    tso: Tso
-    dso: Dso
-    emsp: Billing
-    meters: Meters
-    managers: dict[str, Manager]
-
-    @classmethod
-    async def open(
-        cls, stage: Stage, *, emsp: str | None = None, memory: Memory | None = None, **managers: Any
-    ) -> Island:
-        plans = managers or {
-            "m1": {"chargers": {"c1": "bus1", "c2": "bus2"}},
-            "m2": {"chargers": {"c3": "bus3"}, "feeder": OTHER},
-        }
-        fleet = {name: await stage.start(Manager, name, **plan) for name, plan in plans.items()}
-        fo = await stage.start(
-            FlexibilityOperator,
-            "fo",
-            zone=ZoneInfo("Atlantic/Azores"),
-            ledger=stage.ledger,
-            until=at(600),
-            memory=memory,
-        )
-        island = cls(
-            stage,
-            fo,
-            await stage.start(Tso, "tso"),
-            await stage.start(Dso, "dso"),
-            await stage.start(Billing, "emsp", refuses=emsp),
-            await stage.start(Meters, "meters"),
-            fleet,
-        )
-        fo.spawn(fo.course(), "course")
-        await stage.settle()
-        return island
-
-    async def tell(self, minutes: float = 2.0, **changed: Any) -> None:
-        """Every manager sends its 2.1 at that minute."""
-        await self.stage.until(minutes)
-        for manager in self.managers.values():
-            await manager.tell(**changed)
-        await self.stage.settle()
-
-    async def served(self, signal: Any) -> Agreed:
-        """Asks for a service and returns the FO's agreement."""
-        asker = self.dso if isinstance(signal, x.VoltageRequest) else self.tso
-        answer = await asker.ask(signal)
-        assert isinstance(answer, Agreed), answer
-        return answer
-
-    def awards(self, name: str) -> list[dict[str, float]]:
-        return [{o.user_id: o.power_kw for o in award.orders} for award in self.managers[name].awards]
-
-
-def reason(answer: Any) -> str:
-    assert isinstance(answer, Refused), answer
-    return answer.reason
-
-
-def troubles(stage: Stage) -> list[str]:
-    """What the FO told its user, but for managers that this test lets keep silent or deliver nothing."""
-    return [text for text in stage.notices if "told nothing" not in text and " delivered " not in text]
-
 
 # ---- what is told --------------------------------------------------------------------------------------------------
 
@@ -196,6 +113,98 @@ def test_the_tso_gets_measurements_while_a_service_lasts_and_of_who_takes_part()
         ]
         assert (island.tso.heard[0].p_kw, island.tso.heard[0].q_kvar) == (1.5, 0.25)
         assert [user.user_id for user in island.tso.heard[0].users] == ["m1"]
+
+    run_swarm(main, Stage())
+
+
+def flexible(told: Any) -> dict[str, tuple[float, float, float]]:
+    """By user of a 2.2 or 4.1.4: baseline, increase, decrease in kW."""
+    return {u.user_id: (u.baseline_kw, u.increase_kw, u.decrease_kw) for u in told.users}
+
+
+def test_a_paused_manager_draws_what_it_draws_but_nobody_counts_on_it() -> None:
+    """Else TSO and DSO would ask each quarter of an hour for what nobody is called for."""
+
+    async def main(stage: Stage) -> None:
+        memory = Memory(weight=0.6, bound=0.5, pause=2 * QUARTER)
+        island = await Island.open(
+            stage, memory=memory, m1={"chargers": {"c1": "bus1"}}, m2={"chargers": {"c2": "bus2"}}
+        )
+        island.meters.shown = lambda charger, when: 6.0 if charger == "c2" else 2.0
+        await island.tso.hear(x.FlexibilitySubscription)
+        await island.dso.hear(x.ParticipationSubscription)
+        await island.tell()
+        await island.served(activation(power_kw=8.0, duration_minutes=15))
+        for minutes in (17, 32, 47, 62):
+            await island.tell(minutes)
+        await stage.until(64)
+        able, paused = (2.0, 4.0, 4.0), (2.0, 0.0, 0.0)
+        assert not island.fo.desk.of(jid("m1")).may_be_called(at(61))
+        assert [flexible(told)["m1"] for told in island.tso.heard] == [able, able, paused, paused, able]
+        assert [flexible(told)["bus1"] for told in island.dso.heard] == [able, able, paused, paused, able]
+        assert [flexible(told)["m2"] for told in island.tso.heard] == [able] * 5
+        assert [flexible(told)["bus2"] for told in island.dso.heard] == [able] * 5
+
+    run_swarm(main, Stage())
+
+
+def test_after_a_voltage_service_the_tso_hears_what_is_left() -> None:
+    """What is promised to the DSO is not there for wind, and will draw otherwise than by its own plan."""
+
+    async def main(stage: Stage) -> None:
+        island = await Island.open(stage)
+        await island.tso.hear(x.FlexibilitySubscription)
+        await island.dso.hear(x.ParticipationSubscription)
+        await island.tell()
+        await stage.until(4)
+        await island.served(voltage(power_kw=-3.0, at=(x.BusChange(bus="bus1", power_kw=-3.0),)))
+        await stage.until(5)
+        first, fresh = island.tso.heard
+        assert (first.start, fresh.start, fresh.timestamp > first.timestamp) == (at(15), at(15), True)
+        assert flexible(first) == {"m1": (4.0, 8.0, 8.0), "m2": (2.0, 4.0, 4.0)}
+        assert flexible(fresh) == {"m1": (1.0, 4.0, 4.0), "m2": (2.0, 4.0, 4.0)}
+        assert len(island.dso.heard) == 1  # 4.1.4 stays one a quarter
+        # the next quarter is only its tail: everybody can do what they told
+        await island.tell(17)
+        await stage.until(19)
+        assert flexible(island.tso.heard[-1]) == flexible(first)
+        assert len(island.tso.heard) == 3
+
+    run_swarm(main, Stage())
+
+
+def test_voltage_services_of_one_moment_make_one_fresh_2_2_and_a_curtailment_service_none() -> None:
+    async def main(stage: Stage) -> None:
+        island = await Island.open(stage)
+        await island.tso.hear(x.FlexibilitySubscription)
+        await island.tell()
+        await stage.until(4)
+        here = voltage(power_kw=4.0)
+        there = voltage("v2", 4.0, location=OTHER, at=(x.BusChange(bus="bus3", power_kw=4.0),))
+        await asyncio.gather(island.served(here), island.served(there))
+        await stage.until(8)
+        assert len(island.tso.heard) == 2
+        assert flexible(island.tso.heard[-1]) == {"m1": (8.0, 4.0, 4.0), "m2": (6.0, 0.0, 0.0)}
+        await stage.until(9)
+        await island.served(activation(power_kw=4.0))
+        await stage.until(14)
+        assert len(island.tso.heard) == 2
+
+    run_swarm(main, Stage())
+
+
+def test_a_voltage_service_called_off_before_its_start_is_flexibility_again() -> None:
+    async def main(stage: Stage) -> None:
+        island = await Island.open(stage)
+        await island.tso.hear(x.FlexibilitySubscription)
+        await island.tell()
+        await stage.until(4)
+        agreed = await island.served(voltage(power_kw=-4.0))
+        await stage.until(6)
+        await agreed.cancel(x.Cancellation(reference="v1", reason="no need"), at(8))
+        await stage.until(8)
+        before, during, after = map(flexible, island.tso.heard)
+        assert before == after != during
 
     run_swarm(main, Stage())
 
@@ -474,16 +483,26 @@ def test_a_deactivation_of_what_is_over_changes_nothing_and_is_answered_so() -> 
     run_swarm(main, Stage())
 
 
-def test_a_renewal_called_off_before_its_start_leaves_the_service_as_it_is() -> None:
+def test_a_renewal_called_off_before_its_start_restores_nothing() -> None:
+    """What it renews ends where it was to begin, for managers, EMSP and asker alike."""
+
     async def main(stage: Stage) -> None:
         island = await Island.open(stage)
         await island.tell()
-        first = await island.served(activation(power_kw=4.0))
+        first = await island.served(activation(power_kw=12.0))
         await island.tell(17)
-        second = await island.served(activation("s2", power_kw=4.0, start=30, renews="s1"))
+        second = await island.served(activation("s2", power_kw=8.0, start=30, renews="s1"))
+        await stage.until(21)
         await second.cancel(x.Cancellation(reference="s2", reason="no need"), at(23))
+        assert island.managers["m1"].cancelled == ["s2"]
         assert informed(await first.result()) == x.Done(reference="s1")
-        assert stage.clock.now() == at(45)
+        assert stage.clock.now() == at(30)
+        await stage.until(31)
+        # m1 was awarded the renewal, and ends the first by itself at its start, as the EMSP does; m2 is told
+        assert (island.managers["m1"].cancelled, island.managers["m2"].cancelled) == (["s2"], ["s1"])
+        assert island.emsp.cancelled == ["s2"]
+        await stage.until(60)
+        assert troubles(stage) == []
 
     run_swarm(main, Stage())
 
@@ -539,6 +558,33 @@ def test_who_breaks_its_promises_is_not_called_for_a_while_and_the_user_is_told(
         assert reason(await island.tso.ask(activation("s2", start=45))) == "no vehicle is available"
         await island.tell(92)
         await island.served(activation("s3", start=105))
+
+    run_swarm(main, Stage())
+
+
+def test_a_tail_without_delivery_costs_no_trust_and_earns_none() -> None:
+    """Only the first quarter of an hour of a service is firm."""
+
+    async def main(stage: Stage) -> None:
+        island = await Island.open(
+            stage,
+            memory=Memory(weight=0.5, bound=0.1),
+            m1={"chargers": {"c1": "bus1"}},
+            m2={"chargers": {"c2": "bus1"}},
+        )
+
+        def shown(charger: str, when: datetime) -> float:
+            return 6.0 if (charger == "c1") is (at(15) <= when < at(30)) else 2.0
+
+        island.meters.shown = shown  # c1 delivers in the first quarter only, c2 in the tail only
+        await island.tell()
+        await island.served(activation(power_kw=8.0))
+        await stage.until(33)
+        firm = dict(island.fo.desk.trust)
+        assert firm == {jid("m1"): Trust(1.0), jid("m2"): Trust(0.5)}
+        await stage.until(60)
+        assert island.fo.desk.trust == firm
+        assert island.fo.desk.served_kwh == {"c1": 1.0, "c2": 1.0}  # the tail is read, and counts as service
 
     run_swarm(main, Stage())
 
