@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from agents.actor import Actor
@@ -18,6 +18,9 @@ from protocols.exchanges.content import Content
 from protocols.exchanges.ev_services import ServiceAnswer, ServiceSignal
 from protocols.exchanges.plain import Cancellation
 from protocols.exchanges.vocabulary import SignalType
+
+TELL_AGAIN = timedelta(hours=1)
+"""That a service is refused is told at once, and then so often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,8 @@ class ServiceKeeper:
         self.until = until
         self.services: list[KeptService] = []
         self._next_id = next_id
+        self._told: datetime | None = None
+        self._untold = 0
 
     def running(self, at: datetime) -> KeptService | None:
         """The service that is under way at that time, past or future, as far as is known now."""
@@ -110,9 +115,7 @@ class ServiceKeeper:
             self._call_off(before, start, "the need is now the opposite one")
         outcome = await self.asker.request(request, to=fo, reply_by=now + FO_TIME, done_by=ticket.end + ANSWER_TIME)
         if not isinstance(outcome, Agreed):
-            self.asker.notice(
-                f"{self.what} of {request.power_kw:.1f} kW from {start:%H:%M} UTC is not served: {outcome}"
-            )
+            self._tell_refused(f"{request.power_kw:.1f} kW from {start:%H:%M} UTC is not served: {outcome}")
             if renewed is not None:
                 self._call_off(renewed, start, "it was not renewed")
             return None
@@ -122,6 +125,16 @@ class ServiceKeeper:
         self.services.append(service)
         self.asker.spawn(self._follow(service), f"follows {service.service_id}")
         return service
+
+    def _tell_refused(self, words: str) -> None:
+        """A notice, but none within `TELL_AGAIN` of the last; how many were left out is said in the next."""
+        now = self.asker.now()
+        if self._told is not None and now - self._told < TELL_AGAIN:
+            self._untold += 1
+            return
+        before = f" ({self._untold} more since {self._told:%H:%M} UTC)" if self._told and self._untold else ""
+        self.asker.notice(f"{self.what} of {words}{before}")
+        self._told, self._untold = now, 0
 
     def stop(self, start: datetime, reason: str) -> None:
         """Calls the service off at `start` where one runs then; without one there is nothing to call off."""

@@ -265,8 +265,8 @@ def test_an_fo_that_does_not_agree_is_told_and_asked_again_but_never_cancelled(a
             (at(45), SignalType.ACTIVATION),
         ]
         assert stage.noticed("more consumption of 25.0 kW from 06:30 UTC is not served") == 1
-        assert stage.noticed("more consumption of 25.0 kW from 06:45 UTC is not served") == 1
-        assert stage.noticed("nobody takes part" if available == 0.0 else "no answer from fo@localhost") == 2
+        assert stage.noticed("is not served") == 1  # the second one is the same within the hour
+        assert stage.noticed("nobody takes part" if available == 0.0 else "no answer from fo@localhost") == 1
         assert [b.agreed_kw for b in here.tso.balances] == [None] * len(here.tso.balances)
         assert here.fo.cancelled == []
         assert not any(m.performative == "cancel" for _, m in stage.recorder.messages)
