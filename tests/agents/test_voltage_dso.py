@@ -185,6 +185,40 @@ def test_chargers_are_in_the_look_by_their_own_plans_and_not_by_what_a_service_m
     run_swarm(main, Stage())
 
 
+def test_timers_within_the_quarter_are_looked_at_when_all_have_gone_off() -> None:
+    """The vehicles at a2 draw 48 kW on average, 0.904 pu, and 60 kW when their timers have gone off: 0.88. Orders keep
+    them at a constant power: of 60 kW that can be taken off the 60, 48 are orders."""
+
+    async def main(stage: Stage) -> None:
+        users = [user("a2", baseline=48.0, highest=60.0, less=48.0)]
+        here = await town(stage, lambda start: {}, told=lambda start: users)
+        await stage.until(20)
+        look = here.last
+        assert here.at() == [{"a2": pytest.approx(-11.0 * 48 / 60, abs=0.01)}]
+        assert prices(here.asked[0]) == voltage_prices(TARIFF, at(30).astimezone(AZORES), look.asked_kw["A"], 48.0)
+        assert (look.charger_kw["a2"], look.above_kw) == (48.0, {"a2": 12.0})
+        assert look.lowest == ("a2", pytest.approx(0.88))
+        assert [str(violation) for violation in look.broken] == ["a2 at 0.880 pu (limit 0.900)"]
+        assert (look.remaining, stage.notices) == ((), [])
+
+    run_swarm(main, Stage())
+
+
+def test_a_voltage_is_too_high_by_the_mean_whatever_is_drawn_at_a_moment() -> None:
+    """a2 feeds back 60 kW on average, and 40 while a vehicle at a1 charges as much as it can: 1.12 and 1.10 pu."""
+
+    async def main(stage: Stage) -> None:
+        users = [user("a1", highest=20.0), user("a2", more=20.0)]
+        here = await town(stage, lambda start: HIGH, told=lambda start: users)
+        await stage.until(20)
+        assert here.at() == [{"a2": 11.0}]
+        assert here.last.highest == ("a2", pytest.approx(1.12))
+        assert here.last.lowest == ("b1", 1.0)
+        assert here.last.remaining == ()
+
+    run_swarm(main, Stage())
+
+
 def test_each_quarter_of_an_hour_renews_the_feeders_service_and_keeps_its_report() -> None:
     async def main(stage: Stage) -> None:
         here = await town(stage, lambda start: LOW)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import pytest
 
 from agents.emsp import Emsp
@@ -20,6 +21,7 @@ from environment import scenario, world
 from environment.cast import Props
 from environment.casts import cast_of, roles
 from environment.launcher import streams
+from environment.profiles import Injections
 from protocols.roles import Role
 from tests.days import ISLAND, changed
 from tests.swarm import SwarmUnderTest, run_swarm
@@ -45,9 +47,24 @@ class Named:
 
 
 class Nowhere:
-    """A world that nobody looks at."""
+    """A world that nobody looks at, in which each bus draws as many kW as its place in the network's order."""
 
     island = None
+
+    def __init__(self, plant: world.Plant) -> None:
+        buses = np.arange(15.0 * len(plant.grid.buses)).reshape(len(plant.grid.buses), 15).T // 15
+        self.injections = Injections(
+            start=plant.scenario.begins,
+            step=timedelta(minutes=1),
+            p_kw=buses,
+            q_kvar=-buses,
+            load_kw=np.zeros(15),
+            pv_kw=np.zeros(15),
+            pv_kw_by_bus=np.zeros_like(buses),
+        )
+
+    def now(self) -> datetime:
+        return self.injections.start + timedelta(minutes=15)
 
     def last_quarter(self) -> None: ...
 
@@ -61,7 +78,7 @@ def actors(of: scenario.Scenario) -> dict[str, Any]:
         plant = world.build(of, random)
         chargers: dict[str, Any] = {c: Named(c) for c in plant.bus_of}
         with Ledger("sqlite://") as ledger:
-            props = Props(plant, Nowhere(), ledger=ledger, writer=None, chargers=chargers, streams=random)  # type: ignore[arg-type]
+            props = Props(plant, Nowhere(plant), ledger=ledger, writer=None, chargers=chargers, streams=random)  # type: ignore[arg-type]
             passwords = dict.fromkeys(roles(of, "localhost"), "")
             made = cast_of(of)(swarm.swarm, "localhost", passwords, props).actors()
             found.update({actor.name: actor for actor in made})
@@ -112,6 +129,17 @@ def test_each_manager_has_its_own_chargers_at_its_buses_and_its_drivers(cast: di
     assert building.services == ("kind:building",)
     assert house.location == "feeder-1"
     assert list(house.desk.chargers) == ["house-1-01"]
+
+
+def test_each_manager_meters_the_demand_at_its_own_buses(cast: dict[str, Any]) -> None:
+    of = loaded()
+    grid = world.build(of, streams(of.scenario.seed)).grid
+    start = of.begins
+    for name in ("house-1", "building", "company"):
+        manager = cast[name]
+        own = sum(grid.index(bus) for bus in set(manager.desk.bus.values()))
+        reading = manager.site.measured(start, start + timedelta(minutes=15))
+        assert (reading.p_kw, reading.q_kvar) == (own, -own), name
 
 
 def test_drivers_announce_themselves_to_the_manager_of_their_charger_with_its_timer(cast: dict[str, Any]) -> None:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+import numpy as np
 import pytest
 
 from environment import scenario
 from environment.island import Island
-from environment.island_plant import IslandPlant, ProducerMeter, island_row, tariff_of
+from environment.island_plant import ConnectionMeter, IslandPlant, ProducerMeter, island_row, tariff_of
 from environment.island_scenario import IslandScenario
 from environment.launcher import streams
-from environment.profiles import standard_offset
+from environment.profiles import Injections, standard_offset
 from environment.series import ISLAND_COLUMNS
 from environment.summary import DriverOutcome
 from environment.world import build
@@ -176,3 +177,54 @@ def test_the_same_seed_draws_the_same_island_and_another_seed_another() -> None:
     wind = [each.profiles.available_kw("wind").tolist() for each in (one, same, other)]
     assert wind[0] == wind[1] != wind[2]
     assert standard_offset(one.scenario.zone, 2026) == timedelta(hours=-1)
+
+
+class Street:
+    """Two hours of three buses that draw 1, 10 and 100 kW in the first quarter and twice that in the second, ...; the
+    last feeds in. Of kvar it is a tenth, drawn by all."""
+
+    def __init__(self, minutes: int) -> None:
+        begins = datetime(2026, 5, 28, 9, tzinfo=UTC)
+        quarter = 1.0 + np.arange(120)[:, None] // 15
+        self.injections = Injections(
+            start=begins,
+            step=MINUTE,
+            p_kw=quarter * np.array([1.0, 10.0, -100.0]),
+            q_kvar=quarter * np.array([0.1, 1.0, 10.0]),
+            load_kw=np.zeros(120),
+            pv_kw=np.zeros(120),
+            pv_kw_by_bus=np.zeros((120, 3)),
+        )
+        self.begins = begins
+        self._now = begins + minutes * MINUTE
+
+    def now(self) -> datetime:
+        return self._now
+
+
+@pytest.mark.parametrize(
+    ("buses", "p_kw", "q_kvar"),
+    [([1], 20.0, 2.0), ([0, 0, 0], 2.0, 0.2), ([2, 0], -198.0, 20.2), ([2, 0, 2], -198.0, 20.2)],
+    ids=["a bus", "several chargers at one", "two", "one of two twice"],
+)
+def test_a_connections_meter_reads_the_means_of_its_buses_each_once(
+    buses: list[int], p_kw: float, q_kvar: float
+) -> None:
+    street = Street(minutes=30)
+    reading = ConnectionMeter(street, buses).measured(street.begins + QUARTER, street.begins + 2 * QUARTER)
+    assert (reading.p_kw, reading.q_kvar) == (pytest.approx(p_kw), pytest.approx(q_kvar))
+
+
+def test_a_connections_meter_reads_a_mean_and_not_a_moment() -> None:
+    street = Street(minutes=45)
+    reading = ConnectionMeter(street, [0]).measured(street.begins + 10 * MINUTE, street.begins + 40 * MINUTE)
+    assert reading.p_kw == pytest.approx((5 * 1 + 15 * 2 + 10 * 3) / 30)
+
+
+def test_a_connections_meter_reads_nothing_of_what_has_not_been() -> None:
+    street = Street(minutes=29)
+    meter = ConnectionMeter(street, [0])
+    with pytest.raises(LookupError, match="nothing was measured until 2026-05-28T09:30"):
+        meter.measured(street.begins + QUARTER, street.begins + 2 * QUARTER)
+    with pytest.raises(LookupError):
+        meter.measured(street.begins - QUARTER, street.begins)

@@ -13,6 +13,7 @@ from environment.charger_device import ChargerFault
 from environment.charger_map import NOMINAL_V
 from environment.charging import Charging
 from environment.grid import Grid
+from environment.island_plant import ConnectionMeter
 from environment.launcher import streams
 from environment.scenario import Scenario, ScenarioError, parse
 from environment.series import ISLAND_COLUMNS, SeriesRecorder
@@ -250,6 +251,20 @@ def test_the_few_meters_read_the_last_whole_quarter_of_an_hour(islet: Plant, min
     expected = islet.grid.solve(p_kw, of.injections.q_kvar[rows].mean(axis=0))
     assert state.vm_pu == pytest.approx(expected.vm_pu, abs=1e-6)
     assert state.at == begins + first * MINUTE
+
+
+def test_a_connections_meter_and_its_chargers_meters_are_all_that_is_at_the_bus(islet: Plant) -> None:
+    """What the manager of a building tells by 2.1 adds up to the bus's own meter, hour by hour."""
+    of = at_minute(islet, 120)
+    begins = islet.scenario.begins.astimezone(UTC)
+    bus = islet.bus_of["building-01"]
+    meter = ConnectionMeter(of, [islet.grid.index(islet.bus_of[c]) for c in islet.bus_of if c.startswith("building")])
+    whole = of.metered_kw(bus, begins, begins + 8 * QUARTER, QUARTER)
+    there = [c for c, place in islet.bus_of.items() if place == bus]
+    for number, kw in enumerate(whole):
+        start, end = begins + number * QUARTER, begins + (number + 1) * QUARTER
+        chargers = sum(of.metered_kw(f"charger:{c}", start, end, QUARTER)[0] for c in there)
+        assert meter.measured(start, end).p_kw + chargers == pytest.approx(kw, abs=1e-3)
 
 
 def test_before_the_first_quarter_has_passed_the_meters_read_the_first_minute(islet: Plant) -> None:
