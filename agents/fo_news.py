@@ -42,7 +42,6 @@ class FleetNews:
         self._services = services
         self._may_be_called = may_be_called
         self._managers: set[str] = set()
-        self._retelling = False
         self._told_at: datetime | None = None
 
     async def subscribe(self) -> None:
@@ -97,11 +96,7 @@ class FleetNews:
     async def tell_again(self, start: datetime) -> None:
         """A fresh 2.2 where the quarter of an hour from `start` is the next one: what a voltage service has just taken
         is not there for wind any more. One for all the services that are agreed to together."""
-        if self._retelling or start != next_quarter(self._agent.now()):
-            return
-        self._retelling = True
         await self._agent.clock.sleep_until(self._agent.now() + TOGETHER)
-        self._retelling = False
         if start == next_quarter(self._agent.now()) and self._told_at != self._agent.now():
             await self._tell_flexibility(start)
 

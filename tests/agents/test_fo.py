@@ -495,6 +495,8 @@ def test_a_renewal_called_off_before_its_start_restores_nothing() -> None:
         await stage.until(21)
         await second.cancel(x.Cancellation(reference="s2", reason="no need"), at(23))
         assert island.managers["m1"].cancelled == ["s2"]
+        again = await island.tso.ask(activation("s3", start=45, renews="s1"))
+        assert reason(again) == "service s1 does not run when this one starts"
         assert informed(await first.result()) == x.Done(reference="s1")
         assert stage.clock.now() == at(30)
         await stage.until(31)

@@ -195,13 +195,14 @@ def test_for_a_later_quarter_nothing_was_told_and_nothing_is_blamed() -> None:
     run_swarm(main, Stage())
 
 
-def test_a_report_of_the_quarter_before_cannot_hide_what_is_offered_now() -> None:
+def test_a_report_of_the_quarter_before_does_not_vouch_for_what_is_offered_now() -> None:
     async def main(stage: Stage) -> None:
         island = await Island.open(stage, memory=MEMORY, m1={"chargers": {"c1": "bus1"}})
         await stage.until(17)
         await island.managers["m1"].tell(stamp=at(14))
-        offering(island.managers["m1"], vehicle("c1", 500.0))
         assert reason(await island.tso.ask(activation(start=30))) == "no vehicle is available"
+        assert len(island.managers["m1"].calls) == 1
+        assert trust(island.fo, "m1") == 1.0
 
     run_swarm(main, Stage())
 
