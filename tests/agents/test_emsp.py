@@ -18,6 +18,7 @@ from agents.decisions.tariff import Tariff
 from agents.emsp import Emsp
 from agents.ev_owner import EvOwner, Visit
 from agents.ledger import Ledger
+from behaviours.answering import Incoming, answers
 from behaviours.outcomes import Agreed, Failed, Refused
 from protocols import exchanges as x
 from tests.agents.stage import MINUTE, Stage, at, informed
@@ -60,6 +61,7 @@ class Books:
         *invoices_at: float,
         fees: Fees = FEES,
         feeder_of_c2: str = FEEDER,
+        meters_are: type[Meters] = Meters,
     ) -> Books:
         peers: dict[str, type[Asker]] = {
             "ev1": Driver,
@@ -71,7 +73,7 @@ class Books:
             "dso": Dso,
         }
         customers = {name: await stage.start(kind, name, ledger=stage.ledger) for name, kind in peers.items()}
-        meters = await stage.start(Meters, "meters", shown=shown)
+        meters = await stage.start(meters_are, "meters", shown=shown)
         emsp = await stage.start(
             Emsp,
             "emsp",
@@ -567,17 +569,22 @@ def test_a_notice_after_its_start_counts_from_there_while_that_quarter_is_not_bo
     run_swarm(main, Stage())
 
 
-@pytest.mark.parametrize("minutes", [76.0, 76.5], ids=["being read", "read"])
+class SlowMeters(Meters):
+    """Meters that take half a minute to answer."""
+
+    @answers(x.MeterQuery)
+    async def on_query(self, query: x.MeterQuery, incoming: Incoming) -> Any:
+        await self.clock.sleep_until(self.now() + MINUTE / 2)
+        return await super().on_query(query, incoming)
+
+
+@pytest.mark.parametrize("minutes", [76.25, 77.0], ids=["being read", "read"])
 def test_a_notice_after_its_quarter_was_booked_is_refused(minutes: float) -> None:
-    """Also while the meters are being read: what was agreed to would not be in the books."""
+    """Also while the meters are being read: what they show may be booked before the notice is agreed to."""
 
     async def main(stage: Stage) -> None:
-        books = await Books.open(stage, lambda charger, when: 4.0, 90)
-        if minutes == 76.0:
-            books.meters.dead = {"c1", "c2"}
+        books = await Books.open(stage, lambda charger, when: 4.0, 90, meters_are=SlowMeters)
         await stage.until(minutes)
-        if minutes == 76.0:
-            books.emsp._reading_to = at(75)
         answer = await books.customers["fo"].ask(notice(activation("s1", 4.0, 60), ("m1", order("c1", 4.0))), "emsp")
         assert isinstance(answer, Refused)
         assert "it comes too late: the meters are booked up to 07:15" in answer.reason
@@ -595,6 +602,20 @@ def test_a_service_of_a_charger_whose_meter_is_late_may_be_told_late() -> None:
         await stage.until(110)
         assert books.lines("m1") == [("service", -2.0, "-0.04")]
         books.audit()
+
+    run_swarm(main, Stage())
+
+
+def test_a_late_tariff_is_refused_where_a_neighbours_quarter_is_booked() -> None:
+    """c1's own meter is silent, but c2's quarter of an hour is booked at the ordinary tariff."""
+
+    async def main(stage: Stage) -> None:
+        books = await Books.open(stage, lambda charger, when: 4.0, 90)
+        books.meters.dead = {"c1"}
+        await stage.until(80)
+        answer = await books.customers["fo"].ask(notice(dear("v1", 60), ("m1", order("c1", -4.0))), "emsp")
+        assert isinstance(answer, Refused)
+        assert "booked up to 07:15" in answer.reason
 
     run_swarm(main, Stage())
 
