@@ -122,6 +122,7 @@ def test_a_voltage_service_gives_power_back_and_its_report_comes_by_bus() -> Non
 def test_a_manager_that_promises_and_does_nothing_is_penalised_and_no_longer_called() -> None:
     async def main(stage: Stage) -> None:
         tso, _, fo, emsp = await everybody(stage, [waiting("c1"), waiting("c2")], obeys=lambda now: False)
+        await tso.hear(x.FlexibilitySubscription)
         for number, start in enumerate((30, 45, 60), start=1):
             await stage.until(start - 6)
             renews = {} if number == 1 else {"renews": f"s{number - 1}"}
@@ -130,6 +131,9 @@ def test_a_manager_that_promises_and_does_nothing_is_penalised_and_no_longer_cal
                 assert isinstance(answer, Agreed), answer
         await stage.until(95)
         assert stage.noticed("houses1@localhost delivered 0.00 of") == 1
+        # from then on nobody counts on it, so nobody asks each quarter of an hour for what it could do
+        told = {news.start: sum(user.increase_kw for user in news.users) > 0 for news in tso.heard}
+        assert told == {at(start): start < 75 for start in range(30, 120, 15)}
         assert fo.desk.trust[jid("houses1")] == Trust(0.5, at(182))
         owed = emsp.accounts[jid("houses1")].owed_eur
         # 1.5 kWh for each quarter of an hour that was promised, less 5 % that may be missing
