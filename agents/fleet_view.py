@@ -153,7 +153,11 @@ _SUMMED = (
 
 
 def _sums(states: tuple[UserState, ...]) -> Mapping[str, float]:
-    return {name: round(float(sum(getattr(state, name) for state in states)), 3) for name in _SUMMED}
+    total = {name: round(float(sum(getattr(state, name) for state in states)), 3) for name in _SUMMED}
+    if any(state.highest_kw is not None for state in states):
+        most = (state.baseline_kw if state.highest_kw is None else state.highest_kw for state in states)
+        total["highest_kw"] = round(float(sum(most)), 3)
+    return total
 
 
 def _charge_percent(states: tuple[UserState, ...]) -> float | None:

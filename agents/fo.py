@@ -10,6 +10,7 @@ from typing import ClassVar
 from agents.actor import Actor
 from agents.decisions.selection import Memory, choose, expected_kw
 from agents.fleet_view import by_bus
+from agents.fo_headroom import HeadroomDesk
 from agents.fo_news import FleetNews
 from agents.fo_offers import OfferDesk, free_offers, offer_fault
 from agents.fo_service import SOMEWHERE, Asked, FoService
@@ -77,6 +78,7 @@ class FlexibilityOperator(Actor):
         self._news = FleetNews(self, lambda: self.kept.values(), self.desk.may_be_called)
         self.view = self._news.view
         self._check = OfferDesk(self, self.view, self.desk)
+        self._headroom = HeadroomDesk(self)
 
     # ---- what the managers tell, and what is told on ---------------------------------------------------------------
 
@@ -84,6 +86,7 @@ class FlexibilityOperator(Actor):
         """Subscribes to every manager's 2.1 and 4.1.4; each quarter of an hour tells those who subscribed here."""
         quarter = first = quarter_at(self.now())
         self.spawn(self._news.subscribe(), "subscribes")
+        self.spawn(self._headroom.subscribe(), "subscribes to DSOs")
         while quarter < self.until:
             if self.now() <= quarter + MEASURED_AFTER:
                 await self.clock.sleep_until(quarter + MEASURED_AFTER)
@@ -134,6 +137,8 @@ class FlexibilityOperator(Actor):
         service = self.kept[signal.service_id] = FoService.of(signal, incoming.sender)
         calls = await self._calls(service)
         offers, tenders = await self._offers(service, calls, incoming.reply_by)
+        if isinstance(signal, CurtailmentActivation):
+            offers = self._headroom.within(signal.start, offers, calls, self.desk.served_kwh)
         reliability = {manager: self.desk.of(manager).value for manager in offers}
         at = {change.bus: change.power_kw for change in signal.at} if isinstance(signal, VoltageRequest) else None
         if not service.called_off:

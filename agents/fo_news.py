@@ -165,4 +165,7 @@ class FleetNews:
 
 
 def _inflexible(state: UserState, baseline_kw: float) -> UserState:
-    return state.model_copy(update={"baseline_kw": baseline_kw, "increase_kw": 0.0, "decrease_kw": 0.0})
+    highest = None if state.highest_kw is None else state.highest_kw + baseline_kw - state.baseline_kw
+    return state.model_copy(
+        update={"baseline_kw": baseline_kw, "highest_kw": highest, "increase_kw": 0.0, "decrease_kw": 0.0}
+    )

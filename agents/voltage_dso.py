@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
@@ -12,10 +14,11 @@ from typing import ClassVar
 
 from agents.actor import Actor
 from agents.charging_ahead import above_the_mean, by_bus, expected_charging
+from agents.decisions.headroom import headroom
 from agents.decisions.tariff import Tariff, voltage_prices
 from agents.decisions.voltage import FeederNeed, Flexibility, by_feeder
 from agents.decisions.voltage_sides import relieve_sides
-from agents.grid_view import Limits, Violation
+from agents.grid_view import GridState, Limits, Violation
 from agents.grid_watch import ChargingForecast
 from agents.ledger import Ledger
 from agents.news import News
@@ -24,17 +27,28 @@ from agents.periods import QUARTER, next_quarter
 from agents.quarter_cycle import ANSWER_TIME, VOLTAGE_AFTER
 from agents.service_keeper import KeptService, ServiceKeeper, Ticket
 from agents.voltage_view import Estimate, VoltageModel
-from behaviours.answering import Incoming, Inform, Refuse, answers
+from behaviours.answering import Agree, Incoming, Inform, Refuse, answers
 from behaviours.outcomes import Subscribed
 from behaviours.swarm import Swarm
 from protocols.exchanges.ev_services import UserState
+from protocols.exchanges.plain import Done
 from protocols.exchanges.res_curtailment import Invoice
 from protocols.exchanges.vocabulary import ServiceType
-from protocols.exchanges.voltage_services import BusChange, ParticipationInfo, ParticipationSubscription, VoltageRequest
+from protocols.exchanges.voltage_services import (
+    BusChange,
+    FeederHeadroom,
+    Headroom,
+    HeadroomSubscription,
+    ParticipationInfo,
+    ParticipationSubscription,
+    VoltageRequest,
+)
 from protocols.roles import Role
 
 TELL_AGAIN = timedelta(hours=1)
 """So long a voltage that all flexibility leaves broken is not told again."""
+ROUGHLY_KW = 0.1
+"""A feeder's room is told where it is smaller than what is flexible by more than this."""
 _SHOWN = 3
 """Violations that a notice names."""
 
@@ -169,6 +183,27 @@ class VoltageDso(Actor):
         self._fo_silent = told is None
         return told
 
+    @answers(HeadroomSubscription)
+    async def on_headroom_subscription(self, topic: HeadroomSubscription, incoming: Incoming) -> Agree:
+        """4.x.1: the FO hears how much more its vehicles may draw behind each feeder for somebody else's service."""
+        return Agree(Done(reference=topic.request_id))
+
+    async def _tell_headroom(self, start: datetime, state: GridState, flexible: Mapping[str, Flexibility]) -> None:
+        """4.x.1 for the quarter from `start`: the feeders without room for all that the vehicles could draw more."""
+        increase = {bus: each.increase_kw for bus, each in flexible.items() if each.increase_kw > 0}
+        room = headroom(state, increase, self.limits, feeder_of=self.model.feeder_of, solve=self.model.solve)
+        there: defaultdict[str, float] = defaultdict(float)
+        for bus, kw in increase.items():
+            there[self.model.feeder_of(bus)] += kw
+        tight = tuple(
+            FeederHeadroom(feeder=feeder, increase_kw=round(math.floor(kw * 10) / 10, 1))
+            for feeder, kw in sorted(room.items())
+            if kw < there[feeder] - ROUGHLY_KW
+        )
+        for topic in dict.fromkeys(self.subscriptions(HeadroomSubscription)):
+            told = Headroom(request_id=topic.request_id, timestamp=self.now(), start=start, feeders=tight)
+            await self.publish(HeadroomSubscription, told, topic.__eq__)
+
     # ---- the look ahead, and 4.1.1 -------------------------------------------------------------------------------
 
     async def _look(self, start: datetime) -> None:
@@ -204,6 +239,7 @@ class VoltageDso(Actor):
             feeder_of=self.model.feeder_of,
             margin_pu=self.margin_pu,
         )
+        await self._tell_headroom(start, busiest, flexible)
         if relief.remaining:
             rest = "nobody says what the vehicles can do" if told is None else "even with all that the vehicles can do"
             self._tell("remaining", f"{_words(relief.remaining)} from {start:%H:%M} UTC: {rest}")

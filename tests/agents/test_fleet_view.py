@@ -56,6 +56,12 @@ def test_users_together_have_the_sum_of_their_powers_and_the_charge_of_all_batte
     assert both.service is x.ServiceType.VOLTAGE_CONTROL
 
 
+def test_the_highest_draws_add_up_and_who_tells_none_counts_with_its_mean() -> None:
+    waits, draws = state("c1", baseline_kw=1.0, highest_kw=11.0), state("c2", baseline_kw=2.0)
+    assert together("m", None, (waits, draws)).highest_kw == 13.0
+    assert together("m", None, (draws, draws)).highest_kw is None
+
+
 def test_different_services_and_unknown_charges_are_said_as_unknown() -> None:
     one = state("c1", soc_percent=None, soc_kwh=None, service=x.ServiceType.VOLTAGE_CONTROL)
     other = state("c2", soc_percent=None, soc_kwh=None, service=x.ServiceType.RES_CURTAILMENT)

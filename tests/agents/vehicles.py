@@ -227,7 +227,22 @@ class Tso(Asker):
 
 
 class Dso(Asker):
+    """Tells of the room behind its feeders whoever asked for it."""
+
     role = Role.DSO
+
+    @answers(x.HeadroomSubscription)
+    async def on_headroom_subscription(self, topic: x.HeadroomSubscription, incoming: Incoming) -> Reply:
+        return Agree(x.Done(reference=topic.request_id))
+
+    async def tell_room(self, start: float, **feeders: float) -> None:
+        """`feeders`: kW by feeder, for the quarter from that minute."""
+        for topic in self.subscriptions(x.HeadroomSubscription):
+            room = tuple(
+                x.FeederHeadroom(feeder=name.replace("_", "-"), increase_kw=kw) for name, kw in feeders.items()
+            )
+            told = x.Headroom(request_id=topic.request_id, timestamp=self.now(), start=at(start), feeders=room)
+            await self.publish(x.HeadroomSubscription, told)
 
 
 class Driver(Asker):
