@@ -388,41 +388,63 @@ def test_the_frequency_is_that_of_each_case_by_itself(series: dict[str, Minutes]
 
 
 def owed_by_hand(day: Day, told: IslandScenario, series: Minutes, charger: str) -> Decimal:
-    """What the driver owes: each quarter's energy at the tariff, or at the price of the service that the vehicle is in
-    (a service may end within a quarter); what is given back in a service is owed to the driver."""
+    """What the driver owes: energy at its price, and grid use at the feeder's, which a voltage service changes for
+    everybody behind it; what is drawn beyond the plan to save wind, at the service's price; what is given back in a
+    service is owed to the driver. Minute by minute, because a service may end within a quarter."""
     owed, served = Decimal(0), in_force(day)[charger]
+    manager = next(m.name for m in told.manager if charger in m.charger_ids())
+    (feeder,) = {
+        m["content"]["location"]
+        for m in day.said(exchange="df.register", sender=f"{manager}@localhost")
+        if m["performative"] == "request"
+    }
+    changed = [n for each in in_force(day).values() for n in each if n.content.get("location") == feeder]
     start = told.begins.astimezone(UTC)
     while start < told.ends.astimezone(UTC):
         hour = start.astimezone(told.zone).hour
-        charging = Decimal("0.09") + (Decimal("0.02") if hour >= 22 or hour < 8 else Decimal("0.09"))
-        parts: list[tuple[Told | None, list[float]]] = []
+        usual = Decimal("0.02") if hour >= 22 or hour < 8 else Decimal("0.09")
+        parts: list[tuple[Told | None, Decimal, list[float]]] = []
         for minute in (start + index * MINUTE for index in range(15)):
-            mine = max((n for n in served if n.start <= minute), key=lambda n: n.start, default=None)
-            serving = None if mine is None or mine.end <= minute else mine
-            if not parts or parts[-1][0] is not serving:
-                parts.append((serving, []))
-            parts[-1][1].append(series.value(f"p_kw:{charger}", minute))
-        for serving, powers in parts:
-            kwh = Decimal(str(round(sum(powers) / len(powers), 3))) * len(powers) / 60
-            content = {} if serving is None else serving.content
-            owed += max(kwh, Decimal(0)) * Decimal(content.get("charging_cost_eur_per_kwh", charging))
-            owed += min(kwh, Decimal(0)) * Decimal(content.get("discharging_remuneration_eur_per_kwh", 0))
+            serving, tariff = lasting(served, minute), lasting(changed, minute)
+            use = usual if tariff is None else Decimal(tariff.content["grid_use_eur_per_kwh"])
+            if not parts or parts[-1][:2] != (serving, use):
+                parts.append((serving, use, []))
+            parts[-1][2].append(series.value(f"p_kw:{charger}", minute))
+        for serving, use, powers in parts:
+            hours = Decimal(len(powers)) / 60
+            mean = Decimal(str(round(sum(powers) / len(powers), 3)))
+            if mean <= 0:
+                owed += mean * hours * Decimal(0 if serving is None else remuneration(serving))
+                continue
+            extra, price = Decimal(0), Decimal(0)
+            if serving is not None and serving.content["service"] == "res-curtailment":
+                baseline, change = (Decimal(str(kw)) for kw in serving.orders[charger])
+                extra = min(max(mean - baseline, Decimal(0)), change)
+                price = Decimal(serving.content["charging_cost_eur_per_kwh"]) + use - usual
+            owed += hours * (extra * price + (mean - extra) * (Decimal("0.09") + use))
         start += QUARTER
     return owed
+
+
+def lasting(services: list[Told], minute: datetime) -> Told | None:
+    """The one that was begun last, where it is not over."""
+    last = max((n for n in services if n.start <= minute), key=lambda n: n.start, default=None)
+    return None if last is None or last.end <= minute else last
+
+
+def remuneration(serving: Told) -> str:
+    return str(serving.content["discharging_remuneration_eur_per_kwh"])
 
 
 def test_drivers_invoices_are_their_meters_at_the_tariff_and_the_services_prices(
     portugal: Day, told: IslandScenario, series: dict[str, Minutes]
 ) -> None:
-    """By hand for a driver who served the TSO, one who drew less for the DSO, one who drew more, and one of none."""
-    kinds: dict[str, str] = {}
-    for award in awards(portugal):
-        for charger, (_, change) in award.orders.items():
-            kinds.setdefault(f"{award.content['service']} {change > 0}", charger)
-    served = {charger for award in awards(portugal) for charger in award.orders}
-    others = sorted({c for m in told.manager for c in m.charger_ids()} - served)
+    """By hand for every driver; among them who served the TSO, who drew less or more for the DSO, and who served none."""
+    kinds = {
+        (award.content["service"], change > 0) for award in awards(portugal) for _, change in award.orders.values()
+    }
     assert len(kinds) == 3
-    for charger in {*kinds.values(), *others[:1]}:
+    for charger in (c for m in told.manager for c in m.charger_ids()):
         sent = portugal.said(exchange="2.x.1", performative="request", receiver=f"ev-{charger}@localhost")
         invoiced = sum((Decimal(m["content"]["amount_eur"]) for m in sent), Decimal(0))
         assert abs(invoiced - owed_by_hand(portugal, told, series["with"], charger)) <= Decimal("0.01"), charger
