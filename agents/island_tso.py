@@ -257,7 +257,8 @@ class IslandTso(Actor):
         available = self.watch.available_kw(quarter)
         expected = dispatch(self.plants, firm, available, committed=self._running(quarter, available))
         if expected.curtailed_kw == 0 and expected.thermal_kw - expected.thermal_minimum_kw >= self.least_kw:
-            self.keeper.stop(self.now(), "there is no wind to save any more")
+            for at in (self.now(), quarter + QUARTER):  # what runs, and what has just been agreed to go on
+                self.keeper.stop(at, "there is no wind to save any more")
 
     def _running(self, start: datetime, available_kw: Mapping[str, float]) -> list[str]:
         """The thermal units that will run in the quarter from `start`: by the rule of dispatch they are chosen for what

@@ -439,7 +439,7 @@ def remuneration(serving: Told) -> str:
 def test_drivers_invoices_are_their_meters_at_the_tariff_and_the_services_prices(
     portugal: Day, told: IslandScenario, series: dict[str, Minutes]
 ) -> None:
-    """By hand for every driver; among them who served the TSO, who drew less or more for the DSO, and who served none."""
+    """By hand for every driver: who served the TSO, who drew less or more for the DSO, and who served none."""
     kinds = {
         (award.content["service"], change > 0) for award in awards(portugal) for _, change in award.orders.values()
     }

@@ -665,3 +665,18 @@ def test_a_service_is_called_off_at_once_when_the_wind_farm_is_lost() -> None:
         assert here.tso.keeper.running(at(43)) is None
 
     run_swarm(main, Stage())
+
+
+def test_a_renewal_that_was_just_agreed_to_does_not_begin_when_the_wind_farm_is_lost() -> None:
+    """Lost at minute 42, after the TSO has renewed for minute 45 at minute 39."""
+
+    async def main(stage: Stage) -> None:
+        here = await island(stage, calm_after(42), forecast=lambda _: 60.0 if stage.clock.now() < at(42) else 0.0)
+        await stage.until(40)
+        assert [signal.start for signal in here.asked] == [at(30), at(45)]
+        await stage.until(46)
+        reasons = {cancelled.reference: cancelled.reason for cancelled in stage.said(x.Cancellation, "tso")}
+        assert reasons == dict.fromkeys(("tso-service-1", "tso-service-2"), "there is no wind to save any more")
+        assert here.tso.keeper.running(at(46)) is None
+
+    run_swarm(main, Stage())
