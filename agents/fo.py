@@ -86,10 +86,10 @@ class FlexibilityOperator(Actor):
         """Subscribes to every manager's 2.1 and 4.1.4; each quarter of an hour tells those who subscribed here."""
         quarter = first = quarter_at(self.now())
         self.spawn(self._news.subscribe(), "subscribes")
-        self.spawn(self._headroom.subscribe(), "subscribes to DSOs")
         while quarter < self.until:
             if self.now() <= quarter + MEASURED_AFTER:
                 await self.clock.sleep_until(quarter + MEASURED_AFTER)
+                self.spawn(self._headroom.subscribe(), "subscribes to DSOs")
                 await self.desk.remember(tuple(self.kept.values()), quarter - QUARTER)
                 await self.clock.sleep_until(quarter + TOLD_AFTER)
                 self._check.settle_doubts()

@@ -23,6 +23,7 @@ async def served(stage: Stage, power_kw: float, **room: float) -> tuple[Island, 
     await island.tell()
     dso = island.dso
     assert isinstance(dso, Dso)
+    await stage.until(2.1)
     await dso.tell_room(15, **{named(feeder): kw for feeder, kw in room.items()})
     return island, await island.served(activation(power_kw=power_kw))
 
@@ -50,6 +51,7 @@ def test_a_room_that_is_told_for_another_quarter_or_not_at_all_binds_nobody() ->
     async def main(stage: Stage) -> None:
         island = await Island.open(stage)
         await island.tell()
+        await stage.until(2.1)
         await island.dso.tell_room(30, **{named(FEEDER): 0.0})
         agreed = await island.served(activation(power_kw=6.0))
         assert agreed.content.available_power_kw == 6.0
