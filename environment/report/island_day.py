@@ -66,7 +66,7 @@ def day(material: Material) -> Day:
             common.negotiation(story, _title(story), "No service took place, so there is none to draw."),
             common.payments(
                 material,
-                f"{words.euro(moved)} changed hands, {words.euro(material.spent)} of it paid by the TSO and the DSO",
+                say.money_title(Decimal(moved), material.spent),
                 invoices=_by_customer(material),
             ),
             Chapter(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
-from environment.report.words import number
+from environment.report.words import euro, number
 
 Cases = Mapping[str, Mapping[str, Any]]
 
@@ -44,6 +45,13 @@ def _voltages(before: float, after: float) -> str:
     if after < before:
         return f"kept the voltages within EN 50160 for all but {number(after)} minutes ({number(before)} without)"
     return f"did not keep the voltages within EN 50160, for {number(after)} minutes ({number(before)} without)"
+
+
+def money_title(moved: Decimal, spent: Decimal) -> str:
+    """What was paid in all, and what TSO and DSO paid for it, or got (`spent` below 0), net."""
+    if spent > 0:
+        return f"{euro(moved)} changed hands; the TSO and the DSO paid {euro(spent)} more than they got"
+    return f"{euro(moved)} changed hands; {euro(-spent)} of it came to the TSO and the DSO for energy and grid use, net"
 
 
 def fuel_note(island: Mapping[str, Any]) -> str:

@@ -6,11 +6,13 @@ import json
 import re
 import shutil
 import xml.etree.ElementTree as ElementTree
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from environment import report
+from environment.report import island_words
 
 from .island import record
 from .test_report_page import Outline
@@ -162,3 +164,14 @@ def test_text_of_a_message_cannot_become_markup(island_folder: Path, tmp_path: P
 
 def test_the_same_folder_gives_the_same_page(island_folder: Path, page: str) -> None:
     assert report.build(island_folder).read_text(encoding="utf-8") == page
+
+
+@pytest.mark.parametrize(
+    ("spent", "words"),
+    [
+        ("3.50", "10.00 EUR changed hands; the TSO and the DSO paid 3.50 EUR more than they got"),
+        ("-7.25", "10.00 EUR changed hands; 7.25 EUR of it came to the TSO and the DSO for energy and grid use, net"),
+    ],
+)
+def test_the_money_is_told_from_the_side_that_it_came_to(spent: str, words: str) -> None:
+    assert island_words.money_title(Decimal("10"), Decimal(spent)) == words
