@@ -24,6 +24,9 @@ from environment.scenario_parts import (
     repeated,
 )
 
+_OTHERS = frozenset({"directory", "environment", "observer", "fmo", "dso", "tso"})
+"""Agents that every market has; their names are taken."""
+
 
 class VppPart(Part):
     """A virtual power plant and how it bids: `margin_percent` of the revenue it keeps, `reserve_percent` of the power
@@ -131,6 +134,12 @@ class MarketScenario(Scenario):
         for site in self.site:
             if site.cpo not in cpos:
                 raise ValueError(f"site {site.name!r}: its cpo {site.cpo!r} is not among {listed(cpos)}")
+        others = _OTHERS | {f"ev-{charger}" for site in self.site for charger in site.charger_ids()}
+        for name in (*sorted(vpps), *sorted(cpos)):
+            if name in others:
+                raise ValueError(f"vpp or cpo {name!r}: that is the name of another agent; give it its own")
+        if both := sorted(vpps & cpos):
+            raise ValueError(f"cpo {both[0]!r}: that is a vpp's name; give it its own")
         for fault in (*self.site_faults(), *self._not_here()):
             raise ValueError(fault)
         order = (

@@ -85,6 +85,14 @@ def _part_of(field: FieldInfo) -> type[Part] | None:
     return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Part)), None)
 
 
+def _unit_of(field: FieldInfo) -> str | None:
+    """The description of a field, which for an optional one stands at the type that it has when it is given."""
+    if field.description is not None:
+        return field.description
+    inner = [info for kind in get_args(field.annotation) for info in getattr(kind, "__metadata__", ())]
+    return next((info.description for info in inner if isinstance(info, FieldInfo)), None)
+
+
 def _line(fault: Any, kind: type[Scenario]) -> str:
     """One pydantic error as: place, what is wrong, what would be right."""
     place = ""
@@ -107,5 +115,5 @@ def _line(fault: Any, kind: type[Scenario]) -> str:
     unit = None
     if known and len(fault["loc"]) > 1:
         name = next((s for s in reversed(fault["loc"]) if isinstance(s, str) and s in known.model_fields), None)
-        unit = known.model_fields[name].description if name else None
+        unit = _unit_of(known.model_fields[name]) if name else None
     return f"{place}: {message[0].lower()}{message[1:]}{given}" + (f"; the value is in {unit}" if unit else "")

@@ -28,7 +28,10 @@ def read_money(value: Any) -> Any:
 
 
 def _clock_time(value: Any) -> Any:
-    return time.fromisoformat(value) if isinstance(value, str) else value
+    clock = time.fromisoformat(value) if isinstance(value, str) else value
+    if isinstance(clock, time) and clock.tzinfo is not None:
+        raise ValueError("a time of the day has no offset; write HH:MM")
+    return clock
 
 
 Kw = Annotated[float, Field(gt=0, le=400, description="kW")]

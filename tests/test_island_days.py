@@ -148,6 +148,17 @@ def test_nobody_on_a_feeder_is_called_to_draw_more_where_less_is_promised(windy:
     assert {c["service_id"] for c in both} <= set(refused)
 
 
+def test_what_saves_wind_breaks_no_voltage(windy: Day) -> None:
+    """The DSO's word on each feeder's room (4.x.1) binds the TSO's service: nothing is low for longer than without."""
+    low = {}
+    for case in ("with", "without"):
+        volts = np.stack(list(Minutes.of(windy, case).all("vm_pu:").values()), axis=1)
+        low[case] = int((volts < 0.9).any(axis=1).sum())
+    tight = [m for m in windy.said(exchange="4.x.1", performative="inform") if m["content"]["feeders"]]
+    assert tight, "some feeder has less room than its vehicles could take"
+    assert low["with"] <= low["without"]
+
+
 def test_a_kilowatt_is_paid_once(windy: Day) -> None:
     """What all services of a quarter of an hour ordered of a charger is never more than it can draw."""
     for notice in notices(windy):

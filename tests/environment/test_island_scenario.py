@@ -135,7 +135,7 @@ WRONG: dict[str, tuple[tuple[str, str], str]] = {
     ),
     "a droop of nothing": (
         ("droop_percent = 5.0", "droop_percent = 0.0"),
-        "plant[2].droop_percent: input should be greater than 0 (given: 0.0)",
+        "plant[2].droop_percent: input should be greater than 0 (given: 0.0); the value is in %",
     ),
     "an incident of no plant": (
         incident(plant="tidal"),
@@ -206,7 +206,7 @@ WRONG: dict[str, tuple[tuple[str, str], str]] = {
     ),
     "volts for per unit": (
         ("source_pu = 1.03", "source_pu = 230.0"),
-        "grid.source_pu: input should be less than or equal to 1.1 (given: 230.0)",
+        "grid.source_pu: input should be less than or equal to 1.1 (given: 230.0); the value is in per unit",
     ),
     "a bus with two meters": (
         ('metered = ["LV2.101 Bus 78"', 'metered = ["LV2.101 Bus 21"'),

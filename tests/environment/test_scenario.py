@@ -74,6 +74,37 @@ def test_a_run_over_the_change_of_clocks_is_23_or_25_hours_long(start: str, hour
             '[[fault]]\nkind = "charger-silent"\ntarget = "x"\nstart = "18:00"\nend = "19:00"\n[product]',
             "t.toml: fault: there is no charger 'x'; the first one is 'home-01'",
         ),
+        (
+            'name = "vpp2"',
+            'name = "dso"',
+            "t.toml: cpo 'cpo3': its vpp 'vpp2' is not among dso, vpp1",
+        ),
+        (
+            'name = "cpo3"\nvpp = "vpp2"',
+            'name = "tso"\nvpp = "vpp2"',
+            "t.toml: site 'home': its cpo 'cpo3' is not among cpo1, cpo2, tso",
+        ),
+        (
+            "[[site]]",
+            '[[cpo]]\nname = "fmo"\nvpp = "vpp1"\n\n[[site]]',
+            "t.toml: vpp or cpo 'fmo': that is the name of another agent; give it its own",
+        ),
+        (
+            "[[site]]",
+            '[[cpo]]\nname = "vpp1"\nvpp = "vpp1"\n\n[[site]]',
+            "t.toml: cpo 'vpp1': that is a vpp's name; give it its own",
+        ),
+        (
+            "[product]",
+            '[market]\nneed = "13:00+01:00"\n[product]',
+            "t.toml: market.need: a time of the day has no offset; write HH:MM (given: '13:00+01:00');"
+            " the value is in local time, HH:MM",
+        ),
+        (
+            "[grid]",
+            "[grid]\nsource_pu = 2.0",
+            "t.toml: grid.source_pu: input should be less than or equal to 1.1 (given: 2.0); the value is in per unit",
+        ),
         ("[product]", "[product]\nnotice_minutes = 15.5", None),
         ("[grid]", "[grid", None),
         ("[product]", '[market]\ngate_closure = "23:30"\n[product]', None),
