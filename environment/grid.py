@@ -33,6 +33,7 @@ Complexes: TypeAlias = npt.NDArray[np.complex128]
 _TOLERANCE_PU: Final = 1e-10
 _MAX_ITERATIONS: Final = 100
 _AGREEMENT_PU: Final = 1e-7
+_LEAST_PART: Final = 0.01
 _SOURCE_PU: Final = (0.9, 1.1)
 """What a source may be set to: beyond it, no network in service is run (EN 50160 allows no more)."""
 
@@ -149,6 +150,18 @@ class Grid:
         """The state with this net power drawn, by bus (an array in the order of `buses`, or a mapping by name)."""
         q = {} if q_kvar is None else q_kvar
         return self.solve_many(self.by_bus(p_kw)[None], self.by_bus(q)[None], at=[at])[0]
+
+    def nearest(self, p_kw: Floats, chargers_kw: Floats, q_kvar: Floats, at: datetime | None = None) -> GridState:
+        """The state with as much of the chargers' power as has an operating point: a network that would collapse is
+        overloaded before, and that is what its operator must see. Raises PowerFlowError if it collapses without any."""
+        part = 1.0
+        while True:
+            try:
+                return self.solve(p_kw + part * chargers_kw, q_kvar, at=at)
+            except PowerFlowError:
+                if part < _LEAST_PART:
+                    raise
+                part *= 0.9
 
     def solve_many(
         self, p_kw: Floats, q_kvar: Floats | None = None, *, at: Sequence[datetime | None] | None = None

@@ -24,7 +24,6 @@ from environment.profiles import QUARTER, Profiles, later
 RESOLUTION_KW: Final = 0.01
 _WORST_QUARTERS: Final = 12
 _STEPS: Final = 12
-_LEAST_PART: Final = 0.01
 
 
 class LookAhead:
@@ -77,21 +76,9 @@ class LookAhead:
         except PowerFlowError:
             chargers = power - forecast.p_kw
             return [
-                self._nearest(forecast.p_kw[row], chargers[row], forecast.q_kvar[row], at[row])
+                self.grid.nearest(forecast.p_kw[row], chargers[row], forecast.q_kvar[row], at[row])
                 for row in range(periods)
             ]
-
-    def _nearest(self, p_kw: Floats, chargers_kw: Floats, q_kvar: Floats, at: datetime) -> GridState:
-        """The state with as much of the chargers' power as has an operating point: a network that would collapse is
-        overloaded before, and that is what the operator must see. Raises PowerFlowError if it collapses without any."""
-        part = 1.0
-        while True:
-            try:
-                return self.grid.solve(p_kw + part * chargers_kw, q_kvar, at=at)
-            except PowerFlowError:
-                if part < _LEAST_PART:
-                    raise
-                part *= 0.9
 
     def sensitivity(self, state: GridState) -> Sensitivity:
         """Exact derivatives of voltages and loadings at a state, for one kW more drawn at each bus."""

@@ -14,12 +14,11 @@ from agents.grid_view import Floats, GridState, Sensitivity
 from agents.voltage_view import Estimate
 from environment.estimation import NetworkMeters, StateEstimator
 from environment.forecast import Forecaster
-from environment.grid import Grid, GridError, PowerFlowError
+from environment.grid import Grid, GridError
 from environment.profiles import QUARTER, Injections, later, quarter_of
 
 READ_OUT_AFTER: Final = timedelta(days=1)
 """The customers' meters are read out a day later: what forecasts rest on, beside the few meters that report at once."""
-_LEAST_PART: Final = 0.01
 
 
 class MeteredNetwork:
@@ -86,7 +85,7 @@ class MeteredNetwork:
             _, estimate, chargers = self._last
             p += estimate.p_kw - chargers - forecast.p_kw[0]
             q += estimate.q_kvar - forecast.q_kvar[0]
-        return self._nearest(p, self.grid.by_bus(charger_kw), q, start)
+        return self.grid.nearest(p, self.grid.by_bus(charger_kw), q, start)
 
     def sensitivity(self, state: GridState) -> Sensitivity:
         """Exact derivatives of voltages and loadings at a state, for one kW more drawn at each bus."""
@@ -100,14 +99,3 @@ class MeteredNetwork:
         # a day's profile is that of the local day, whatever zone the caller counts in
         known = (now.astimezone(UTC) - READ_OUT_AFTER).astimezone(self._zone)
         return self._forecaster.periods(start.astimezone(self._zone), count, now=known)
-
-    def _nearest(self, p_kw: Floats, chargers_kw: Floats, q_kvar: Floats, at: datetime) -> GridState:
-        """The state with as much of the chargers' power as has an operating point. Raises PowerFlowError without."""
-        part = 1.0
-        while True:
-            try:
-                return self.grid.solve(p_kw + part * chargers_kw, q_kvar, at=at)
-            except PowerFlowError:
-                if part < _LEAST_PART:
-                    raise
-                part *= 0.9
