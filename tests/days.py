@@ -306,8 +306,9 @@ class Day:
 
     @property
     def outcome(self) -> dict[str, Any]:
-        """What the day came to, without how long it took."""
-        return {key: value for key, value in self.summary.items() if key != "wall_s"}
+        """What the day came to, without how long it took; warnings of one instant have no order on the wire."""
+        known = {key: value for key, value in self.summary.items() if key != "wall_s"}
+        return known | {"warnings": sorted(self.warnings)}
 
 
 def play(folder: Path, text: str = SMALL, *, seed: int | None = None, listener: Any = None, **options: Any) -> Day:
