@@ -107,6 +107,12 @@ def closing(done: Done) -> None:
     for label, key, unit, digits in _CONGESTION if island is None else _ISLAND:
         table.add_row(label, f"{without[key]:.{digits}f} {unit}", f"{with_it[key]:.{digits}f} {unit}")
     console.print(table)
+    if island is not None and "fuel_saved_kg" in island:
+        console.print(
+            f"Counting the {island['charged_ahead_kwh']:.1f} kWh that the vehicles need not take later, "
+            f"{island['fuel_saved_kg']:.1f} kg of fuel are saved.",
+            soft_wrap=True,
+        )
     drivers, money = summary["drivers"], {who: Decimal(amount) for who, amount in summary["money"].items()}
     if island is None:
         spent = -sum((money.get(who, Decimal(0)) for who in ("dso", "tso")), Decimal(0))

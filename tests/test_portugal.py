@@ -487,3 +487,14 @@ def test_a_service_is_dearer_or_cheaper_than_the_tariff_as_it_should_move_the_ve
             assert price <= Decimal("0.11") - Decimal("0.01"), "cheaper than the coming night by a cent at least"
         else:
             assert price >= ordinary + Decimal("0.01")
+
+
+def test_the_closing_lines_count_the_fuel_of_what_was_charged_ahead(portugal: Day) -> None:
+    """More fuel is burnt, for more is charged: without that line the table would say the opposite of the report."""
+    shown = (portugal.folder.parent / "shown.txt").read_text(encoding="utf-8")
+    saved, ahead = (portugal.summary["island"][name] for name in ("fuel_saved_kg", "charged_ahead_kwh"))
+    assert (
+        f"Counting the {ahead:.1f} kWh that the vehicles need not take later, {saved:.1f} kg of fuel are saved."
+        in shown
+    )
+    assert saved > 0
