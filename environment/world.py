@@ -85,6 +85,10 @@ def build(scenario: Scenario, streams: Mapping[str, np.random.Generator], folder
         sessions = read_csv((folder or Path()) / scenario.drivers.sessions_csv, scenario)
     frequency: FrequencySource | IslandPlant
     if isinstance(scenario, IslandScenario):
+        for bus in scenario.grid.metered:
+            if bus not in grid.bus_index:
+                fault = f"grid.metered: network {grid.name!r} has no low-voltage bus {bus!r}"
+                raise ScenarioError(f"scenario {scenario.scenario.name}", [fault])
         frequency = build_island(scenario, streams["frequency"], offset)
     else:
         frequency = SwingModel(CONTINENTAL_EUROPE, scenario.begins, rng=streams["frequency"])

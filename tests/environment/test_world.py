@@ -307,3 +307,10 @@ def test_an_islands_demand_has_what_the_chargers_drew(islet: Plant) -> None:
     assert state.ev_kw == pytest.approx(drawn, abs=1e-3)
     assert state.dispatch.demand_kw == pytest.approx(state.demand_kw + state.ev_kw)
     assert of.frequency_hz() == of.island.at(begins + 810 * MINUTE)
+
+
+def test_a_metered_bus_that_is_not_there_is_told_with_its_place_before_anything_starts() -> None:
+    loaded = parse(changed(('LV2.101 Bus 78", "LV2', 'LV9.1 Bus 1", "LV2'), text=ISLAND), "t.toml")
+    with pytest.raises(ScenarioError) as error:
+        build(loaded, streams(1))
+    assert str(error.value).endswith("grid.metered: network 'rural2' has no low-voltage bus 'LV9.1 Bus 1'")
