@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agents.charger_desk import ChargerDesk
-from agents.decisions.fleet import PERIOD_HOURS, FlexVehicle, Floats, energies
+from agents.decisions.fleet import PERIOD_HOURS, TAPERS_FROM, FlexVehicle, Floats, energies
 from agents.decisions.planning import Costs, uncontrolled
 from agents.decisions.steering import steer
 from agents.periods import QUARTER, index_of, quarter_at
@@ -22,8 +22,6 @@ from agents.ports import Charger
 from protocols.exchanges.activation import ChargerStatus, SessionAnnouncement
 from protocols.exchanges.vocabulary import ChargerState
 
-TAPERS_FROM = 0.95
-"""Above this state of charge a battery takes less and less; plans give that part twice its time, and a quarter more."""
 HORIZON = 96
 """Quarters that a plan looks ahead: a day."""
 

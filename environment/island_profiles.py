@@ -33,7 +33,7 @@ import pandas as pd
 from agents.decisions.dispatch import Plant, PlantKind
 from agents.grid_view import Floats
 from environment.grid import GridError
-from environment.profiles import PROFILE_YEAR, QUARTER, _smooth, later, profile_date, quarter_of
+from environment.profiles import PROFILE_YEAR, QUARTER, later, profile_date, quarter_of, smooth
 
 MINUTE: Final = timedelta(minutes=1)
 LEAD_MINUTES: Final = 60
@@ -196,7 +196,7 @@ def _demand(loads: pd.DataFrame, spec: DemandSpec) -> Floats:
 
 def _minutes(year: Floats, rows: npt.NDArray[np.int64]) -> Floats:
     """Minute means from quarter-hour means; `rows` has one quarter hour more at each end."""
-    return np.asarray(_smooth(year[rows][:, None])[:, 0])
+    return np.asarray(smooth(year[rows][:, None])[:, 0])
 
 
 def _turbulent(smooth: Floats, rng: np.random.Generator) -> Floats:

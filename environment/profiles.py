@@ -134,7 +134,7 @@ class Profiles:
         skip = (start.astimezone(UTC) - first.astimezone(UTC)) // timedelta(minutes=1)
         quarters = -(-(skip + count) // 15)
         around = self.values(later(first, -1), quarters + 2)
-        return self.injections(_smooth(around)[skip : skip + count], start, timedelta(minutes=1))
+        return self.injections(smooth(around)[skip : skip + count], start, timedelta(minutes=1))
 
     def periods(self, start: datetime, count: int) -> Injections:
         """`count` quarter hours from `start` (aware, on a quarter hour)."""
@@ -209,7 +209,7 @@ def _row(instant: datetime, clock: tzinfo) -> int:
     return ((profile_date(day) - date(PROFILE_YEAR, 1, 1)).days * 96 + offset) % _QUARTERS
 
 
-def _smooth(quarters: Floats) -> Floats:
+def smooth(quarters: Floats) -> Floats:
     """Minute means [15 (n - 2), columns] from quarter-hour means [n, columns]; the first and last lead in and out.
 
     In each quarter f(x) = e0 + (e1 - e0) x + 6 (m - (e0 + e1) / 2) x (1 - x), 0 <= x <= 1: the parabola with the ends

@@ -5,6 +5,7 @@ Units are part of the key (`max_charge_kw`), so that a wrong unit is an unknown 
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -140,14 +141,14 @@ class Scenario(Part):
     fault: tuple[FaultPart, ...] = ()
 
     @property
+    @abstractmethod
     def sites(self) -> tuple[SitePart, ...]:
         """Everything that has chargers, in the order of the file."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def site_table(self) -> str:
         """The name of the tables that have the chargers."""
-        raise NotImplementedError
 
     @property
     def zone(self) -> ZoneInfo:

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 Floats: TypeAlias = NDArray[np.float64]
 
 PERIOD_HOURS = 0.25
+TAPERS_FROM = 0.95
+"""Above this share of its capacity a battery takes less and less; what is charged there is given twice its time."""
 
 
 @dataclass(frozen=True)

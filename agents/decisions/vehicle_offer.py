@@ -15,14 +15,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from agents.decisions.fleet import TAPERS_FROM
 from agents.periods import QUARTER, quarter_at
 
 LEAST_OFFER_KW = 0.5
 """A change of less than this is not offered: it is within what a charger's meter and a vehicle's own plan are off by.
 An assumption."""
-TAPERS_FROM = 0.95
-"""Above this share of its capacity a battery takes less and less: what is charged there takes twice its time (as in
-`agents.charging`), and what it draws in a quarter is not known well enough to offer a change of it."""
 DONE_WITHIN = 0.01
 """A charger that has once reached what was asked for takes up charging by its own plan only when more than this share
 of the capacity is missing again."""

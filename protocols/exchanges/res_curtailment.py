@@ -42,7 +42,8 @@ class MeasurementsSubscription(Content):
 
 
 class Measurements(Content):
-    """2.1: means from `start` to `end`, and what is expected for the 15 minutes after `end`.
+    """2.1: means from `start` to `end`, and what is expected for the next quarter of an hour that begins, which is the
+    one that is balanced next.
 
     `production_kw` is Pprod, `ev_kw` Pev (charging > 0), `p_kw` and `q_kvar` the demand without the vehicles, `u_v` the
     phase to neutral voltage. `forecast_kw` is the expected production of a producer, or the expected draw of the
