@@ -236,7 +236,11 @@ def test_a_fault_in_an_island_is_one_line_for_the_user(
             'buses = ["nowhere"]',
             "scenario islet: manager[4].buses: network 'rural2' has no low-voltage bus 'nowhere'",
         ),
-        ('["LV2.101 Bus 78",', '["nowhere",', "network 'rural2' has no low-voltage bus 'nowhere'"),
+        (
+            '["LV2.101 Bus 78",',
+            '["nowhere",',
+            "scenario islet: grid.metered: network 'rural2' has no low-voltage bus 'nowhere'",
+        ),
         ('"48-AL1/8-ST1A 0.4"', '"copper"', "network 'rural2': no low-voltage line type 'copper'; there is "),
     ],
     ids=["a charger's bus", "a meter's bus", "a type of line"],
