@@ -47,9 +47,11 @@ from pyjabber.stream.utils.Stream import Stream
 from pyjabber.utils.Exceptions import NotAuthorizerStreamNegotiationException
 from sqlalchemy import delete, insert, select
 
+from environment import pyjabber_litter
 from environment.pyjabber_sessions import SESSIONS, Handler, host
 
 LARGEST_STANZA = 512 * 1024
+pyjabber_litter.remove()
 
 
 class Protocol(XMLProtocol):  # type: ignore[misc]

@@ -18,7 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from behaviours.swarm import ServerAccess
+from environment import pyjabber_litter
 from environment.certificates import make_certificates
+
+pyjabber_litter.remove()  # importing SPADE has made it
 
 START_S = 30.0
 """Wall seconds that the server may take to come up on a busy machine."""

@@ -11,6 +11,7 @@ import signal
 import socket
 import ssl
 import stat
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -362,3 +363,12 @@ async def test_a_ca_file_that_is_none_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("no certificate")
     with pytest.raises(ServerError, match="holds no certificate authority"):
         client_tls(tmp_path / "ca.pem")
+
+
+@pytest.mark.parametrize("module", ["environment.launcher", "environment.pyjabber_host"])
+async def test_nothing_is_left_in_the_temporary_folder(module: str, tmp_path: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", f"import {module}", env={**os.environ, "TMPDIR": str(tmp_path)}
+    )
+    assert await process.wait() == 0
+    assert os.listdir(tmp_path) == []
