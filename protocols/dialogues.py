@@ -1,6 +1,6 @@
 """Who asks whom for what, in which protocol, and what may be answered: the table behind the catalogue.
 
-Source: D5.1 Tables 1, 2, 3, 5, 9 and 10 and the prose of sections 3.1, 3.2, 3.4.1 and 3.6. The protocol and act that
+Source: D5.1 Tables 1 to 5 and 9 to 11 and the prose of sections 3.1 to 3.4.1, 3.6 and 3.7. The protocol and act that
 carries each exchange is this project's reading, since D5.1 names none. An id with an `x` is an exchange that the prose
 needs and no table numbers; `df.*` and `env.*` are services of the platform.
 """
@@ -79,6 +79,14 @@ EXCHANGES: dict[str, Exchange] = {
         Exchange("2.4", "Service participation request", "D5.1 Table 3"),
         Exchange("2.5", "Availability", "D5.1 3.2"),
         Exchange("2.x.1", "Invoice", "D5.1 3.2"),
+        Exchange("3.1", "Request congestion solving", "D5.1 Table 4"),
+        Exchange("3.x.1", "Solution offer", "D5.1 3.3"),
+        Exchange("3.x.2", "Solution award", "D5.1 3.3"),
+        Exchange("3.2", "Request to customers", "D5.1 Table 4"),
+        Exchange("3.3", "Cancel service", "D5.1 Table 4"),
+        Exchange("3.x.3", "Congestion settlement", "D5.1 3.3"),
+        Exchange("3.x.4", "Remuneration", "D5.1 3.3 and 3.7"),
+        Exchange("3.x.5", "Charging schedule", "D5.1 3.3"),
         Exchange("4.1.1", "Service activation / deactivation request", "D5.1 Table 5"),
         Exchange("4.1.2", "Service participation response", "D5.1 Table 5"),
         Exchange("4.1.3", "Service activation signal", "D5.1 Table 5"),
@@ -92,6 +100,12 @@ EXCHANGES: dict[str, Exchange] = {
         Exchange("6.2.3", "Participation info", "D5.1 Table 10"),
         Exchange("6.2.4", "Activation response", "D5.1 Table 10"),
         Exchange("6.2.5", "Activation response", "D5.1 Table 10"),
+        Exchange("7.1", "Participation request", "D5.1 Table 11"),
+        Exchange("7.x.1", "Prequalification test", "D5.1 3.7"),
+        Exchange("7.x.2", "Capacity for a period", "D5.1 3.7"),
+        Exchange("7.x.3", "Delivery report", "D5.1 3.7"),
+        Exchange("7.2", "Participation information", "D5.1 Table 11"),
+        Exchange("7.3", "Cancel participation", "D5.1 Table 11"),
         Exchange("df.register", "Directory: register", "FIPA SC00023"),
         Exchange("df.deregister", "Directory: deregister", "FIPA SC00023"),
         Exchange("df.search", "Directory: search", "FIPA SC00023"),
@@ -212,6 +226,40 @@ DIALOGUES: tuple[Dialogue, ...] = (
     _subscribe(Role.FO, Role.V2X_MANAGER, x.ParticipationSubscription, x.ParticipationInfo),
     _subscribe(Role.DSO, Role.FO, x.ParticipationSubscription, x.ParticipationInfo),
     _subscribe(Role.FO, Role.DSO, x.HeadroomSubscription, x.Headroom),
+    # BUC 3
+    _subscribe(Role.DSO, Role.V2X_MANAGER, x.ScheduleSubscription, x.ChargingSchedule),
+    Dialogue(
+        Role.DSO,
+        Role.V2X_MANAGER,
+        Protocol.CONTRACT_NET,
+        Say(Act.CFP, x.CongestionCall),
+        (Say(Act.PROPOSE, x.SolutionOffer), _DONE),
+        (Say(Act.ACCEPT_PROPOSAL, x.SolutionAward), Say(Act.CANCEL, x.CongestionEnd)),
+    ),
+    _called(Role.V2X_MANAGER, Role.EV_OWNER, x.CustomerRequest, x.CustomerAnswer, x.CustomerAward, x.Done),
+    _propose(Role.DSO, Role.V2X_MANAGER, x.CongestionSettlement, x.SettlementAnswer),
+    _request(Role.V2X_MANAGER, Role.EV_OWNER, x.Remuneration, _AGREED, _DONE),
+    # BUC 7
+    Dialogue(
+        Role.V2X_MANAGER,
+        Role.TSO,
+        Protocol.REQUEST,
+        Say(Act.REQUEST, x.ParticipationApplication),
+        (_AGREED, Say(Act.INFORM, x.Prequalification), Say(Act.FAILURE, x.PrequalificationFailed)),
+        (Say(Act.CANCEL, x.ParticipationEnd),),
+    ),
+    _request(Role.TSO, Role.V2X_MANAGER, x.TestStep, _AGREED, Say(Act.INFORM, x.TestRecord)),
+    Dialogue(
+        Role.V2X_MANAGER,
+        Role.TSO,
+        Protocol.REQUEST,
+        Say(Act.REQUEST, x.CapacityOffer),
+        (Say(Act.AGREE, x.CapacityAward), Say(Act.INFORM, x.CapacitySettlement)),
+        (Say(Act.CANCEL, x.ParticipationEnd),),
+    ),
+    _query(Role.TSO, Role.V2X_MANAGER, x.DeliveryQuery, x.DeliveryReport),
+    _subscribe(Role.EV_OWNER, Role.V2X_MANAGER, x.FcrStatusSubscription, x.FcrStatus),
+    _request(Role.V2X_MANAGER, Role.TSO, x.ParticipationChange, _AGREED, _DONE),
     # services of the platform
     _request(None, Role.DIRECTORY, x.Registration, _AGREED, _DONE),
     _request(None, Role.DIRECTORY, x.Deregistration, _AGREED, _DONE),
@@ -222,7 +270,7 @@ DIALOGUES: tuple[Dialogue, ...] = (
     _query(Role.DSO, Role.ENVIRONMENT, x.MeterQuery, x.MeterReading),
     *(
         _query(reader, Role.ENVIRONMENT, x.MeterQuery, x.MeterReading)
-        for reader in (Role.CPO, Role.FO, Role.EMSP, Role.V2X_MANAGER)
+        for reader in (Role.CPO, Role.FO, Role.EMSP, Role.V2X_MANAGER, Role.TSO)
     ),
 )
 

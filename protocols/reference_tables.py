@@ -128,6 +128,38 @@ REFERENCES: Mapping[type[x.Content], tuple[Reference, ...]] = {
         Reference("service_id", _SERVICES + _CALLS, Where.AT_SENDER),
     ),
     x.Headroom: (Reference("request_id", (x.HeadroomSubscription,), Where.REVERSE),),
+    x.ChargingSchedule: (Reference("request_id", (x.ScheduleSubscription,), Where.REVERSE),),
+    x.SolutionOffer: _offered(x.CongestionCall),
+    x.SolutionAward: (
+        Reference("request_id", (x.SolutionOffer,), Where.REVERSE, once=True),
+        Reference("request_id", (x.CongestionCall,), Where.SAME),
+    ),
+    x.CustomerRequest: (Reference("request_id", (x.CongestionCall,), Where.TO_SENDER),),
+    x.CustomerAnswer: (Reference("request_id", (x.CustomerRequest,), Where.REVERSE, once=True),),
+    x.CustomerAward: (
+        Reference("request_id", (x.CustomerAnswer,), Where.REVERSE, once=True),
+        Reference("request_id", (x.CustomerRequest,), Where.SAME),
+    ),
+    x.CongestionEnd: (Reference("reference", (x.CongestionCall,), Where.SAME, target_field="request_id"),),
+    x.CongestionSettlement: (
+        Reference("request_id", (x.SolutionAward,), Where.SAME, once=True),
+        Reference("request_id", (x.SolutionOffer,), Where.REVERSE),
+        Reference("request_id", (x.CongestionCall,), Where.SAME),
+    ),
+    x.SettlementAnswer: (Reference("settlement_id", (x.CongestionSettlement,), Where.REVERSE, once=True),),
+    x.Prequalification: (Reference("application_id", (x.ParticipationApplication,), Where.REVERSE, once=True),),
+    x.PrequalificationFailed: (Reference("application_id", (x.ParticipationApplication,), Where.REVERSE, once=True),),
+    x.TestStep: (Reference("application_id", (x.ParticipationApplication,), Where.REVERSE),),
+    x.TestRecord: (Reference("step_id", (x.TestStep,), Where.REVERSE, once=True),),
+    x.CapacityAward: (Reference("offer_id", (x.CapacityOffer,), Where.REVERSE, once=True),),
+    x.CapacitySettlement: (
+        Reference("offer_id", (x.CapacityOffer,), Where.REVERSE, once=True),
+        Reference("offer_id", (x.CapacityAward,), Where.SAME),
+    ),
+    x.DeliveryQuery: (Reference("offer_id", (x.CapacityOffer,), Where.REVERSE),),
+    x.DeliveryReport: (Reference("offer_id", (x.DeliveryQuery,), Where.REVERSE, once=True),),
+    x.FcrStatus: (Reference("request_id", (x.FcrStatusSubscription,), Where.REVERSE),),
+    x.ParticipationChange: (Reference("offer_id", (x.CapacityOffer,), Where.SAME),),
     x.InvoicePayment: (Reference("invoice_id", (x.Invoice,), Where.REVERSE, once=True),),
 }
 """What each content refers to. The activation signal, which travels two hops, is in `references_of`."""
@@ -157,5 +189,14 @@ DEFINES: Mapping[type[x.Content], tuple[str, bool]] = {
     x.CurtailmentCall: ("request_id", True),
     x.VoltageCall: ("request_id", True),
     x.Invoice: ("invoice_id", False),
+    x.ScheduleSubscription: ("request_id", True),
+    x.CongestionCall: ("request_id", True),
+    x.CustomerRequest: ("request_id", True),
+    x.CongestionSettlement: ("settlement_id", False),
+    x.Remuneration: ("remuneration_id", False),
+    x.ParticipationApplication: ("application_id", False),
+    x.TestStep: ("step_id", False),
+    x.CapacityOffer: ("offer_id", False),
+    x.FcrStatusSubscription: ("request_id", True),
 }
 """The field by which a content names a new thing, and whether each receiver may be told another thing under it."""

@@ -6,12 +6,23 @@ from enum import StrEnum
 
 
 class ServiceType(StrEnum):
-    """What the flexibility is for (D5.1 sections 3.2, 3.4.1 and 3.6.1)."""
+    """What the flexibility is for (D5.1 sections 3.2 to 3.4.1, 3.6.1 and 3.7)."""
 
     CONGESTION_MANAGEMENT = "congestion-management"
     VOLTAGE_CONTROL = "voltage-control"
     RES_CURTAILMENT = "res-curtailment"
     """More consumption, so that less wind is curtailed (D5.1 section 3.2)."""
+    FREQUENCY_CONTAINMENT = "frequency-containment"
+    """Frequency containment reserve (D5.1 section 3.7)."""
+
+
+class FcrProduct(StrEnum):
+    """The products of frequency containment in Denmark: DK2 has the Nordic ones, DK1 that of Continental Europe."""
+
+    FCR_N = "fcr-n"
+    FCR_D_UP = "fcr-d-up"
+    FCR_D_DOWN = "fcr-d-down"
+    FCR_CE = "fcr-ce"
 
 
 class SignalType(StrEnum):
