@@ -32,6 +32,7 @@ class Rule(StrEnum):
     WRONG_DIRECTION = "wrong-direction"
     OTHER_THAN_ASKED = "other-than-asked"
     NOT_OFFERED = "not-offered"
+    NOT_APPROVED = "not-approved"
     PROMISED_TWICE = "promised-twice"
     WRONG_CANCELLATION = "wrong-cancellation"
 

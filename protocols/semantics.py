@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from protocols import exchanges as x
 from protocols.acl import Performative
+from protocols.campus_semantics import CAMPUS_CHECKS
 from protocols.market_time import begins_period, periods_between, periods_in_day
 from protocols.reference_tables import DEFINES
 from protocols.references import Grounds, Register, Said
@@ -287,6 +288,7 @@ CHECKS: tuple[Check, ...] = (
     baseline,
     amount,
     *SERVICE_CHECKS,
+    *CAMPUS_CHECKS,
 )
 
 
@@ -297,6 +299,9 @@ _OF_THE_PAST = (
     x.Measurements,
     x.ParticipationInfo,
     x.Invoice,
+    x.Remuneration,
+    x.DeliveryQuery,
+    x.DeliveryReport,
 )
 
 
