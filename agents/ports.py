@@ -57,6 +57,24 @@ class ChargerRefusedError(ChargerError):
     """It answered a command with a refusal."""
 
 
+@dataclass(frozen=True, slots=True)
+class DroopCurve:
+    """A frequency droop, each direction for itself: within the deadbands (Hz beside 50 Hz, >= 0) nothing happens;
+    beyond, the power changes linearly, by the whole rating over further `over_hz` (draws more) or `under_hz` (draws
+    less) Hz, in `response_s` seconds to 90 %. None is a direction without response. ValueError if it cannot be."""
+
+    deadband_over_hz: float
+    deadband_under_hz: float
+    over_hz: float | None
+    under_hz: float | None
+    response_s: float
+
+    def __post_init__(self) -> None:
+        ranges = [hz for hz in (self.over_hz, self.under_hz) if hz is not None]
+        if min(self.deadband_over_hz, self.deadband_under_hz, self.response_s) < 0 or min(ranges, default=1.0) <= 0:
+            raise ValueError(f"{self} is no droop: deadbands and response 0 or more, ranges above 0")
+
+
 class Charger(Protocol):
     """One charger under remote control. Every call raises ChargerSilentError or, on a reading that cannot be,
     ChargerNonsenseError; a command that the charger does not take raises ChargerRefusedError."""
@@ -79,6 +97,9 @@ class Charger(Protocol):
     async def set_droop(self, *, full_activation_hz: float, deadband_hz: float = 0.0, response_s: float = 0.0) -> None:
         """Frequency droop in the charger itself: from `deadband_hz` beside 50 Hz on, the power changes linearly
         and by the whole rating at `full_activation_hz` beside it, in `response_s` seconds to 90 %."""
+
+    async def set_droop_curve(self, curve: DroopCurve) -> None:
+        """Frequency droop in the charger itself with a curve for each direction; takes the place of the one before."""
 
     async def stop_droop(self) -> None:
         """Ends the frequency droop."""
