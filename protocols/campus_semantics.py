@@ -52,7 +52,6 @@ def solution(register: Register, said: Said, grounds: Grounds) -> Iterator[Viola
 
 
 _OF_THE_CALL = (
-    "service",
     "start",
     "duration_minutes",
     "reduction_price_eur_per_kwh",
@@ -116,8 +115,8 @@ def approved(register: Register, said: Said, grounds: Grounds) -> Iterator[Viola
         applied = application.capacity_kw
         if content.approved_kw > applied + ROUNDED_KW:
             yield Violation(Rule.POWER_BOUNDS, "approved_kw", f"is {content.approved_kw} kW, more than {applied}")
-    if not isinstance(content, x.CapacityOffer):
-        return
+    if not isinstance(content, x.CapacityOffer) or register.me is not None:
+        return  # An approval lasts for years, longer than an agent's register remembers; the TSO keeps it itself.
     approvals = [
         answer.content
         for asked in register.find(x.ParticipationApplication, "portfolio_id", content.portfolio_id)

@@ -151,7 +151,7 @@ REFERENCES: Mapping[type[x.Content], tuple[Reference, ...]] = {
     x.PrequalificationFailed: (Reference("application_id", (x.ParticipationApplication,), Where.REVERSE, once=True),),
     x.TestStep: (Reference("application_id", (x.ParticipationApplication,), Where.REVERSE),),
     x.TestRecord: (Reference("step_id", (x.TestStep,), Where.REVERSE, once=True),),
-    x.CapacityOffer: (Reference("portfolio_id", (x.ParticipationApplication,), Where.SAME),),
+    x.CapacityOffer: (Reference("portfolio_id", (x.ParticipationApplication,), Where.AT_SENDER),),
     x.CapacityAward: (Reference("offer_id", (x.CapacityOffer,), Where.REVERSE, once=True),),
     x.CapacitySettlement: (
         Reference("offer_id", (x.CapacityOffer,), Where.REVERSE, once=True),

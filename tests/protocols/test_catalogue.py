@@ -37,6 +37,9 @@ OF_THE_DELIVERABLE = {
     "2.3": {("tso", "fo"), ("fo", "v2x_manager"), ("fo", "emsp")},
     "2.4": {("fo", "v2x_manager")},
     "2.5": {("v2x_manager", "fo")},
+    "3.1": {("dso", "v2x_manager")},
+    "3.2": {("v2x_manager", "ev_owner")},
+    "3.3": {("dso", "v2x_manager")},
     "4.1.1": {("dso", "fo"), ("fo", "v2x_manager")},
     "4.1.2": {("v2x_manager", "fo")},
     "4.1.3": {("fo", "v2x_manager"), ("fo", "emsp")},
@@ -48,8 +51,11 @@ OF_THE_DELIVERABLE = {
     "6.2.3": {("cpo", "ev_owner")},
     "6.2.4": {("cpo", "vpp")},
     "6.2.5": {("vpp", "dso")},
+    "7.1": {("v2x_manager", "tso")},
+    "7.2": {("v2x_manager", "ev_owner")},
+    "7.3": {("v2x_manager", "tso")},
 }
-"""Tables 1, 2, 3, 5, 9 and 10 of D5.1, and the prose of 3.2 on the measurements (2.1) and the availability (2.5)."""
+"""Tables 1 to 5 and 9 to 11 of D5.1, and the prose of 3.2 on the measurements (2.1) and the availability (2.5)."""
 
 
 def as_said(leg: Leg) -> x.Content:
@@ -67,17 +73,28 @@ def as_said(leg: Leg) -> x.Content:
 def test_every_exchange_of_the_tables_travels_between_the_actors_that_they_name(exchange: str) -> None:
     legs = {(leg.sender, leg.receiver) for leg in LEGS if leg.exchange == exchange}
     wanted = OF_THE_DELIVERABLE[exchange]
-    both_ways = {"1.2.5", "1.2.6", "1.2.7", "2.1", "2.2", "4.1.4", "6.2.3"}  # what is answered, or subscribed to
+    both_ways = {
+        "1.2.5",
+        "1.2.6",
+        "1.2.7",
+        "2.1",
+        "2.2",
+        "3.2",
+        "4.1.4",
+        "6.2.3",
+        "7.1",
+        "7.2",
+    }  # what is answered, or subscribed to
     answers = {(b, a) for a, b in wanted} if exchange in both_ways else set()
     assert wanted <= legs <= wanted | answers
 
 
-def test_every_exchange_of_buc_1_and_6_in_the_list_of_exchanges_is_in_the_catalogue() -> None:
+def test_every_exchange_of_the_list_that_is_built_is_in_the_catalogue() -> None:
     shared = Path(__file__).parents[3] / "shared" / "exchanges.md"
     if not shared.exists():
         pytest.skip("the list of exchanges is not part of the project")
-    ids = re.findall(r"^\| ([16]\.[0-9x]+\.\d+)\*? \|", shared.read_text(), re.MULTILINE)
-    assert len(ids) >= 21
+    ids = re.findall(r"^\| ((?:[16]\.[0-9x]+|[237]|[237]\.x|4\.1)\.\d+)\*? \|", shared.read_text(), re.MULTILINE)
+    assert len(ids) >= 38
     assert set(ids) <= EXCHANGES.keys()
 
 
@@ -225,7 +242,13 @@ SUFFIXES = {
     "_minutes": "min",
     "_v": "V",
     "_hz": "Hz",
+    "_seconds": "s",
+    "_s": "s",
 }
+
+
+UNIT_BESIDE = {("GridReading", "value"), *(("Finding", field) for field in ("measured", "low", "high"))}
+"""Whose unit is a field of its own."""
 
 
 def units(node: Any) -> set[str]:
@@ -240,7 +263,7 @@ def test_the_schema_gives_the_unit_that_stands_in_the_name(name: str) -> None:
         expected = next((unit for suffix, unit in SUFFIXES.items() if field.endswith(suffix)), None)
         if expected is not None:
             assert units(node) == {expected}, field
-        elif (name, field) != ("GridReading", "value"):
+        elif (name, field) not in UNIT_BESIDE:
             assert not units(node), f"{field} has a unit that its name does not tell"
             assert '"number"' not in json.dumps(node), f"{field} is a number without a unit"
 
