@@ -140,7 +140,6 @@ REFERENCES: Mapping[type[x.Content], tuple[Reference, ...]] = {
         Reference("request_id", (x.CustomerAnswer,), Where.REVERSE, once=True),
         Reference("request_id", (x.CustomerRequest,), Where.SAME),
     ),
-    x.CongestionEnd: (Reference("reference", (x.CongestionCall,), Where.SAME, target_field="request_id"),),
     x.CongestionSettlement: (
         Reference("request_id", (x.SolutionAward,), Where.SAME, once=True),
         Reference("request_id", (x.SolutionOffer,), Where.REVERSE),
