@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from environment.scenario_parts import ClockTime, GridPart, Money, Name, Part, Percent, Scenario, SitePart, repeated
+from environment.scenario_parts import ClockTime, GridPart, Money, Name, OneNetwork, Part, Percent, SitePart, repeated
 
 Megawatts = Annotated[float, Field(ge=0, le=10_000, description="MW")]
 Price = Annotated[Money, Field(decimal_places=6)]
@@ -95,7 +95,7 @@ class IslandGridPart(GridPart):
     metered: tuple[str, ...] = ()
 
 
-class IslandScenario(Scenario):
+class IslandScenario(OneNetwork):
     grid: IslandGridPart
     island: IslandPart
     plant: Annotated[tuple[PlantPart, ...], Field(min_length=1)]

@@ -114,7 +114,7 @@ def launch(scenario: Scenario, options: Options, progress: Progress | None = Non
     admitted = read_accounts(options.admit) if options.admit else {}
     series = SeriesRecorder(
         scenario.scenario.timezone,
-        plant.grid.buses,
+        plant.networks.buses,
         [s.charger_id for s in plant.specs],
         rows=2 * plant.minutes,
         extra=ISLAND_COLUMNS if plant.island else (),

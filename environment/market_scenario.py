@@ -15,9 +15,9 @@ from environment.scenario_parts import (
     Minutes,
     Money,
     Name,
+    OneNetwork,
     Part,
     Percent,
-    Scenario,
     SitePart,
     listed,
     read_money,
@@ -105,7 +105,7 @@ class MarketSitePart(SitePart):
     kind: Literal["office", "household"]
 
 
-class MarketScenario(Scenario):
+class MarketScenario(OneNetwork):
     grid: MarketGridPart
     vpp: Annotated[tuple[VppPart, ...], Field(min_length=1)]
     cpo: Annotated[tuple[CpoPart, ...], Field(min_length=1)]

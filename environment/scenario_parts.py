@@ -6,7 +6,7 @@ Units are part of the key (`max_charge_kw`), so that a wrong unit is an unknown 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Annotated, Any, Literal
@@ -116,11 +116,22 @@ class DriversPart(Part):
 class FaultPart(Part):
     """Something that goes wrong on purpose, from `start` to `end` (over midnight where that is earlier).
 
-    A charger that is silent does not answer; one that talks nonsense reports values that cannot be. An idle V2X manager
-    promises and does nothing; a silent producer sends no measurements.
+    A charger that is silent does not answer; one that talks nonsense reports values that cannot be; one that ignores
+    takes every setpoint and does nothing. An idle V2X manager promises and does nothing; a silent producer sends no
+    measurements. A frequency meter is lost, shows its last value for ever, jumps, or has a clock that jumps.
     """
 
-    kind: Literal["charger-silent", "charger-nonsense", "manager-idle", "producer-silent"]
+    kind: Literal[
+        "charger-silent",
+        "charger-nonsense",
+        "manager-idle",
+        "producer-silent",
+        "charger-ignores",
+        "meter-lost",
+        "meter-frozen",
+        "meter-jump",
+        "meter-clock-jump",
+    ]
     target: str
     start: ClockTime
     end: ClockTime
@@ -136,9 +147,13 @@ class Scenario(Part):
     """The base of every demonstrator's scenario. A run lasts `days` times 24 hours from its beginning."""
 
     scenario: Heading
-    grid: GridPart
     drivers: DriversPart = DriversPart()
     fault: tuple[FaultPart, ...] = ()
+
+    @property
+    @abstractmethod
+    def grids(self) -> Mapping[str, GridPart]:
+        """The low-voltage networks of the run by name, "" for the only one."""
 
     @property
     @abstractmethod
@@ -149,6 +164,15 @@ class Scenario(Part):
     @abstractmethod
     def site_table(self) -> str:
         """The name of the tables that have the chargers."""
+
+    @property
+    def meters(self) -> tuple[str, ...]:
+        """The names of the frequency meters."""
+        return ()
+
+    def place_of(self, site: SitePart, bus: str) -> str:
+        """The run's name of a bus or a place that a site names."""
+        return bus
 
     @property
     def zone(self) -> ZoneInfo:
@@ -189,6 +213,25 @@ class Scenario(Part):
         for fault in self.fault:
             if fault.kind.startswith("charger") and fault.target not in chargers:
                 yield f"fault: there is no charger {fault.target!r}; the first one is {min(chargers)!r}"
+            if fault.kind.startswith("meter") and fault.target not in self.meters:
+                yield f"fault: there is no meter {fault.target!r}; there is {listed(self.meters) or 'none'}"
+
+
+class MarketOrIslandFaultPart(FaultPart):
+    """What can go wrong where nobody measures the frequency."""
+
+    kind: Literal["charger-silent", "charger-nonsense", "manager-idle", "producer-silent"]
+
+
+class OneNetwork(Scenario):
+    """The base of those that have one network."""
+
+    grid: GridPart
+    fault: tuple[MarketOrIslandFaultPart, ...] = ()
+
+    @property
+    def grids(self) -> Mapping[str, GridPart]:
+        return {"": self.grid}
 
 
 def repeated(names: Sequence[str]) -> str | None:

@@ -38,8 +38,10 @@ WANTED_SOC = (3.747, 1.148)
 LEAST_WANTED = 0.7
 LEAST_ON_ARRIVAL = 0.1
 AT_HOME = 0.95
-"""Share of the nights that a household's vehicle spends at home; an assumption, like `AT_WORK`."""
+"""Share of the nights that a household's vehicle spends at home; an assumption, like `AT_WORK` and `AT_POOL`."""
 AT_WORK = 0.9
+AT_POOL = 1.0
+"""Of the nights that a vehicle of a pool or of a residence's car park stands there."""
 CHEAP_UNTIL = time(8)
 TIMER_SPREAD_S = 600.0
 
@@ -85,12 +87,19 @@ _WORK = Parking(
     overnight=False,
     share=AT_WORK,
 )
+_POOL = Parking(
+    (Habit(17.0, 1.0, 15.25, 20.0), Habit(17.0, 2.0, 15.25, 21.0)),
+    (Habit(7.75, 0.5, 6.5, 9.5), Habit(10.0, 1.0, 8.0, 12.0)),
+    overnight=True,
+    share=AT_POOL,
+)
 HABITS: Mapping[str, Parking] = {
     "household": _HOME,
     "house": _HOME,
     "building": _HOME,
     "office": _WORK,
     "company": _WORK,
+    "pool": _POOL,
 }
 
 

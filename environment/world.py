@@ -17,6 +17,7 @@ from environment.frequency import CONTINENTAL_EUROPE, FrequencySource, SwingMode
 from environment.grid import Grid, GridError
 from environment.island_plant import IslandPlant, build_island, island_row
 from environment.island_scenario import IslandScenario
+from environment.networks import Networks, merged
 from environment.physical_grid import PhysicalGrid
 from environment.profiles import Profiles, standard_offset
 from environment.scenario import Scenario, ScenarioError
@@ -32,16 +33,25 @@ HOUR = timedelta(hours=1)
 
 @dataclass(frozen=True)
 class Plant:
-    """What both cases of a run share: the network, its profiles, the chargers' places, the sessions, and where the
-    frequency comes from: a synchronous area that our vehicles do not move, or an island that they do."""
+    """What both cases of a run share: the networks, the chargers' places, the sessions, and where the frequency comes
+    from: a synchronous area that our vehicles do not move, or an island that they do."""
 
     scenario: Scenario
-    grid: Grid
-    profiles: Profiles
+    networks: Networks
     specs: tuple[ChargerSpec, ...]
     bus_of: Mapping[str, str]
     sessions: Sessions
     frequency: FrequencySource | IslandPlant
+
+    @property
+    def grid(self) -> Grid:
+        """The network, where there is one; the first of several."""
+        return self.networks.members[0].grid
+
+    @property
+    def profiles(self) -> Profiles:
+        """The profiles of `grid`."""
+        return self.networks.members[0].profiles
 
     @property
     def island(self) -> IslandPlant | None:
@@ -63,17 +73,9 @@ def build(scenario: Scenario, streams: Mapping[str, np.random.Generator], folder
 
     `folder`: where a relative path of the scenario's sessions starts.
     """
-    grid = Grid.load(
-        scenario.grid.network,
-        transformer=scenario.grid.transformer,
-        line=scenario.grid.line,
-        source_pu=scenario.grid.source_pu,
-    )
     offset = standard_offset(scenario.zone, scenario.scenario.start.year)
-    profiles = Profiles.load(
-        grid, load_scale=scenario.grid.load_scale, pv_scale=scenario.grid.pv_scale, standard_offset=offset
-    )
-    bus_of = places(scenario, grid)
+    networks = Networks.load(scenario.grids, offset)
+    bus_of = places(scenario, networks)
     specs = tuple(
         ChargerSpec(charger_id, site.max_charge_kw, site.max_discharge_kw)
         for site in scenario.sites
@@ -86,16 +88,16 @@ def build(scenario: Scenario, streams: Mapping[str, np.random.Generator], folder
     frequency: FrequencySource | IslandPlant
     if isinstance(scenario, IslandScenario):
         for bus in scenario.grid.metered:
-            if bus not in grid.bus_index:
-                fault = f"grid.metered: network {grid.name!r} has no low-voltage bus {bus!r}"
+            if bus not in networks.bus_index:
+                fault = f"grid.metered: network {networks.members[0].grid.name!r} has no low-voltage bus {bus!r}"
                 raise ScenarioError(f"scenario {scenario.scenario.name}", [fault])
         frequency = build_island(scenario, streams["frequency"], offset)
     else:
         frequency = SwingModel(CONTINENTAL_EUROPE, scenario.begins, rng=streams["frequency"])
-    return Plant(scenario, grid, profiles, specs, bus_of, sessions, frequency)
+    return Plant(scenario, networks, specs, bus_of, sessions, frequency)
 
 
-def places(scenario: Scenario, grid: Grid) -> dict[str, str]:
+def places(scenario: Scenario, grid: Grid | Networks) -> dict[str, str]:
     """The bus of each charger. Sites that name a place of several buses take them in turn, none twice while there are
     free ones."""
     used: dict[str, int] = {}
@@ -103,7 +105,7 @@ def places(scenario: Scenario, grid: Grid) -> dict[str, str]:
     for number, site in enumerate(scenario.sites, start=1):
         named = [site.buses] if isinstance(site.buses, str) else list(site.buses)
         try:
-            buses = [bus for name in named for bus in grid.resolve(name)]
+            buses = [bus for name in named for bus in grid.resolve(scenario.place_of(site, name))]
         except GridError as error:
             place = f"{scenario.site_table}[{number}].buses"
             raise ScenarioError(f"scenario {scenario.scenario.name}", [f"{place}: {error}"]) from error
@@ -131,9 +133,9 @@ class World:
         self.island = None if plant.island is None else plant.island.case()
         self.frequency: FrequencySource = self.island or plant.frequency  # type: ignore[assignment]
         self._begins = plant.scenario.begins.astimezone(UTC)
-        self.injections = plant.profiles.minutes(plant.scenario.begins, plant.minutes)
-        self._physical = PhysicalGrid(plant.grid)
-        self._bus = np.array([plant.grid.index(plant.bus_of[c]) for c in park.ids])
+        self.injections = plant.networks.minutes(plant.scenario.begins, plant.minutes)
+        self._physical = plant.networks.solvers(PhysicalGrid)
+        self._bus = np.array([plant.networks.index(plant.bus_of[c]) for c in park.ids])
         self._before_kwh = park.imported_kwh - park.exported_kwh
         self._last_kw = np.zeros(len(park.ids))
         self._read_at = now()
@@ -168,7 +170,8 @@ class World:
         p_kw = self.injections.p_kw[row].copy()
         np.add.at(p_kw, self._bus, charger_kw)
         start = self._begins + row * MINUTE
-        self.state = self._physical.solve(p_kw, self.injections.q_kvar[row], start)
+        states = self.plant.networks.solve_each(self._physical, p_kw, self.injections.q_kvar[row], start)
+        self.state = merged(states)
         if self.island is not None:
             self.island.minute(start, float(charger_kw.sum()))
         frequency_hz = self.frequency.at(now)
@@ -247,10 +250,10 @@ class World:
         kind, _, name = location.rpartition(":")
         if kind == "charger" and name in self.park.index:
             series = self._charger_kw[rows, self.park.index[name]]
-        elif kind == "pv" and name in self.plant.grid.bus_index:
-            series = self.injections.pv_kw_by_bus[rows, self.plant.grid.index(name)]
-        elif not kind and name in self.plant.grid.bus_index:
-            bus = self.plant.grid.index(name)
+        elif kind == "pv" and name in self.plant.networks.bus_index:
+            series = self.injections.pv_kw_by_bus[rows, self.plant.networks.index(name)]
+        elif not kind and name in self.plant.networks.bus_index:
+            bus = self.plant.networks.index(name)
             series = self.injections.p_kw[rows, bus] + self._charger_kw[rows][:, self._bus == bus].sum(axis=1)
         else:
             raise LookupError(f"there is no meter at {location}")
@@ -262,15 +265,15 @@ class World:
         rows = slice(max(0, last - 15), max(1, last))
         p_kw, q_kvar = self.injections.p_kw[rows].mean(axis=0), self.injections.q_kvar[rows].mean(axis=0)
         np.add.at(p_kw, self._bus, self._charger_kw[rows].mean(axis=0))
-        return self.plant.grid.solve(p_kw, q_kvar, at=self._begins + rows.start * MINUTE)
+        return self.plant.networks.solve(p_kw, q_kvar, at=self._begins + rows.start * MINUTE)
 
     def voltage_v(self, location: str) -> float:
         """Phase to neutral voltage at a bus in the last minute. Raises LookupError for an unknown one."""
-        if location not in self.plant.grid.bus_index:
+        if location not in self.plant.networks.bus_index:
             raise LookupError(f"there is no bus {location}")
         if self.state is None:
             return NOMINAL_V
-        return float(self.state.vm_pu[self.plant.grid.index(location)]) * NOMINAL_V
+        return float(self.state.vm_pu[self.plant.networks.index(location)]) * NOMINAL_V
 
     def frequency_hz(self) -> float:
         """The frequency now."""
