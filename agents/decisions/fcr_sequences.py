@@ -25,6 +25,8 @@ STEP, RAMP, SINE, ENERGY = "step", "ramp", "sine", "energy"
 _LOSSES = 1.25
 """Bounds of holds allow for losses and for a response that is a little small."""
 _FADE_S = 300
+_OFF_S = 60.0
+"""For how long both are seen to be off, well above what a slowly recorded step can miss."""
 _RECOVERY_S = 7200
 """FCR-D must be restored within 120 minutes (3.5.1)."""
 
@@ -231,7 +233,7 @@ def _energy_n(rules: FcrRules, entity: Entity) -> Iterator[TestStep]:
     back_s = _seconds(entity, 60 * limits.nem_disable * entity.capacity_kw, rules.nem_share * entity.capacity_kw)
     faded_s = _FADE_S + 60.0
     rows: tuple[tuple[float, float, HoldUntil | None, float, float], ...] = (
-        (50.0, 2.0, HoldUntil.BOTH_OFF, 0.0, back_s),
+        (50.0, 2.0, HoldUntil.BOTH_OFF, _OFF_S, back_s),
         (50.09, 28.0, HoldUntil.NEM_ON, 60.0, whole_s + faded_s),
         (50.11, 6.0, None, 0.0, 0.0),
         (50.09, 2.5, None, 0.0, 0.0),
@@ -242,7 +244,7 @@ def _energy_n(rules: FcrRules, entity: Entity) -> Iterator[TestStep]:
         (49.91, 2.5, None, 0.0, 0.0),
         (49.89, 10.0, HoldUntil.AEM_ON, 300.0, aem_s + 300.0),
         (49.91, 10.0, None, 0.0, 0.0),
-        (50.0, 30.0, HoldUntil.BOTH_OFF, 0.0, back_s),
+        (50.0, 30.0, HoldUntil.BOTH_OFF, _OFF_S, back_s),
     )
     for number, (hz, minutes, until, hold_s, most_s) in enumerate(rows):
         yield _held(entity, number, f"step {number}", hz, minutes, until, hold_s=hold_s, most_s=most_s)
@@ -259,11 +261,11 @@ def _energy_d(rules: FcrRules, entity: Entity, left: float, at: Callable[[float]
     first = math.ceil(max(10.0, max(left, limits.nem_enable) - limits.nem_enable + 5.0))
     aem_s = _seconds(entity, 60 * limits.nem_enable * entity.capacity_kw, entity.capacity_kw)
     rows: tuple[tuple[float, float, HoldUntil | None, float, float], ...] = (
-        (49.91, 0.5, HoldUntil.BOTH_OFF, 0.0, _RECOVERY_S),
+        (49.91, 0.5, HoldUntil.BOTH_OFF, _OFF_S, _RECOVERY_S),
         (49.5, first, None, 0.0, 0.0),
         (49.91, 2.5, None, 0.0, 0.0),
         (49.5, 15.0, HoldUntil.AEM_ON, 300.0, aem_s + 300.0),
-        (49.91, 15.0, HoldUntil.BOTH_OFF, 0.0, _RECOVERY_S),
+        (49.91, 15.0, HoldUntil.BOTH_OFF, _OFF_S, _RECOVERY_S),
     )
     for number, (hz, minutes, until, hold_s, most_s) in enumerate(rows):
         yield _held(entity, number, f"step {number}", at(hz), minutes, until, hold_s=hold_s, most_s=most_s)
