@@ -21,6 +21,7 @@ import numpy as np
 from agents.grid_view import Floats
 from environment.frequency import NOMINAL_HZ, FrequencyError, FrequencyFile, Incident
 
+SECOND_S: Final = 1.0
 STEP_S: Final = 0.1
 FCR_N_BAND_HZ: Final = 0.1
 """FCR-N is fully activated here, and FCR-D begins (technical requirements, Table 1)."""
@@ -197,24 +198,19 @@ class NordicArea:
     # For the chargers (FrequencyFeed) ---------------------------------------------------------------------------
 
     def step_s(self, at_s: float) -> float:
-        """How long the frequency may be held from `at_s` on: to the end of the second, or to a trip in it; tenths of a
-        second while the frequency moves fast."""
-        step_s = math.floor(at_s + _SAME_S) + 1.0 - at_s
+        """How finely to go on from `at_s`: 1.0 s, or while the frequency moves fast, and in a second in which a trip
+        is to come, tenths or fifths."""
         if self._recorded is not None:
-            return step_s
+            return SECOND_S
         self._fed = True
         self._go_on(at_s, 0.0)
         moves = abs(self._moves_hz_per_s(at_s))
         if moves > _BRISK_HZ_PER_S:
             self._fine_until_s = at_s + _CALM_AFTER_S
-        if moves > _FAST_HZ_PER_S:
-            step_s = min(step_s, STEP_S)
-        elif at_s < self._fine_until_s:
-            step_s = min(step_s, 2 * STEP_S)
-        for begins_s, _, _ in self._losses:
-            if at_s + _SAME_S < begins_s < at_s + step_s:
-                step_s = begins_s - at_s
-        return step_s
+        whole_s = math.floor(at_s + _SAME_S) + SECOND_S
+        if moves > _FAST_HZ_PER_S or any(at_s + _SAME_S < begins_s < whole_s for begins_s, _, _ in self._losses):
+            return STEP_S
+        return 2 * STEP_S if at_s < self._fine_until_s else SECOND_S
 
     def hz(self, at_s: float) -> float:
         """The frequency at `at_s`; time that nobody told of passes without a response of the chargers."""
