@@ -13,6 +13,7 @@ charger follows its own plan. Model 711: the droop goes on by itself, whatever b
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from enum import StrEnum
@@ -54,20 +55,28 @@ Access: TypeAlias = Callable[
 
 
 class ChargerFault(StrEnum):
-    """What a charger can be made to do wrong: not to answer, or to answer with what cannot be."""
+    """What a charger can be made to do wrong: not to answer, to answer with what cannot be, or to take setpoints and
+    droops into its registers and charge by its own plan all the same."""
 
     SILENT = "charger-silent"
     NONSENSE = "charger-nonsense"
+    IGNORES = "charger-ignores"
 
 
 @dataclass(frozen=True, slots=True)
 class ChargerSpec:
-    """A charger as it is built; ratings are kW at the grid side, both >= 0."""
+    """A charger as it is built; ratings are kW at the grid side, both >= 0.
+
+    `delay_s` is the dead time between a change of frequency or setpoint and the power, `ramp_kw_per_s` (> 0) the most
+    by which the power then changes. As given the charger does everything at once.
+    """
 
     charger_id: str
     max_charge_kw: float
     max_discharge_kw: float
     phases: int = 3
+    delay_s: float = 0.0
+    ramp_kw_per_s: float = math.inf
 
     @property
     def rating_kw(self) -> float:

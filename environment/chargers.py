@@ -14,7 +14,7 @@ from pymodbus.server import ModbusTcpServer
 
 from environment.charger_device import ChargerFault, ChargerSpec
 from environment.charger_map import WRITE_FUNCTIONS
-from environment.charging import HEARTBEAT_TIMEOUT_S, Charging, ParkError
+from environment.charging import HEARTBEAT_TIMEOUT_S, Charging, FrequencyFeed, ParkError
 from environment.vehicles import Fleet
 
 __all__ = ["ChargerFault", "ChargerPark", "ChargerSpec", "Endpoint", "ParkError"]
@@ -47,8 +47,9 @@ class ChargerPark(Charging):
         now: Callable[[], datetime],
         *,
         heartbeat_timeout_s: float = HEARTBEAT_TIMEOUT_S,
+        feed: FrequencyFeed | None = None,
     ) -> None:
-        super().__init__(specs, fleet, now, heartbeat_timeout_s=heartbeat_timeout_s)
+        super().__init__(specs, fleet, now, heartbeat_timeout_s=heartbeat_timeout_s, feed=feed)
         self.endpoints: dict[str, Endpoint] = {}
         self._faults: dict[int, ChargerFault] = {}
         self._servers: list[ModbusTcpServer] = []
@@ -86,7 +87,7 @@ class ChargerPark(Charging):
         self.endpoints.clear()
 
     def set_fault(self, charger_id: str, fault: ChargerFault | None) -> None:
-        """Makes a charger silent or talk nonsense (None: well again); the charging itself goes on.
+        """Makes a charger silent, talk nonsense or ignore its orders (None: well again); the charging goes on.
 
         A silent charger hangs up on every request, so that its controller knows at once and scenario time need not
         wait for a time-out of the wall clock.
@@ -96,6 +97,7 @@ class ChargerPark(Charging):
             self._faults.pop(charger, None)
         else:
             self._faults[charger] = fault
+        self._ignore(charger, fault is ChargerFault.IGNORES)
 
     def set_local(self, charger_id: str, local: bool) -> None:
         """Switches a charger to local control, as a technician does: it then refuses remote orders."""

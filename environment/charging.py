@@ -4,7 +4,9 @@ Power follows, in this order: the setpoint written over Modbus, else the charger
 until the vehicle's target, not before its timer's time where it has one); on top of it the frequency droop; all cut
 to what charger and vehicle can do. Physics advance to the scenario time `now()` whenever something is read, written or
 changed, so every register is true at the moment of reading and every kWh is counted under the setpoint that held.
-Times inside are seconds since the start.
+Times inside are seconds since the start. With a constant frequency and chargers that answer at once, everything
+between two changes is solved in one piece; with a `feed`, a bench, a dead time or a ramp it goes step by step
+(`environment.charging_seconds`).
 """
 
 from __future__ import annotations
@@ -15,13 +17,19 @@ from datetime import datetime
 import numpy as np
 import numpy.typing as npt
 
-from environment.charger_device import ChargerRegisters, ChargerSpec, Droop, Live
+from environment.charger_device import ChargerRegisters, ChargerSpec, Live
 from environment.charger_map import ADOPT, NOMINAL_HZ, NOMINAL_V, STOP
+from environment.charging_seconds import AppliedFrequency, FrequencyFeed, Stretch, feed_alone, seen_hz
+from environment.frequency_response import Bools, Droops, Dynamics
 from environment.sunspec import Key
 from environment.vehicles import SECONDS_PER_HOUR, Fleet, Floats
 
+__all__ = ["AppliedFrequency", "Charging", "FrequencyFeed", "ParkError"]
+
 HEARTBEAT_TIMEOUT_S = 300.0
 RESUME_BELOW_TARGET = 0.01  # of the capacity: the own plan tops up again only this far below its target
+
+SHORT_S = 2.0  # so short a time is added up faster than it is solved
 
 
 class ParkError(RuntimeError):
@@ -31,7 +39,8 @@ class ParkError(RuntimeError):
 class Charging:
     """Chargers side by side; arrays have shape [chargers] in the order of `ids`.
 
-    `imported_kwh` and `exported_kwh` are each charger's meter at the grid side. `now` is the scenario clock.
+    `imported_kwh` and `exported_kwh` are each charger's meter at the grid side. `now` is the scenario clock. `feed`
+    gives the frequency of each step and hears the response; without it the frequency is what `observe` says.
     """
 
     def __init__(
@@ -41,6 +50,7 @@ class Charging:
         now: Callable[[], datetime],
         *,
         heartbeat_timeout_s: float = HEARTBEAT_TIMEOUT_S,
+        feed: FrequencyFeed | None = None,
     ) -> None:
         self.specs = tuple(specs)
         self.ids = tuple(spec.charger_id for spec in specs)
@@ -49,25 +59,30 @@ class Charging:
             raise ParkError("two chargers have the same id; give each its own")
         self.fleet = fleet
         self.heartbeat_timeout_s = heartbeat_timeout_s
-        self._now, self._origin = now, now()
-        self._at_s = 0.0
+        self._now, self.origin = now, now()
+        self.at_s = 0.0
         count = len(specs)
         self.max_charge_kw = np.array([spec.max_charge_kw for spec in specs])
         self.max_discharge_kw = np.array([spec.max_discharge_kw for spec in specs])
         self._rating_kw = np.maximum(self.max_charge_kw, self.max_discharge_kw)
         self.voltage_v = np.full(count, NOMINAL_V)
-        self.frequency_hz = NOMINAL_HZ
+        self.feed = feed
+        self.frequency_hz = NOMINAL_HZ if feed is None else feed.hz(0.0)
         self.imported_kwh = np.zeros(count)
         self.exported_kwh = np.zeros(count)
-        self._vehicle: npt.NDArray[np.int64] = np.full(count, -1, dtype=np.int64)
+        self.vehicle: npt.NDArray[np.int64] = np.full(count, -1, dtype=np.int64)
         self._order_kw = np.full(count, np.nan)  # nan: own plan
-        self._stopped = np.zeros(count, dtype=np.bool_)
-        self._satisfied = np.zeros(count, dtype=np.bool_)  # the own plan has reached its target
+        self.stopped: Bools = np.zeros(count, dtype=np.bool_)
+        self.satisfied: Bools = np.zeros(count, dtype=np.bool_)  # the own plan has reached its target
+        self.ignoring: Bools = np.zeros(count, dtype=np.bool_)  # takes orders and does not follow them
         self._starts_at_s = np.full(count, np.inf)  # when a timer lets the own plan start; inf: nothing to wait for
         self._reverts_at_s = np.full(count, np.inf)
         self._silent_at_s = np.full(count, np.inf)
-        self._droops: dict[int, Droop] = {}
-        self._droop_kw = np.zeros(count)
+        self.droops = Droops(self._rating_kw)
+        self.dynamics = Dynamics(self.specs)
+        self.baseline_kw = np.full(count, np.nan)  # nan: none nominated
+        self.benches: list[AppliedFrequency] = []
+        self._stretch: Stretch | None = None
         self._registers = [ChargerRegisters(spec) for spec in specs]
 
     # The vehicles -------------------------------------------------------------------------------------------
@@ -87,8 +102,8 @@ class Charging:
         orders need not wait. Raises ParkError where the charger is taken or the vehicle is plugged in elsewhere."""
         self.advance()
         charger, vehicle = self.index[charger_id], self.fleet.index[vehicle_id]
-        if self._vehicle[charger] >= 0:
-            raise ParkError(f"charger {charger_id} is taken by {self.fleet.ids[self._vehicle[charger]]}")
+        if self.vehicle[charger] >= 0:
+            raise ParkError(f"charger {charger_id} is taken by {self.fleet.ids[self.vehicle[charger]]}")
         if self.fleet.connected[vehicle]:
             raise ParkError(f"vehicle {vehicle_id} is plugged in elsewhere already")
         capacity_kwh = self.fleet.capacity_kwh[vehicle]
@@ -98,157 +113,210 @@ class Charging:
             self.fleet.floor_kwh[vehicle] = floor_soc * capacity_kwh
         self.fleet.target_kwh[vehicle] = target_soc * capacity_kwh
         self.fleet.connected[vehicle] = True
-        self._vehicle[charger] = vehicle
-        self._satisfied[charger] = False
-        starts_at_s = 0.0 if starts_at is None else (starts_at - self._origin).total_seconds()
-        self._starts_at_s[charger] = starts_at_s if starts_at_s > self._at_s else np.inf
-        self._settle()
+        self.vehicle[charger] = vehicle
+        self.satisfied[charger] = False
+        starts_at_s = 0.0 if starts_at is None else (starts_at - self.origin).total_seconds()
+        self._starts_at_s[charger] = starts_at_s if starts_at_s > self.at_s else np.inf
+        if self.feed is not None:
+            self.droops.kw[charger] = 0.0  # a droop begins with the session
+        self.settle()
+        self._changed()
 
     def unplug(self, charger_id: str) -> float:
         """The vehicle leaves; returns its state of charge (a fraction). A setpoint ends with the session."""
         self.advance()
         charger = self.index[charger_id]
-        vehicle = self._vehicle[charger]
+        vehicle = self.vehicle[charger]
         if vehicle < 0:
             raise ParkError(f"charger {charger_id} has no vehicle")
         self.fleet.connected[vehicle] = False
-        self._vehicle[charger] = -1
+        self.vehicle[charger] = -1
         self._starts_at_s[charger] = np.inf
-        self._droop_kw[charger] = 0.0
+        self.droops.kw[charger] = 0.0
+        self.dynamics.unplugged(charger)
         self._disable(charger)
         return float(self.fleet.soc[vehicle])
 
     def vehicle_at(self, charger_id: str) -> str | None:
         """The vehicle that is plugged in."""
-        vehicle = self._vehicle[self.index[charger_id]]
+        vehicle = self.vehicle[self.index[charger_id]]
         return None if vehicle < 0 else self.fleet.ids[vehicle]
 
     # The physics --------------------------------------------------------------------------------------------
 
     def observe(self, voltage_v: Floats | float, frequency_hz: float) -> None:
-        """The grid has changed: the voltage (line to neutral) at each charger, the frequency of all."""
+        """The grid has changed: the voltage (line to neutral) at each charger, the frequency of all (where a feed
+        gives it, it is left as it is)."""
         self.advance()
         self.voltage_v[:] = voltage_v
+        if self.feed is None:
+            self._see(frequency_hz)
+
+    def _see(self, frequency_hz: float) -> None:
         self.frequency_hz = frequency_hz
-        for charger, droop in self._droops.items():
-            if droop.response_s == 0:
-                self._droop_kw[charger] = self._wanted_droop_kw(charger, droop)
+        self.droops.see(self.seen_hz() if self.benches else frequency_hz)
+
+    def seen_hz(self) -> Floats:
+        """The frequency at each charger: the grid's, or what a bench applies."""
+        return seen_hz(self.frequency_hz, self.benches, self.at_s, len(self.ids))
+
+    def nominate(self, charger_id: str, baseline_kw: float | None) -> None:
+        """From now on the charger's response is what it draws beyond `baseline_kw` (positive drawn); None: what it
+        draws beyond its power without droop, where it has a droop, else it has no response."""
+        self.advance()
+        self.baseline_kw[self.index[charger_id]] = np.nan if baseline_kw is None else baseline_kw
+        self._changed()
+
+    def attach(self, bench: AppliedFrequency) -> None:
+        """From now on the bench's chargers see its frequency, and it is told what they do."""
+        self.advance()
+        self.benches = [other for other in self.benches if other is not bench] + [bench]
+        self._changed()
+        self.droops.see(self.seen_hz())
+
+    def detach(self, bench: AppliedFrequency) -> None:
+        """Back to the grid's frequency."""
+        self.advance()
+        self.benches = [other for other in self.benches if other is not bench]
+        self._changed()
+        self.droops.see(self.seen_hz())
 
     def power_kw(self) -> Floats:
         """What every charger draws at this moment, kW."""
         self.advance()
-        setpoint_kw, stop_kwh = self._setpoint_kw(self._droop_kw)
-        return self._of_chargers(self.fleet.power_kw(self._of_vehicles(setpoint_kw), self._stops(stop_kwh)))
+        setpoint_kw, stop_kwh = self._setpoint_kw(self.droops.kw)
+        if self.dynamics.any:
+            setpoint_kw = np.where(self.dynamics.on, self.dynamics.now_kw[0], setpoint_kw)
+        return self._possible_kw(setpoint_kw, stop_kwh)
+
+    def _possible_kw(self, setpoint_kw: Floats, stop_kwh: Floats) -> Floats:
+        return self.of_chargers(self.fleet.power_kw(self.of_vehicles(setpoint_kw), self.of_vehicles(stop_kwh, np.inf)))
 
     def soc_percent(self) -> Floats:
         """The state of charge at every charger, %; nan where no vehicle is plugged in."""
         self.advance()
-        plugged = self._vehicle >= 0
-        return np.where(plugged, self.fleet.soc[self._vehicle] * 100, np.nan)
+        plugged = self.vehicle >= 0
+        return np.where(plugged, self.fleet.soc[self.vehicle] * 100, np.nan)
 
     def advance(self) -> None:
         """Lets the physics catch up with the scenario time, with every fallback and timer at its own instant."""
-        until_s = (self._now() - self._origin).total_seconds()
-        while self._at_s < until_s:
+        until_s = (self._now() - self.origin).total_seconds()
+        if self.at_s >= until_s:
+            return
+        while self.at_s < until_s:
             due_s = min(self._reverts_at_s.min(), self._silent_at_s.min(), self._starts_at_s.min())
-            self._integrate(min(due_s, until_s) - self._at_s)
-            self._at_s = min(due_s, until_s)
-            self._starts_at_s[self._starts_at_s <= self._at_s] = np.inf
-            for charger in np.flatnonzero(self._reverts_at_s <= self._at_s):
+            self._go_to(min(due_s, until_s))
+            self.at_s = min(due_s, until_s)
+            if due_s > until_s:
+                continue
+            self._starts_at_s[self._starts_at_s <= self.at_s] = np.inf
+            self._changed()
+            for charger in np.flatnonzero(self._reverts_at_s <= self.at_s):
                 self._reverts_at_s[charger] = np.inf
                 self._registers[charger].revert()
                 self._obey(int(charger))
-            for charger in np.flatnonzero(self._silent_at_s <= self._at_s):
+            for charger in np.flatnonzero(self._silent_at_s <= self.at_s):
                 self._silent_at_s[charger] = np.inf
                 self._disable(int(charger))
+        if self.feed is not None:
+            self._see(self.feed.hz(self.at_s))
+
+    def _go_to(self, to_s: float) -> None:
+        """Time goes on to `to_s`; nothing is ordered in between."""
+        if self.feed is None and not self.benches and not self.dynamics.any:
+            self._integrate(to_s - self.at_s)
+            return
+        while self.at_s < to_s:
+            stretch = self._stretch = self._stretch or Stretch(self)
+            if stretch.active or to_s - self.at_s <= SHORT_S:
+                self.at_s = stretch.run(to_s)
+                stretch.flush()
+                if self.settle() or self.at_s >= stretch.ends_s:
+                    self._changed()
+            else:
+                if self.feed is not None:
+                    feed_alone(self.feed, self.at_s, to_s)
+                self._integrate(to_s - self.at_s)
+                self.at_s = to_s
+                self._changed()
+
+    def _changed(self) -> None:
+        """What held until now need not hold any longer."""
+        self._stretch = None
 
     def _integrate(self, dt_s: float) -> None:
         if dt_s <= 0:
             return
-        mean_droop_kw = self._droop_over(dt_s)
-        setpoint_kw, stop_kwh = self._setpoint_kw(mean_droop_kw)
-        mean_kw = self._of_chargers(self.fleet.step(self._of_vehicles(setpoint_kw), dt_s, self._stops(stop_kwh)))
+        setpoint_kw, stop_kwh = self._setpoint_kw(self.droops.over(self.frequency_hz, dt_s))
+        stops = self.of_vehicles(stop_kwh, np.inf)
+        self.count(self.of_chargers(self.fleet.step(self.of_vehicles(setpoint_kw), dt_s, stops)), dt_s)
+        if self.dynamics.any:
+            self.dynamics.rest(setpoint_kw, self._possible_kw(setpoint_kw, stop_kwh))
+        self.settle()
+
+    def count(self, mean_kw: Floats, dt_s: float) -> None:
+        """The chargers' meters count `mean_kw` for `dt_s` seconds."""
         self.imported_kwh += np.maximum(mean_kw, 0.0) * dt_s / SECONDS_PER_HOUR
         self.exported_kwh += np.maximum(-mean_kw, 0.0) * dt_s / SECONDS_PER_HOUR
-        self._settle()
 
-    def _settle(self) -> None:
-        """Whether each own plan has what it wants; with a hysteresis, so that a droop does not make it flutter."""
-        plugged = self._vehicle >= 0
-        energy, target = self.fleet.energy_kwh[self._vehicle], self.fleet.target_kwh[self._vehicle]
-        resume = target - RESUME_BELOW_TARGET * self.fleet.capacity_kwh[self._vehicle]
-        self._satisfied |= plugged & (energy >= target)
-        self._satisfied &= plugged & (energy >= resume)
+    def settle(self) -> bool:
+        """Whether each own plan has what it wants; with a hysteresis, so that a droop does not make it flutter.
+        Returns whether that has changed for one."""
+        before = self.satisfied.copy()
+        plugged = self.vehicle >= 0
+        energy, target = self.fleet.energy_kwh[self.vehicle], self.fleet.target_kwh[self.vehicle]
+        self.satisfied |= plugged & (energy >= target)
+        self.satisfied &= plugged & (energy >= self.resume_kwh())
+        return bool((before != self.satisfied).any())
+
+    def resume_kwh(self) -> Floats:
+        """The energy below which each own plan begins anew."""
+        return self.fleet.target_kwh[self.vehicle] - RESUME_BELOW_TARGET * self.fleet.capacity_kwh[self.vehicle]
+
+    def base_kw(self) -> tuple[Floats, Floats]:
+        """What every charger wants without droop, and at which energy it ends charging (inf: at the battery's end)."""
+        own = np.isnan(self._order_kw)
+        idle = self.satisfied | np.isfinite(self._starts_at_s)
+        base_kw = np.where(own, np.where(idle, 0.0, self.max_charge_kw), self._order_kw)
+        return base_kw, np.where(own & ~self.satisfied, self.fleet.target_kwh[self.vehicle], np.inf)
 
     def _setpoint_kw(self, droop_kw: Floats) -> tuple[Floats, Floats]:
         """What every charger tries, and at which energy it ends charging (inf: at the battery's end)."""
-        own = np.isnan(self._order_kw)
-        idle = self._satisfied | np.isfinite(self._starts_at_s)
-        base_kw = np.where(own, np.where(idle, 0.0, self.max_charge_kw), self._order_kw)
-        setpoint_kw = base_kw + droop_kw
-        for charger, droop in self._droops.items():
-            if droop_kw[charger] > 0:
-                most_kw = max(-droop.p_min * self._rating_kw[charger], base_kw[charger])
-                setpoint_kw[charger] = min(setpoint_kw[charger], most_kw)
+        base_kw, stop_kwh = self.base_kw()
+        setpoint_kw = np.minimum(base_kw + droop_kw, self.droops.most_kw(base_kw))
         setpoint_kw = np.clip(setpoint_kw, -self.max_discharge_kw, self.max_charge_kw)
-        stop_kwh = np.where(own & ~self._satisfied, self.fleet.target_kwh[self._vehicle], np.inf)
-        return np.where(self._stopped, 0.0, setpoint_kw), stop_kwh
+        return np.where(self.stopped, 0.0, setpoint_kw), stop_kwh
 
-    def _droop_over(self, dt_s: float) -> Floats:
-        """The droop's mean power over the next `dt_s` seconds, kW; moves it to where it then is.
-
-        A first-order lag that comes to 90 % of the change in the open-loop response time (IEEE 1547-2018, 3.1).
-        """
-        mean_kw = np.zeros(len(self.ids))
-        for charger, droop in self._droops.items():
-            wanted_kw = self._wanted_droop_kw(charger, droop)
-            gap_kw = self._droop_kw[charger] - wanted_kw
-            lag_s = droop.response_s / np.log(10.0)
-            left = np.exp(-dt_s / lag_s) if lag_s > 0 else 0.0
-            mean_kw[charger] = wanted_kw + gap_kw * lag_s / dt_s * (1 - left)
-            self._droop_kw[charger] = wanted_kw + gap_kw * left
-        return mean_kw
-
-    def _wanted_droop_kw(self, charger: int, droop: Droop) -> float:
-        """Where the droop goes to at the present frequency: less drawn below 50 Hz, more above."""
-        rating_kw, deviation_hz = self._rating_kw[charger], self.frequency_hz - NOMINAL_HZ
-        over_hz = max(deviation_hz - droop.deadband_over_hz, 0.0)
-        under_hz = max(-deviation_hz - droop.deadband_under_hz, 0.0)
-        wanted_kw = rating_kw * (over_hz / droop.k_over - under_hz / droop.k_under) / NOMINAL_HZ
-        # No more than from full discharging to full charging: what is beyond would only be made up for later.
-        return float(np.clip(wanted_kw, -2 * rating_kw, 2 * rating_kw))
-
-    def _of_vehicles(self, of_chargers: Floats) -> Floats:
-        values = np.zeros(len(self.fleet))
-        plugged = self._vehicle >= 0
-        values[self._vehicle[plugged]] = of_chargers[plugged]
+    def of_vehicles(self, of_chargers: Floats, otherwise: float = 0.0) -> Floats:
+        """Values of chargers as those of the vehicles at them; `otherwise` for who is not plugged in."""
+        values = np.full(len(self.fleet), otherwise)
+        plugged = self.vehicle >= 0
+        values[self.vehicle[plugged]] = of_chargers[plugged]
         return values
 
-    def _stops(self, stop_kwh: Floats) -> Floats:
-        values = np.full(len(self.fleet), np.inf)
-        plugged = self._vehicle >= 0
-        values[self._vehicle[plugged]] = stop_kwh[plugged]
-        return values
-
-    def _of_chargers(self, of_vehicles: Floats) -> Floats:
-        return np.where(self._vehicle >= 0, of_vehicles[self._vehicle], 0.0)
+    def of_chargers(self, of_vehicles: Floats) -> Floats:
+        """Values of vehicles as those of the chargers they are at; 0 where there is none."""
+        return np.where(self.vehicle >= 0, of_vehicles[self.vehicle], 0.0)
 
     # The orders ---------------------------------------------------------------------------------------------
 
     def _obey(self, charger: int) -> None:
         """Takes over what the registers now order."""
-        registers = self._registers[charger]
-        order_kw = registers.order_kw()
+        registers, ignores = self._registers[charger], self.ignoring[charger]
+        order_kw = None if ignores else registers.order_kw()
         self._order_kw[charger] = np.nan if order_kw is None else order_kw
-        self._stopped[charger] = registers.settings[715, "OpCtl"] == STOP
-        droop = registers.droop()
-        if droop is None:
-            self._droops.pop(charger, None)
-            self._droop_kw[charger] = 0.0
-        else:
-            self._droops[charger] = droop
-            if droop.response_s == 0:
-                self._droop_kw[charger] = self._wanted_droop_kw(charger, droop)
+        self.stopped[charger] = registers.settings[715, "OpCtl"] == STOP
+        self.droops.put(charger, None if ignores else registers.droop())
+        if self.droops.on[charger]:
+            self.droops.see(self.seen_hz() if self.benches else self.frequency_hz)
+        self._changed()
+
+    def _ignore(self, charger: int, ignores: bool) -> None:
+        """Whether the charger goes by its own plan whatever its registers say."""
+        if ignores != self.ignoring[charger]:
+            self.advance()
+            self.ignoring[charger] = ignores
+            self._obey(charger)
 
     def _disable(self, charger: int) -> None:
         self._registers[charger].disable()
@@ -259,7 +327,7 @@ class Charging:
         registers = self._registers[charger]
         beats = wanted.get((715, "ControllerHb"), registers.settings[715, "ControllerHb"])
         if beats != registers.settings[715, "ControllerHb"]:
-            self._silent_at_s[charger] = self._at_s + self.heartbeat_timeout_s
+            self._silent_at_s[charger] = self.at_s + self.heartbeat_timeout_s
         registers.settings.update(wanted)
         if wanted.get((711, "AdptCtlReq")) == ADOPT:
             registers.adopt_droop()
@@ -267,17 +335,17 @@ class Charging:
         if any(model_id == 704 for model_id, _ in wanted):
             after_s = registers.settings[704, "WSetRvrtTms"]
             runs = after_s > 0 and registers.order_kw() is not None
-            self._reverts_at_s[charger] = self._at_s + after_s if runs else np.inf
+            self._reverts_at_s[charger] = self.at_s + after_s if runs else np.inf
         self._obey(charger)
 
     def _live(self, charger: int) -> Live:
-        vehicle = self._vehicle[charger]
+        vehicle = self.vehicle[charger]
         connected, fleet = bool(vehicle >= 0), self.fleet
-        left_s = self._reverts_at_s[charger] - self._at_s
+        left_s = self._reverts_at_s[charger] - self.at_s
         return Live(
             power_kw=float(self.power_kw()[charger]),
             voltage_v=float(self.voltage_v[charger]),
-            frequency_hz=self.frequency_hz,
+            frequency_hz=float(self.seen_hz()[charger]),
             connected=connected,
             capacity_kwh=float(fleet.capacity_kwh[vehicle]) if connected else 0.0,
             energy_kwh=float(fleet.energy_kwh[vehicle]) if connected else 0.0,
@@ -288,5 +356,5 @@ class Charging:
             imported_kwh=float(self.imported_kwh[charger]),
             exported_kwh=float(self.exported_kwh[charger]),
             reversion_left_s=float(left_s) if np.isfinite(left_s) else 0.0,
-            seconds=self._at_s,
+            seconds=self.at_s,
         )

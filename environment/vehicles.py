@@ -60,7 +60,8 @@ class Fleet:
     """Vehicles side by side; every array has shape [vehicles] in the order of `ids`.
 
     `energy_kwh` is what is in each battery, `target_kwh` where the driver wants charging to end, `floor_kwh` what
-    may not be discharged. `imported_kwh` and `exported_kwh` count the grid side since the beginning.
+    may not be discharged, `knee_kwh` where the charging curve begins to fall. `imported_kwh` and `exported_kwh` count
+    the grid side since the beginning.
     """
 
     def __init__(self, vehicles: Sequence[Vehicle]) -> None:
@@ -84,9 +85,9 @@ class Fleet:
         self.connected: npt.NDArray[np.bool_] = np.zeros(len(vehicles), dtype=np.bool_)
         self.imported_kwh = np.zeros(len(vehicles))
         self.exported_kwh = np.zeros(len(vehicles))
-        self._knee_kwh = column("taper_soc") * self.capacity_kwh
+        self.knee_kwh = column("taper_soc") * self.capacity_kwh
         self._full_kw = self.max_charge_kw * self.efficiency_charge
-        self._fall_per_h = self._full_kw * (1 - column("taper_final")) / (self.capacity_kwh - self._knee_kwh)
+        self._fall_per_h = self._full_kw * (1 - column("taper_final")) / (self.capacity_kwh - self.knee_kwh)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -98,7 +99,7 @@ class Fleet:
 
     def charge_limit_kw(self) -> Floats:
         """The most each battery takes at this moment, kW at the grid side: the charging curve."""
-        limit_kw = self._full_kw - self._fall_per_h * np.maximum(self.energy_kwh - self._knee_kwh, 0.0)
+        limit_kw = self._full_kw - self._fall_per_h * np.maximum(self.energy_kwh - self.knee_kwh, 0.0)
         return limit_kw / self.efficiency_charge
 
     def power_kw(self, setpoint_kw: Floats, stop_kwh: Floats | None = None) -> Floats:
@@ -146,6 +147,12 @@ class Fleet:
         self.exported_kwh += exported_kwh
         return (imported_kwh - exported_kwh) / hours
 
+    def give(self, charged_kwh: Floats, given_kwh: Floats) -> None:
+        """Counts what has flowed, kWh >= 0 at the grid side, where no limit was met on the way (the caller's word)."""
+        self.energy_kwh += charged_kwh * self.efficiency_charge - given_kwh / self.efficiency_discharge
+        self.imported_kwh += charged_kwh
+        self.exported_kwh += given_kwh
+
     def _charged_kwh(self, wanted_kw: Floats, hours: float, stop_kwh: Floats) -> Floats:
         """What charging at `wanted_kw` puts into each battery in `hours`.
 
@@ -156,11 +163,11 @@ class Fleet:
         fall = np.where(self._fall_per_h > 0, self._fall_per_h, 1.0)
         # A power of next to nothing never meets the curve: infinite is the right answer there.
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            meets_kwh = self._knee_kwh + (self._full_kw - power_kw) / fall
+            meets_kwh = self.knee_kwh + (self._full_kw - power_kw) / fall
             constant_h = np.clip((meets_kwh - self.energy_kwh) / power_kw, 0.0, hours)
         constant_h = np.where(power_kw > 0, constant_h, hours)
         at_kwh = self.energy_kwh + power_kw * constant_h
-        limit_kw = self._full_kw - self._fall_per_h * np.maximum(at_kwh - self._knee_kwh, 0.0)
+        limit_kw = self._full_kw - self._fall_per_h * np.maximum(at_kwh - self.knee_kwh, 0.0)
         falling_h = hours - constant_h
         end_kwh = at_kwh + np.minimum(power_kw, limit_kw) * -np.expm1(-fall * falling_h) / fall
         end_kwh = np.where(falling_h > 0, end_kwh, at_kwh)
