@@ -34,7 +34,7 @@ from environment.out_folder import SERVER, OutFolder, OutFolderError
 from environment.report import build as build_report
 from environment.run_folder import LEDGER, SERIES, TRACE, RunFolderError
 from environment.scenario import Scenario, ScenarioError
-from environment.series import ISLAND_COLUMNS, SeriesError, SeriesRecorder
+from environment.series import SeriesError, SeriesRecorder
 from environment.server import EmbeddedServer, ServerError, client_tls, generated_passwords
 from environment.sessions_csv import SessionsError
 from environment.world import MINUTE, Plant, World, build, faults_at, without_flexibility
@@ -117,7 +117,7 @@ def launch(scenario: Scenario, options: Options, progress: Progress | None = Non
         plant.networks.buses,
         [s.charger_id for s in plant.specs],
         rows=2 * plant.minutes,
-        extra=ISLAND_COLUMNS if plant.island else (),
+        extra=plant.columns,
     )
     clock: VirtualClock | ScaledClock = VirtualClock(scenario.begins)
     if options.speed is not None:

@@ -10,6 +10,7 @@ from typing import Any, get_args
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
+from environment.campus_scenario import CampusScenario
 from environment.island_scenario import IslandScenario
 from environment.market_scenario import MarketScenario
 from environment.scenario_parts import Part, Scenario
@@ -17,7 +18,7 @@ from environment.scenario_parts import Part, Scenario
 __all__ = ["SCENARIOS", "Scenario", "ScenarioError", "available", "load", "parse"]
 
 SCENARIOS = Path(__file__).resolve().parent.parent / "scenarios"
-KINDS: dict[str, type[Scenario]] = {"island": IslandScenario}
+KINDS: dict[str, type[Scenario]] = {"island": IslandScenario, "area": CampusScenario}
 """The kind of a scenario by the table that only it has; any other is one with a market."""
 
 

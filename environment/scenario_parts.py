@@ -5,6 +5,7 @@ Units are part of the key (`max_charge_kw`), so that a wrong unit is an unknown 
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
@@ -102,6 +103,10 @@ class SitePart(Part):
     def charger_ids(self) -> tuple[str, ...]:
         """`office-01`, `office-02`, ..."""
         return tuple(f"{self.name}-{number:02d}" for number in range(1, self.chargers + 1))
+
+    def answer(self) -> tuple[float, float]:
+        """How fast the chargers answer: dead time in s, ramp in kW/s. At once, where nothing is said of it."""
+        return 0.0, math.inf
 
 
 class DriversPart(Part):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from agents.grid_view import GridState
+from environment.campus_plant import CampusPlant, RecordedFeed, RetailList, build_campuses, campus_columns, campus_row
+from environment.campus_scenario import CampusScenario
 from environment.charger_device import ChargerFault, ChargerSpec
 from environment.charger_map import NOMINAL_V
 from environment.charging import Charging
@@ -19,9 +21,11 @@ from environment.island_plant import IslandPlant, build_island, island_row
 from environment.island_scenario import IslandScenario
 from environment.networks import Networks, merged
 from environment.physical_grid import PhysicalGrid
+from environment.price_following import OrderedCharging, PriceFollowing
 from environment.profiles import Profiles, standard_offset
 from environment.scenario import Scenario, ScenarioError
-from environment.series import Case, SeriesRecorder
+from environment.scenario_parts import SitePart
+from environment.series import ISLAND_COLUMNS, Case, SeriesRecorder
 from environment.sessions import Session, Sessions, generate
 from environment.sessions_csv import read_csv
 from environment.summary import DriverOutcome
@@ -34,14 +38,14 @@ HOUR = timedelta(hours=1)
 @dataclass(frozen=True)
 class Plant:
     """What both cases of a run share: the networks, the chargers' places, the sessions, and where the frequency comes
-    from: a synchronous area that our vehicles do not move, or an island that they do."""
+    from: a synchronous area that our vehicles do not move, or an island or an area that they do."""
 
     scenario: Scenario
     networks: Networks
     specs: tuple[ChargerSpec, ...]
     bus_of: Mapping[str, str]
     sessions: Sessions
-    frequency: FrequencySource | IslandPlant
+    frequency: FrequencySource | IslandPlant | CampusPlant
 
     @property
     def grid(self) -> Grid:
@@ -57,6 +61,18 @@ class Plant:
     def island(self) -> IslandPlant | None:
         """The power system of the island, None in a synchronous area."""
         return self.frequency if isinstance(self.frequency, IslandPlant) else None
+
+    @property
+    def campus(self) -> CampusPlant | None:
+        """The campuses and their synchronous area, None in another demonstrator."""
+        return self.frequency if isinstance(self.frequency, CampusPlant) else None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The series' further columns."""
+        if self.campus is not None:
+            return campus_columns([network.name for network in self.networks.members])
+        return ISLAND_COLUMNS if self.island else ()
 
     @property
     def minutes(self) -> int:
@@ -76,25 +92,28 @@ def build(scenario: Scenario, streams: Mapping[str, np.random.Generator], folder
     offset = standard_offset(scenario.zone, scenario.scenario.start.year)
     networks = Networks.load(scenario.grids, offset)
     bus_of = places(scenario, networks)
-    specs = tuple(
-        ChargerSpec(charger_id, site.max_charge_kw, site.max_discharge_kw)
-        for site in scenario.sites
-        for charger_id in site.charger_ids()
-    )
+    specs = tuple(_spec(site, charger_id) for site in scenario.sites for charger_id in site.charger_ids())
     if scenario.drivers.sessions_csv is None:
         sessions = generate(streams["sessions"], scenario)
     else:
         sessions = read_csv((folder or Path()) / scenario.drivers.sessions_csv, scenario)
-    frequency: FrequencySource | IslandPlant
+    frequency: FrequencySource | IslandPlant | CampusPlant
     if isinstance(scenario, IslandScenario):
         for bus in scenario.grid.metered:
             if bus not in networks.bus_index:
                 fault = f"grid.metered: network {networks.members[0].grid.name!r} has no low-voltage bus {bus!r}"
                 raise ScenarioError(f"scenario {scenario.scenario.name}", [fault])
         frequency = build_island(scenario, streams["frequency"], offset)
+    elif isinstance(scenario, CampusScenario):
+        frequency = build_campuses(scenario, streams["frequency"], folder or Path())
     else:
         frequency = SwingModel(CONTINENTAL_EUROPE, scenario.begins, rng=streams["frequency"])
     return Plant(scenario, networks, specs, bus_of, sessions, frequency)
+
+
+def _spec(site: SitePart, charger_id: str) -> ChargerSpec:
+    delay_s, ramp = site.answer()
+    return ChargerSpec(charger_id, site.max_charge_kw, site.max_discharge_kw, delay_s=delay_s, ramp_kw_per_s=ramp)
 
 
 def places(scenario: Scenario, grid: Grid | Networks) -> dict[str, str]:
@@ -131,7 +150,13 @@ class World:
         self.series = series
         self._now = now
         self.island = None if plant.island is None else plant.island.case()
-        self.frequency: FrequencySource = self.island or plant.frequency  # type: ignore[assignment]
+        self.area = None if plant.campus is None else plant.campus.case()
+        self.response: RecordedFeed | None = None
+        if self.area is not None and case == "with":
+            # Without the service nobody answers the frequency, and the area goes on by itself.
+            park.feed = self.response = RecordedFeed(self.area, 60 * plant.minutes)
+            self.area.fed_by(park.advance)
+        self.frequency: FrequencySource = self.island or self.area or plant.frequency  # type: ignore[assignment]
         self._begins = plant.scenario.begins.astimezone(UTC)
         self.injections = plant.networks.minutes(plant.scenario.begins, plant.minutes)
         self._physical = plant.networks.solvers(PhysicalGrid)
@@ -181,9 +206,9 @@ class World:
             start,
             self.case,
             trafo_loading_percent=self.state.trafo_loading_percent,
-            trafo_p_kw=self.state.trafo_p_kw,
+            trafo_p_kw=states[0].trafo_p_kw,
             losses_kw=self.state.losses_kw,
-            line_loading_percent_max=float(self.state.line_loading_percent.max(initial=0.0)),
+            line_loading_percent_max=max(float(each.line_loading_percent.max(initial=0.0)) for each in states),
             load_kw=float(self.injections.load_kw[row]),
             pv_kw=float(self.injections.pv_kw[row]),
             frequency_hz=self.frequency.at(start),
@@ -191,10 +216,21 @@ class World:
             p_kw=charger_kw,
             soc_percent=soc,
             connected=~np.isnan(soc),
-            extra=None if self.island is None else island_row(self.island),
+            extra=self._extra(states),
         )
         self._done = row + 1
         self._come_and_go(now)
+
+    def _extra(self, states: Sequence[GridState]) -> Mapping[str, float] | None:
+        """The further columns of the last minute."""
+        if self.plant.campus is not None:
+            return campus_row([network.name for network in self.plant.networks.members], states)
+        return None if self.island is None else island_row(self.island)
+
+    @property
+    def present(self) -> Mapping[str, Session]:
+        """The sessions of the vehicles that are plugged in, by charger."""
+        return self._present
 
     def _come_and_go(self, now: datetime) -> None:
         for charger_id, session in sorted(self._present.items()):
@@ -283,10 +319,15 @@ class World:
 def without_flexibility(plant: Plant, series: SeriesRecorder) -> World:
     """The same day with chargers that nobody asks anything: what the service is measured against."""
     at = [plant.scenario.begins.astimezone(UTC)]
-    park = Charging(plant.specs, plant.fleet(), lambda: at[0])
+    park = OrderedCharging(plant.specs, plant.fleet(), lambda: at[0])
     world = World(plant, park, "without", series, lambda: at[0])
+    following = None
+    if isinstance(plant.scenario, CampusScenario):
+        following = PriceFollowing(plant.scenario, park, RetailList(plant.scenario), lambda: at[0])
     world.begin()
     for _ in range(plant.minutes):
+        if following is not None:
+            following.minute(world.present)
         at[0] += MINUTE
         world.minute(at[0])
     world.finish()
@@ -295,6 +336,6 @@ def without_flexibility(plant: Plant, series: SeriesRecorder) -> World:
 
 def faults_at(scenario: Scenario, now: datetime) -> dict[str, ChargerFault]:
     """The chargers that are out of order at this moment, and how."""
-    kinds = {"charger-silent": ChargerFault.SILENT, "charger-nonsense": ChargerFault.NONSENSE}
     clock = now.astimezone(scenario.zone).time()
-    return {f.target: kinds[f.kind] for f in scenario.fault if f.kind in kinds and f.at(clock)}
+    broken = [fault for fault in scenario.fault if fault.kind.startswith("charger") and fault.at(clock)]
+    return {fault.target: ChargerFault(fault.kind) for fault in broken}

@@ -1,0 +1,86 @@
+"""Chargers that nobody asks anything where everybody follows the retailer's prices: a campus without flexibility."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from agents.decisions.retail_plan import cheapest_plan
+from agents.decisions.vehicle_offer import Parked
+from agents.parking_ports import RetailPrices
+from agents.periods import QUARTER, quarter_at, quarters
+from environment.campus_scenario import CampusScenario
+from environment.charger_map import DISABLED, ENABLED, WATTS
+from environment.charging import Charging
+from environment.sessions import Session
+from environment.sunspec import to_sunspec_w
+
+Plan = tuple[datetime, tuple[float, ...]]
+
+
+class OrderedCharging(Charging):
+    """Chargers that are set from inside the program, as a write over Modbus would."""
+
+    def order(self, charger_id: str, power_kw: float | None) -> None:
+        """The charger's power from now on, kW; None leaves it to its own plan."""
+        self.advance()
+        settings = {(704, "WSetEna"): DISABLED}
+        if power_kw is not None:
+            settings = {
+                (704, "WSetEna"): ENABLED,
+                (704, "WSetMod"): WATTS,
+                (704, "WSet"): round(to_sunspec_w(power_kw)),
+                (704, "WSetRvrtTms"): 0,
+            }
+        self._write(self.index[charger_id], settings)
+
+
+class PriceFollowing:
+    """What the lots' managers do without a service, at once and without a message (`agents.parking.Parking`)."""
+
+    def __init__(
+        self, scenario: CampusScenario, park: OrderedCharging, prices: RetailPrices, now: Callable[[], datetime]
+    ) -> None:
+        self._park, self._prices, self._now = park, prices, now
+        self._sites = {c: site for site in scenario.sites for c in site.charger_ids()}
+        self._changes = list(prices.changes(scenario.ends))
+        self._plans: dict[str, Plan] = {}
+
+    def minute(self, present: Mapping[str, Session]) -> None:
+        """Plans those who have just come; each quarter of an hour and at a new list of prices all of them."""
+        now = self._now()
+        everybody = now == quarter_at(now)
+        while self._changes and self._changes[0] <= now:
+            del self._changes[0]
+            everybody = True
+        for charger_id in self._plans.keys() - present.keys():
+            del self._plans[charger_id]
+        for charger_id, session in sorted(present.items()):
+            if everybody or charger_id not in self._plans:
+                start = quarter_at(now)
+                kw = self._plan(charger_id, session, start, now)
+                self._plans[charger_id] = start, kw
+                self._park.order(charger_id, kw[0] if kw else 0.0)
+
+    def _plan(self, charger_id: str, session: Session, start: datetime, now: datetime) -> tuple[float, ...]:
+        fleet = self._park.fleet
+        vehicle, site = fleet.index[session.vehicle_id], self._sites[charger_id]
+        capacity = session.capacity_kwh
+        parked = Parked(
+            id=charger_id,
+            at=now,
+            energy_kwh=float(fleet.energy_kwh[vehicle]),
+            capacity_kwh=capacity,
+            floor_kwh=site.minimum_soc_percent / 100 * capacity,
+            required_kwh=session.soc_wanted_percent / 100 * capacity,
+            up_to_kwh=capacity,
+            departure=session.departure,
+            charges_from=None,
+            max_charge_kw=site.max_charge_kw,
+            max_discharge_kw=site.max_discharge_kw,
+            efficiency_charge=site.efficiency_charge,
+            efficiency_discharge=site.efficiency_discharge,
+        )
+        count = quarters(start, session.departure)
+        prices = [self._prices.price_eur_per_kwh(start + k * QUARTER, now) for k in range(count)]
+        return cheapest_plan(parked, start, prices)
