@@ -21,7 +21,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 
 RUNS = Path("runs")
-COMMANDS = ("list", "check", "exchanges", "accounts")
+COMMANDS = ("list", "check", "exchanges", "accounts", "fcr-log")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,7 +29,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words and words[0] in COMMANDS:
         options = _command_parser(words[0]).parse_args(words[1:])
-        return {"list": _list, "check": _check, "exchanges": _exchanges, "accounts": _accounts}[words[0]](options)
+        does = {
+            "list": _list,
+            "check": _check,
+            "exchanges": _exchanges,
+            "accounts": _accounts,
+            "fcr-log": _fcr_log,
+        }
+        return does[words[0]](options)
     return _run(_run_parser().parse_args(words))
 
 
@@ -37,7 +44,7 @@ def _run_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="run.py",
         description="Runs a demonstrator of EV4EU D5.1 as a swarm of agents, and writes a run folder with a report.",
-        epilog="Other commands: run.py list | run.py check TRACE | run.py exchanges [--json]",
+        epilog="Other commands: run.py list | run.py check TRACE | run.py exchanges [--json] | run.py fcr-log RUN",
     )
     parser.add_argument("scenario", help="a scenario's name (see `run.py list`), or the path of a TOML file")
     parser.add_argument("--days", type=int, metavar="N", help="days to run (default: the scenario's)")
@@ -66,6 +73,13 @@ def _command_parser(command: str) -> argparse.ArgumentParser:
     if command == "accounts":
         parser.add_argument("scenario", help="a scenario's name, or the path of a TOML file")
         parser.add_argument("--domain", default="localhost", help="the XMPP domain of the server")
+    if command == "fcr-log":
+        parser.description = "Writes the log of frequency control in the files that the Nordic rules want (6.2)."
+        parser.add_argument("run", type=Path, metavar="RUN_FOLDER", help="the folder of a run")
+        parser.add_argument("--resource", metavar="NAME", help="this one alone (default: each)")
+        parser.add_argument("--from", dest="start", metavar="ISO", help="from this time on; UTC without an offset")
+        parser.add_argument("--to", dest="end", metavar="ISO", help="the end, not part of it")
+        parser.add_argument("--out", type=Path, metavar="DIR", help="where to (default: fcr-log-files in the folder)")
     return parser
 
 
@@ -165,6 +179,26 @@ def _check(options: argparse.Namespace) -> int:
     from environment import checking
 
     return checking.check_file(options.trace, print)
+
+
+def _fcr_log(options: argparse.Namespace) -> int:
+    from environment import fcr_export
+
+    try:
+        written = fcr_export.export(
+            options.run,
+            resource=options.resource,
+            start=fcr_export.instant("--from", options.start) if options.start else None,
+            end=fcr_export.instant("--to", options.end) if options.end else None,
+            out=options.out,
+            notice=lambda line: print(f"run.py: {line}", file=sys.stderr),
+        )
+    except fcr_export.ExportError as error:
+        print(f"run.py: {error}", file=sys.stderr)
+        return 3
+    for path in written:
+        print(path)
+    return 0
 
 
 def _exchanges(options: argparse.Namespace) -> int:
