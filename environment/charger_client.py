@@ -17,7 +17,7 @@ from pymodbus.client import AsyncModbusTcpClient
 from pymodbus.exceptions import ConnectionException, ModbusException
 from pymodbus.pdu import ModbusPDU
 
-from agents.ports import ChargerNonsenseError, ChargerReading, ChargerRefusedError, ChargerSilentError
+from agents.ports import ChargerNonsenseError, ChargerReading, ChargerRefusedError, ChargerSilentError, DroopCurve
 from environment import sunspec
 from environment.sunspec import MODELS, Key
 from environment.sunspec_discovery import DeviceMap, NotSunSpecError, discover
@@ -38,6 +38,7 @@ _LIVE: tuple[Key, ...] = (
     (702, "WChaRteMax"), (702, "WDisChaRteMax"),
     (713, "WHRtg"), (713, "WHAvail"), (713, "SoC"),
 )  # fmt: skip
+NO_RESPONSE_HZ = PLAUSIBLE_HZ[1] - NOMINAL_HZ  # a deadband that no frequency leaves
 _DROOP = ("DbOf", "DbUf", "KOf", "KUf", "RspTms", "PMin")
 
 # pymodbus logs each fault that it also reports; where nobody listens to the log, it stays silent.
@@ -135,21 +136,33 @@ class SunSpecCharger:
                 await self._write(device, (715, "ControllerHb"), block, "the heartbeat")
 
     async def set_droop(self, *, full_activation_hz: float, deadband_hz: float = 0.0, response_s: float = 0.0) -> None:
-        """Writes the second control set of model 711, adopts it and enables the function.
-
-        KOf and KUf are per-unit frequency for a per-unit change of power, counted from the deadband's edge.
+        """The same droop in both directions, from the deadband's edge to `full_activation_hz` beside 50 Hz.
         ValueError where full activation is not beyond the deadband.
         """
         if not 0 <= deadband_hz < full_activation_hz:
             raise ValueError(f"a droop from {deadband_hz} Hz to {full_activation_hz} Hz is none")
-        k = (full_activation_hz - deadband_hz) / NOMINAL_HZ
-        wanted = dict(zip(_DROOP, (deadband_hz, deadband_hz, k, k, response_s, -100), strict=True))
+        range_hz = full_activation_hz - deadband_hz
+        await self.set_droop_curve(DroopCurve(deadband_hz, deadband_hz, range_hz, range_hz, response_s))
+
+    async def set_droop_curve(self, curve: DroopCurve) -> None:
+        """Writes the second control set of model 711, adopts it and enables the function.
+
+        KOf and KUf are per-unit frequency for a per-unit change of power, counted from the deadband's edge; both are
+        rounded to the device's scale. A direction without response has a deadband that no frequency leaves.
+        """
+        wanted: dict[str, float] = {"RspTms": curve.response_s, "PMin": -100}
+        for side, deadband_hz, range_hz in (
+            ("Of", curve.deadband_over_hz, curve.over_hz),
+            ("Uf", curve.deadband_under_hz, curve.under_hz),
+        ):
+            wanted[f"Db{side}"] = NO_RESPONSE_HZ if range_hz is None else deadband_hz
+            wanted[f"K{side}"] = NO_RESPONSE_HZ / NOMINAL_HZ if range_hz is None else range_hz / NOMINAL_HZ
         async with self._asking() as device:
             self._see_droop(device)
             block: list[int] = []
-            for name, value in wanted.items():
+            for name in _DROOP:
                 key = (711, f"Ctl[1].{name}")
-                block += MODELS[711].points[key[1]].encode(round(value / device.scale(key)))
+                block += MODELS[711].points[key[1]].encode(round(wanted[name] / device.scale(key)))
             await self._write(device, (711, "Ctl[1].DbOf"), block, "the droop")
             await self._write(device, (711, "Ena"), [1, 2], "the adoption of the droop")
 

@@ -77,12 +77,12 @@ class ChargerPark(Charging):
     async def stop(self) -> None:
         """Closes every server and its connections."""
         # asyncio leaks a connection whose server closes while it is being accepted: those first, then the servers.
-        await _rounds_of_the_loop()
+        await rounds_of_the_loop()
         for server in self._servers:
-            _hang_up(server)
+            hang_up(server)
             await server.shutdown()  # type: ignore[no-untyped-call]
         # A closed connection lets go of its socket in the loop's next round.
-        await _rounds_of_the_loop()
+        await rounds_of_the_loop()
         self._servers.clear()
         self.endpoints.clear()
 
@@ -138,15 +138,17 @@ class ChargerPark(Charging):
         if self._faults.get(charger) is not ChargerFault.SILENT:
             return data
         if not sending:
-            asyncio.get_running_loop().call_soon(_hang_up, self._servers[charger])
+            asyncio.get_running_loop().call_soon(hang_up, self._servers[charger])
         return b""
 
 
-def _hang_up(server: ModbusTcpServer) -> None:
+def hang_up(server: ModbusTcpServer) -> None:
+    """Closes every connection of a server."""
     for connection in list(server.active_connections.values()):
         connection.close()
 
 
-async def _rounds_of_the_loop() -> None:
+async def rounds_of_the_loop() -> None:
+    """Lets the event loop go round until what was closed or opened is so."""
     for _ in range(ROUNDS_TO_ACCEPT):
         await asyncio.sleep(0)
