@@ -8,14 +8,36 @@ from datetime import datetime, timedelta
 from typing import ClassVar
 
 from agents.actor import Actor
+from agents.decisions.customer import Consent, Wish, choose
 from agents.decisions.participation import Offer, Preference, Stay, decide
 from agents.ledger import Ledger
 from agents.paying import pay_or_refuse
-from behaviours.answering import AcceptProposal, Incoming, Inform, Refuse, RejectProposal, answers, refusal
+from behaviours.answering import (
+    AcceptProposal,
+    Failure,
+    Incoming,
+    Inform,
+    Propose,
+    Refuse,
+    RejectProposal,
+    answers,
+    failure,
+    refusal,
+)
 from behaviours.swarm import Swarm
+from protocols.acl import Performative
 from protocols.exchanges.activation import ParticipationAnswer, ParticipationInformation, SessionAnnouncement
+from protocols.exchanges.congestion_services import (
+    CustomerAnswer,
+    CustomerAward,
+    CustomerOption,
+    CustomerRequest,
+    Remuneration,
+)
 from protocols.exchanges.dso_services import ParticipationReply, ParticipationRequest
+from protocols.exchanges.plain import Done, Reason
 from protocols.exchanges.res_curtailment import Invoice
+from protocols.exchanges.vocabulary import ServiceType
 from protocols.roles import Role
 
 ANNOUNCEMENT_TIME = timedelta(minutes=5)
@@ -23,6 +45,9 @@ ANNOUNCEMENT_TIME = timedelta(minutes=5)
 METERING_ERROR = 0.05
 """Of the energy that a battery could have taken: what meter, charger and the car's own gauge may differ by."""
 METERING_ERROR_KWH = 0.5
+METERED_KW = 0.001
+CENT_EUR = 0.0101
+"""A payment may be off by a cent of rounding."""
 CHARGED = ("charging", "charging-in-service")
 
 
@@ -65,6 +90,7 @@ class EvOwner(Actor):
         visits: Sequence[Visit],
         preference: Preference,
         ledger: Ledger | None = None,
+        consent: Consent | None = None,
     ) -> None:
         super().__init__(jid, password, swarm)
         self.operator = operator
@@ -75,7 +101,10 @@ class EvOwner(Actor):
         self.preference = preference
         self.ledger = ledger
         self.location = None
+        self.consent = consent or Consent()
         self._paid: dict[str, Invoice] = {}
+        self._taken: dict[str, tuple[CustomerRequest, CustomerOption]] = {}
+        self._awarded: dict[str, tuple[CustomerRequest, CustomerAward]] = {}
 
     async def course(self) -> None:
         """Tells the operator (CPO or V2X manager) of each stay: once as expected, once when the plug is in."""
@@ -135,6 +164,71 @@ class EvOwner(Actor):
         if isinstance(answer, Inform):
             self._paid[invoice.invoice_id] = invoice
         return answer
+
+    # ---- BUC 3 and BUC 7: a parking lot's services
+
+    @answers(CustomerRequest)
+    async def on_customer_request(self, request: CustomerRequest, incoming: Incoming) -> Propose | Refuse:
+        """3.2: the owner's decision on helping against a congestion, and with which activation."""
+        now = self.now()
+        if incoming.sender != self.operator or request.charger_id != self.charger_id:
+            return refusal("not-authorised", f"{incoming.sender} does not manage my car at {request.charger_id}")
+        visit = next((v for v in self.visits if v.arrival <= now < v.departure), None)
+        if visit is None:
+            return refusal("not-there", "my car is not at the charger")
+        wish = Wish(visit.departure, visit.wanted_soc_percent, visit.minimum_soc_percent, self.max_charge_kw)
+        end = request.start + timedelta(minutes=request.duration_minutes)
+        choice = choose(request.options, end, wish, self.preference, self.consent)
+        if isinstance(choice, str):
+            return refusal("declined", choice)
+        self._taken[request.request_id] = request, choice
+        answer = CustomerAnswer(request_id=request.request_id, activation_id=choice.activation_id)
+        return Propose(answer, reply_by=max(now, incoming.reply_by or now) + ANNOUNCEMENT_TIME)
+
+    @answers(CustomerAward, on=Performative.ACCEPT_PROPOSAL)
+    async def on_customer_award(self, award: CustomerAward, incoming: Incoming) -> Inform | Failure:
+        """3.2, the manager's word: confirmed where it is what was agreed to, and pays as it said."""
+        request, option = self._taken.pop(award.request_id, (None, None))
+        if request is None or option is None or award.activation_id != option.activation_id:
+            return failure("not-as-agreed", "I have not agreed to that")
+        if award.power_kw > option.power_kw + METERED_KW:
+            return failure("not-as-agreed", f"{award.power_kw:g} kW are more than {option.power_kw:g} kW")
+        due = award.power_kw * request.duration_minutes / 60 * float(option.price_eur_per_kwh)
+        if float(award.benefit_eur) < due - CENT_EUR:
+            return failure("not-as-agreed", f"{award.benefit_eur} EUR are less than the {due:.2f} EUR that were said")
+        self._awarded[award.request_id] = request, award
+        return Inform(Done(reference=award.request_id))
+
+    @answers(Reason, on=Performative.REJECT_PROPOSAL)
+    async def on_not_needed(self, reason: Reason, incoming: Incoming) -> None:
+        """3.2: the manager needs no more."""
+        if isinstance(incoming.offer, CustomerAnswer):
+            self._taken.pop(incoming.offer.request_id, None)
+
+    @answers(Remuneration)
+    async def on_remuneration(self, paid: Remuneration, incoming: Incoming) -> Inform | Refuse:
+        """3.x.4: acknowledged where it is booked and, for a congestion, what the award promises for that energy."""
+        if incoming.sender != self.operator or paid.ev_owner != self.address:
+            return refusal("not-authorised", f"that is between {incoming.sender} and {paid.ev_owner}")
+        if self.ledger is not None and not self._booked(paid):
+            return refusal("not-booked", f"{paid.remuneration_id} is not in the books with {paid.amount_eur} EUR")
+        if paid.service is ServiceType.FREQUENCY_CONTAINMENT:
+            return Inform(Done(reference=paid.remuneration_id))
+        request, award = self._awarded.get(paid.reference, (None, None))
+        if request is None or award is None:
+            return refusal("unknown", f"I have no award for {paid.reference}")
+        awarded_kwh = award.power_kw * request.duration_minutes / 60
+        due = float(award.benefit_eur) * min(1.0, paid.energy_kwh / awarded_kwh)
+        if float(paid.amount_eur) < due - CENT_EUR:
+            return refusal(
+                "too-little", f"{due:.2f} EUR are due for {paid.energy_kwh:g} kWh, not {paid.amount_eur} EUR"
+            )
+        return Inform(Done(reference=paid.remuneration_id))
+
+    def _booked(self, paid: Remuneration) -> bool:
+        assert self.ledger is not None
+        statement = self.ledger.statement(self.address.partition("@")[0])
+        return any(p.transaction_id == paid.remuneration_id and p.amount_eur == paid.amount_eur for p in statement)
 
     def _implausible(self, invoice: Invoice) -> str | None:
         """What speaks against it: by its own stays, or by all of them with what was paid before, it is too much."""
