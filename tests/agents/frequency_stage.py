@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from agents.decisions.fcr_products import RULES, change_kw
+from agents.decisions.fcr_products import RULES, FcrRules, change_kw
 from agents.decisions.fcr_sequences import frequency_at, length_s
 from agents.decisions.fleet import Floats
 from agents.frequency_tso import FrequencyTso
@@ -40,8 +40,9 @@ class FakeManager(Requester):
 
     role = Role.V2X_MANAGER
 
-    def __init__(self, *arguments: Any, capacity_kw: float = 20.0) -> None:
+    def __init__(self, *arguments: Any, capacity_kw: float = 20.0, rules: FcrRules = CE) -> None:
         super().__init__(*arguments)
+        self.rules = rules
         self.capacity_kw = capacity_kw
         self.steps: list[x.TestStep] = []
         self.begun: list[datetime] = []
@@ -73,9 +74,9 @@ class FakeManager(Requester):
         """A first order response with a time constant of a second."""
         count = round((length_s(step.signal) - step.record_from_s) / step.sample_s)
         applied = [frequency_at(step.signal, step.record_from_s + k * step.sample_s) for k in range(count)]
-        power, kw = [], change_kw(CE, self.capacity_kw, applied[0])
+        power, kw = [], change_kw(self.rules, self.capacity_kw, applied[0])
         for hz in applied:
-            kw += (change_kw(CE, self.capacity_kw, hz) - kw) * (1 - np.exp(-step.sample_s))
+            kw += (change_kw(self.rules, self.capacity_kw, hz) - kw) * (1 - np.exp(-step.sample_s))
             power.append(round(float(step.baseline_kw + kw), 4))
         return x.TestRecord(
             application_id=step.application_id,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from agents.decisions.fcr_products import RULES
 from agents.decisions.fcr_sequences import steps
-from agents.prequalification import too_small
+from agents.prequalification import record_fault, too_small
 from behaviours.outcomes import Failed, Informed, Refused
 from protocols import exchanges as x
 from protocols.exchanges.vocabulary import FcrProduct
@@ -46,6 +47,23 @@ def test_a_portfolio_that_does_what_it_claims_is_approved_with_the_whole_sheet()
         course = tso.tests["a1"]
         assert course.passed
         assert sorted(course.records) == sorted(step.step_id for step in asked)
+
+    run_swarm(main, Stage())
+
+
+@pytest.mark.parametrize("product", [FcrProduct.FCR_N, FcrProduct.FCR_D_UP, FcrProduct.FCR_D_DOWN])
+def test_the_nordic_tests_are_run_with_their_ramps_and_sines(product: FcrProduct) -> None:
+    async def main(stage: Any) -> None:
+        bought = {"prices_eur_per_kw": {product: Decimal("0.02")}, "wanted_kw": {product: 40.0}}
+        await start_tso(stage, **bought)
+        manager = await stage.start(FakeManager, "manager", rules=RULES[product])
+        outcome = await (await manager.agreed(application(product=product))).result()
+        assert isinstance(outcome, Informed), outcome
+        assert isinstance(outcome.content, x.Prequalification)
+        assert outcome.content.approved_kw == pytest.approx(20.0, abs=2.0)
+        asked = steps(RULES[product], "a1", capacity_kw=20.0, energy_kwh=60.0, baseline_kw=BASELINE_KW, limited=False)
+        assert tuple(manager.steps) == asked
+        assert any(piece.period_s for step in asked for piece in step.signal)
 
     run_swarm(main, Stage())
 
@@ -220,3 +238,22 @@ def test_a_limited_reservoir_needs_power_for_its_energy_management_beside_the_ca
     d = application(product=FcrProduct.FCR_D_UP, energy_kwh=10.0, baseline_kw=41.0)
     assert "4.0 kW downwards" in str(too_small(RULES[FcrProduct.FCR_D_UP], d))
     assert too_small(RULES[FcrProduct.FCR_D_UP], d.model_copy(update={"baseline_kw": 40.0})) is None
+
+
+def test_energy_management_may_move_the_operating_point_and_nothing_else_may() -> None:
+    step = steps(CE, "a1", capacity_kw=20.0, energy_kwh=60.0, baseline_kw=0.0, limited=False)[2]
+    count = 300
+    record = x.TestRecord(
+        application_id="a1",
+        step_id=step.step_id,
+        start=at(0),
+        sample_s=1.0,
+        applied_hz=(50.0,) * count,
+        power_kw=(0.0,) * count,
+        baseline_kw=6.8,
+        soc_start_percent=50.0,
+        soc_end_percent=50.0,
+    )
+    assert "the baseline is 6.8 kW" in str(record_fault(step, record, at(0), at(5), 20.0))
+    managed = record.model_copy(update={"nem": (x.Span(from_s=0.0, to_s=300.0),)})
+    assert record_fault(step, managed, at(0), at(5), 20.0) is None

@@ -134,6 +134,17 @@ def test_a_quiet_hour_tells_nothing_about_the_response() -> None:
     assert verdict(report(up_kwh=0.0, down_kwh=0.2), asked, 20.0, [30.0] * 60).doubt is None
 
 
+def test_no_baseline_hides_that_the_chargers_did_not_follow() -> None:
+    """FCR-D upwards asked for 10 kW each other minute; nothing moved, and the baseline is told 10 kW too high."""
+    asked = expected_kw(D, np.where(np.arange(3600) // 60 % 2, 49.7, 49.95), np.full(3600, 20.0))
+    told = report(up_kwh=5.0, down_kwh=0.0, baseline_kw=(40.0,) * 4)
+    judged = verdict(told, asked, 20.0, [30.0] * 60)
+    assert judged.response == pytest.approx(0.0)
+    assert judged.availability == 0
+    followed = [30.0 - 10.0 * (minute % 2) for minute in range(60)]
+    assert verdict(told, asked, 20.0, followed).response == pytest.approx(1.0)
+
+
 def test_energy_beyond_what_the_frequency_asked_for_is_not_settled() -> None:
     asked = expected_kw(N, low_then_high(), np.full(3600, 20.0))
     assert energy_kwh(asked, metered(2.0), report()) == (Decimal("5.000"), Decimal("5.000"))
