@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from typing import Generic, TypeVar, cast
 
 import numpy as np
 
 from agents.actor import Actor
+from agents.decisions.customer import Consent
 from agents.decisions.participation import Preference, draw_preferences
 from agents.ev_owner import EvOwner, Visit
+from agents.fcr_ports import FrequencyMeter, TestBench
 from agents.grid_environment import GridEnvironment
 from agents.ledger import Ledger
 from agents.observer import Observer, TraceWriter
@@ -35,7 +38,8 @@ def owner_name(charger_id: str) -> str:
 
 @dataclass(frozen=True)
 class Props:
-    """What the actors are given besides the swarm's ports."""
+    """What the actors are given besides the swarm's ports. Only campuses have frequency `meters` (by name), a test
+    bench (by site), and a folder for the log of frequency control."""
 
     plant: Plant
     world: World
@@ -43,6 +47,9 @@ class Props:
     writer: TraceWriter
     chargers: Mapping[str, Charger]
     streams: Mapping[str, np.random.Generator]
+    meters: Mapping[str, FrequencyMeter] = field(default_factory=dict)
+    benches: Mapping[str, TestBench] = field(default_factory=dict)
+    fcr_log: Path | None = None
 
 
 class Cast(ABC, Generic[_S]):
@@ -124,7 +131,12 @@ class Cast(ABC, Generic[_S]):
             visits=[self._visit(s, site, rng) for s in self.props.plant.sessions.of(charger)],
             preference=preference,
             ledger=self.props.ledger,
+            consent=self._consent(rng),
         )
+
+    def _consent(self, rng: np.random.Generator) -> Consent | None:
+        """What the driver agrees to beside the price, where anybody asks for it."""
+        return None
 
     def _visit(self, session: Session, site: SitePart, rng: np.random.Generator) -> Visit:
         """The stay, and what its driver thought of it the day before: off by the scenario's arrival error."""

@@ -15,12 +15,13 @@ import numpy as np
 
 from agents.actor import Actor, AgentError, start_all
 from agents.directory import Directory
+from agents.fcr_log import LOG_FOLDER
 from agents.ledger import Ledger, LedgerError
 from agents.observer import TraceWriter
 from behaviours.link import LinkError
 from behaviours.post import PostOffice
 from behaviours.swarm import ServerAccess, Swarm
-from environment import summary
+from environment import frequency_series, summary
 from environment.access import DOMAIN, AccountsError, read_accounts, server_address, swarm_accounts
 from environment.cast import Cast, Props
 from environment.casts import cast_of, roles
@@ -28,16 +29,19 @@ from environment.charger_client import SunSpecCharger
 from environment.chargers import ChargerPark, ParkError
 from environment.clock import ScaledClock, VirtualClock, run
 from environment.frequency import FrequencyError
+from environment.frequency_series import FREQUENCY
 from environment.grid import GridError
+from environment.instruments import Bench, MeterFault, MeterPark, MeterSpec, SunSpecMeter
 from environment.options import Options, OptionsError
 from environment.out_folder import SERVER, OutFolder, OutFolderError
 from environment.report import build as build_report
 from environment.run_folder import LEDGER, SERIES, TRACE, RunFolderError
 from environment.scenario import Scenario, ScenarioError
+from environment.scenario_parts import SitePart
 from environment.series import SeriesError, SeriesRecorder
 from environment.server import EmbeddedServer, ServerError, client_tls, generated_passwords
 from environment.sessions_csv import SessionsError
-from environment.world import MINUTE, Plant, World, build, faults_at, without_flexibility
+from environment.world import MINUTE, Plant, World, build, faults_at, meter_faults_at, without_flexibility
 
 EPILOGUE = timedelta(hours=1)
 """After the last minute of physics the books are settled: volumes, bills, owners' shares."""
@@ -132,6 +136,7 @@ def launch(scenario: Scenario, options: Options, progress: Progress | None = Non
         left_alone = without_flexibility(plant, series)
         progress.stage("writing the report")
         series.write(out.path / SERIES)
+        _write_frequency(out.path / FREQUENCY, stage.world, left_alone)
         found = summary.write(
             out.path,
             agents=len(stage.roles),
@@ -141,6 +146,15 @@ def launch(scenario: Scenario, options: Options, progress: Progress | None = Non
             notes=plant.island.notes(stage.world.outcomes, left_alone.outcomes) if plant.island else {},
         )
         return Done(out.path, found, build_report(out.path))
+
+
+def _write_frequency(path: Path, served: World, left_alone: World) -> None:
+    """The seconds of an area that the run's chargers move; in other runs there are none."""
+    if served.area is None or served.response is None or left_alone.area is None:
+        return
+    scenario, seconds = served.plant.scenario, 60 * served.plant.minutes
+    hz = [world.area.series(scenario.begins, seconds) for world in (served, left_alone) if world.area is not None]
+    frequency_series.write(path, scenario.scenario.timezone, scenario.begins, hz[0], served.response.response_kw, hz[1])
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
@@ -160,6 +174,11 @@ def _allow_many_sockets() -> None:
         wanted = 65_536 if hard == resource.RLIM_INFINITY else hard
         if soft < wanted:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _site_of(meter: str) -> str:
+    """The site that a meter is named after: `<site>-main`, `<site>-backup`."""
+    return meter.rpartition("-")[0]
 
 
 def _named(outcome: summary.DriverOutcome, domain: str) -> summary.DriverOutcome:
@@ -198,6 +217,7 @@ class Stage:
         self._begins = scenario.begins.astimezone(UTC)
         self._ends = scenario.ends.astimezone(UTC)
         self._faulty: set[str] = set()
+        self._broken: dict[str, str] = {}
 
     async def play(self) -> None:
         """The whole run."""
@@ -211,6 +231,7 @@ class Stage:
             self.park = park
             self.world = World(self.plant, park, "with", self.series, self.clock.now)
             self.world.begin()
+            meters = await self._meters(stack)
             chargers = {c: SunSpecCharger(c, e.host, e.port, self.clock.outstanding) for c, e in park.endpoints.items()}
             for charger in chargers.values():
                 stack.callback(charger.close)
@@ -233,9 +254,41 @@ class Stage:
                 notice=self._notice,
                 zone=self.scenario.zone,
             )
-            props = Props(self.plant, self.world, ledger, self.writer, chargers, self.random)
+            props = Props(
+                self.plant,
+                self.world,
+                ledger,
+                self.writer,
+                chargers,
+                self.random,
+                meters=meters,
+                benches={site.name: Bench(park, site.charger_ids()) for site in self._metered_sites()},
+                fcr_log=self.out.path / LOG_FOLDER,
+            )
             cast = cast_of(self.scenario)(swarm, self.domain, passwords, props)
             await self._perform(swarm, cast, passwords, stack)
+
+    def _metered_sites(self) -> list[SitePart]:
+        """The sites that have frequency meters."""
+        return [site for site in self.scenario.sites if any(site.name == _site_of(m) for m in self.scenario.meters)]
+
+    async def _meters(self, stack: AsyncExitStack) -> dict[str, SunSpecMeter]:
+        """The frequency meters of the scenario, started, and a client of each."""
+        self.meter_park: MeterPark | None = None
+        if not self.scenario.meters:
+            return {}
+        chargers = {site.name: site.charger_ids() for site in self.scenario.sites}
+        specs = [MeterSpec(name, chargers[_site_of(name)]) for name in self.scenario.meters]
+        self.meter_park = MeterPark(specs, self.park, self.clock.now, self.random["meters"])
+        await self.meter_park.start()
+        stack.push_async_callback(self.meter_park.stop)
+        found = {
+            name: SunSpecMeter(name, at.host, at.port, self.clock.outstanding)
+            for name, at in self.meter_park.endpoints.items()
+        }
+        for meter in found.values():
+            stack.callback(meter.close)
+        return found
 
     async def _server(self, stack: AsyncExitStack) -> tuple[ServerAccess, dict[str, str]]:
         """The server that the agents log in to, and their passwords."""
@@ -322,3 +375,11 @@ class Stage:
         for charger_id, fault in now.items():
             self.park.set_fault(charger_id, fault)
         self._faulty = set(now)
+        if self.meter_park is None:
+            return
+        broken = meter_faults_at(self.scenario, at)
+        for name in self.scenario.meters:
+            kind = broken.get(name)
+            if kind != self._broken.get(name):
+                self.meter_park.set_fault(name, None if kind is None else MeterFault(kind))
+        self._broken = broken

@@ -339,3 +339,9 @@ def faults_at(scenario: Scenario, now: datetime) -> dict[str, ChargerFault]:
     clock = now.astimezone(scenario.zone).time()
     broken = [fault for fault in scenario.fault if fault.kind.startswith("charger") and fault.at(clock)]
     return {fault.target: ChargerFault(fault.kind) for fault in broken}
+
+
+def meter_faults_at(scenario: Scenario, now: datetime) -> dict[str, str]:
+    """The frequency meters that are out of order at this moment, and how."""
+    clock = now.astimezone(scenario.zone).time()
+    return {f.target: f.kind for f in scenario.fault if f.kind.startswith("meter") and f.at(clock)}
