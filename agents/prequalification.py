@@ -16,7 +16,7 @@ import numpy as np
 
 from agents.actor import Actor
 from agents.decisions.fcr_judgement import judge, judge_step
-from agents.decisions.fcr_products import FcrRules, is_limited, needs
+from agents.decisions.fcr_products import FcrRules, needs
 from agents.decisions.fcr_sequences import frequency_at, steps
 from behaviours.outcomes import Agreed, Informed, Outcome
 from protocols.exchanges.frequency_services import Finding, ParticipationApplication, TestRecord, TestStep
@@ -30,6 +30,8 @@ BASELINE_PART = 0.05
 """Of the capacity: so far the operating point may be from the one asked for."""
 CLOCK = timedelta(seconds=2)
 """By so much the clocks may differ."""
+HOURS_THAT_LIMIT = 2.0
+"""Technical requirements 3.5: a reservoir that lasts for less of full activation is a limited one."""
 ROUNDED = 1e-6
 
 _T = TypeVar("_T")
@@ -60,6 +62,12 @@ class TestCourse:
         return self.ended is not None and not self.cancelled and self.reason is None
 
 
+def is_limited(rules: FcrRules, capacity_kw: float, energy_kwh: float) -> bool:
+    """Whether full activation lasts less than two hours. A product in both directions starts in the middle of its
+    reservoir, so that it needs the energy of two hours each way: Table 10 gives a limited one an hour each way."""
+    return energy_kwh < HOURS_THAT_LIMIT * capacity_kw * (rules.up + rules.down)
+
+
 def too_small(rules: FcrRules, application: ParticipationApplication) -> str | None:
     """Why the portfolio cannot keep the capacity that it claims by its own figures (3.5, Table 10), None if it can.
 
@@ -70,7 +78,7 @@ def too_small(rules: FcrRules, application: ParticipationApplication) -> str | N
     if claimed > given + ROUNDED:
         return f"{claimed:g} kW are claimed, and the units give {given:g} kW together"
     reserve = needs(rules, claimed)
-    limited = is_limited(claimed, application.energy_kwh)
+    limited = is_limited(rules, claimed, application.energy_kwh)
     upwards = application.baseline_kw + sum(unit.max_discharge_kw for unit in application.units)
     downwards = sum(unit.max_charge_kw for unit in application.units) - application.baseline_kw
     for name, there, needed in (
@@ -99,7 +107,7 @@ async def run_test(agent: Actor, course: TestCourse, rules: FcrRules, cancelled:
         capacity_kw=capacity,
         energy_kwh=application.energy_kwh,
         baseline_kw=application.baseline_kw,
-        limited=is_limited(capacity, application.energy_kwh),
+        limited=is_limited(rules, capacity, application.energy_kwh),
     )
     for step in course.steps:
         if cancelled.is_set():
@@ -185,6 +193,8 @@ def _faults(step: TestStep, record: TestRecord, asked: datetime, now: datetime, 
     end = record.start + timedelta(seconds=count * record.sample_s)
     if record.start < asked - CLOCK or end > now + CLOCK + timedelta(seconds=2 * record.sample_s):
         yield "the record is of another time than the step"
+    if any(span.to_s > (count + 1) * record.sample_s for span in (*record.nem, *record.aem)):
+        yield "energy management is told of after the record's end"
     if (worst := off_by_hz(step, record.applied_hz)) > FREQUENCY_HZ:
         yield f"the frequency that was applied is {worst * 1000:.0f} mHz from the one asked for"
     managed = record.nem or record.aem  # energy management moves the operating point (3.5.1)

@@ -57,13 +57,26 @@ def test_the_nordic_tests_are_run_with_their_ramps_and_sines(product: FcrProduct
         bought = {"prices_eur_per_kw": {product: Decimal("0.02")}, "wanted_kw": {product: 40.0}}
         await start_tso(stage, **bought)
         manager = await stage.start(FakeManager, "manager", rules=RULES[product])
-        outcome = await (await manager.agreed(application(product=product))).result()
+        outcome = await (await manager.agreed(application(product=product, energy_kwh=80.0))).result()
         assert isinstance(outcome, Informed), outcome
         assert isinstance(outcome.content, x.Prequalification)
         assert outcome.content.approved_kw == pytest.approx(20.0, abs=2.0)
-        asked = steps(RULES[product], "a1", capacity_kw=20.0, energy_kwh=60.0, baseline_kw=BASELINE_KW, limited=False)
+        asked = steps(RULES[product], "a1", capacity_kw=20.0, energy_kwh=80.0, baseline_kw=BASELINE_KW, limited=False)
         assert tuple(manager.steps) == asked
         assert any(piece.period_s for step in asked for piece in step.signal)
+
+    run_swarm(main, Stage())
+
+
+def test_a_limited_reservoir_without_energy_management_is_not_approved() -> None:
+    async def main(stage: Any) -> None:
+        product = FcrProduct.FCR_N
+        await start_tso(stage, prices_eur_per_kw={product: Decimal("0.02")}, wanted_kw={product: 40.0})
+        manager = await stage.start(FakeManager, "manager", rules=RULES[product], capacity_kw=14.0)
+        limited = application(product=product, capacity_kw=14.0, energy_kwh=30.0)
+        outcome = await (await manager.agreed(limited)).result()
+        assert isinstance(outcome, Failed)
+        assert "nergy management" in outcome.reason
 
     run_swarm(main, Stage())
 
@@ -113,6 +126,7 @@ def test_a_manager_that_does_not_do_a_step_is_not_approved(way: str, words: str)
         (lambda r: {"baseline_kw": r.baseline_kw + 1.5}, "the baseline is 3.5 kW instead of 2"),
         (lambda r: {"start": r.start - timedelta(hours=1)}, "of another time"),
         (lambda r: {"start": r.start + timedelta(hours=1)}, "of another time"),
+        (lambda r: {"nem": (x.Span(from_s=0.0, to_s=4000.0),)}, "after the record's end"),
         (lambda r: {"sample_s": 2.0}, "each 2 s instead of 1"),
         (lambda r: {"step_id": "a1/other/1"}, "is that of a1/other/1"),
     ],
@@ -228,7 +242,7 @@ def test_a_portfolio_is_under_one_test_at_a_time_and_may_be_tested_again() -> No
 
 
 def test_a_limited_reservoir_needs_power_for_its_energy_management_beside_the_capacity() -> None:
-    """Table 10: 1.34 for FCR-N both ways, 1 and 0.2 for FCR-D upwards; two hours of energy are no limit."""
+    """Table 10: 1.34 for FCR-N both ways, 1 and 0.2 for FCR-D upwards; two hours of energy each way are no limit."""
     n = application(product=FcrProduct.FCR_N, capacity_kw=20.0, energy_kwh=39.9, baseline_kw=0.0)
     rules = RULES[FcrProduct.FCR_N]
     weak = tuple(unit(c, max_discharge_kw=6.6) for c in CHARGERS)
