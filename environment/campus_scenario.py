@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime, time, timedelta
+from decimal import Decimal
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -19,10 +20,12 @@ from environment.scenario_parts import (
     Kw,
     Kwh,
     LimitPercent,
+    Money,
     Name,
     Part,
     Percent,
     Scenario,
+    Share,
     SitePart,
     listed,
     repeated,
@@ -110,6 +113,40 @@ class FcrPart(Part):
     price_eur_per_kw: Annotated[float, Field(ge=0, le=5, description="EUR for each kW and 15 minutes")]
 
 
+CapacityEur = Annotated[Money, Field(decimal_places=6, description="EUR for each kW and 15 minutes")]
+
+
+class CapacityPart(Part):
+    """What the TSO pays for frequency control: the worth of the first kW of each product in 15 minutes, and how much of
+    each it wants of the run's lots; what energy is settled at, and how many times its price a kW costs that was not
+    there. Assumptions, of the size of DK2's capacity prices."""
+
+    fcr_n_eur_per_kw: CapacityEur = Decimal("0.008")
+    fcr_d_up_eur_per_kw: CapacityEur = Decimal("0.006")
+    fcr_d_down_eur_per_kw: CapacityEur = Decimal("0.006")
+    wanted_kw: Annotated[float, Field(gt=0, le=100_000, description="kW")] = 200.0
+    up_regulation_eur_per_kwh: CapacityEur = Decimal("0.12")
+    down_regulation_eur_per_kwh: CapacityEur = Decimal("0.05")
+    penalty_factor: Annotated[Money, Field(le=100)] = Decimal(2)
+
+    def prices(self) -> dict[FcrProduct, Decimal]:
+        """By product."""
+        return {
+            FcrProduct.FCR_N: self.fcr_n_eur_per_kw,
+            FcrProduct.FCR_D_UP: self.fcr_d_up_eur_per_kw,
+            FcrProduct.FCR_D_DOWN: self.fcr_d_down_eur_per_kw,
+        }
+
+
+class CustomersPart(Part):
+    """What the drivers agree to beside the price: how many of them would leave with a part of the charge asked for, and
+    what they reckon a kWh given back to cost their battery."""
+
+    flexible_share: Share = 0.4
+    least_share: Share = 0.8
+    wear_eur_per_kwh: Annotated[float, Field(ge=0, le=5, description="EUR/kWh")] = 0.03
+
+
 class RetailPart(Part):
     """What a kWh costs a parking lot: the hourly price of the exchange (one list of 24 for each day of the run; the
     last one also for the days after it), the network's tariff by the time of the day, and what is the same always."""
@@ -169,6 +206,8 @@ class CampusScenario(Scenario):
     price_change: tuple[PriceChangePart, ...] = ()
     signal: tuple[SignalPart, ...] = ()
     dso: DsoCosts = DsoCosts()
+    capacity: CapacityPart = CapacityPart()
+    customers: CustomersPart = CustomersPart()
     fault: tuple[CampusFaultPart, ...] = ()
 
     @property
