@@ -10,7 +10,7 @@ import pytest
 from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
-from agents.ports import Charger, ChargerNonsenseError, ChargerRefusedError, ChargerSilentError
+from agents.ports import Charger, ChargerNonsenseError, ChargerRefusedError, ChargerSilentError, DroopCurve
 from environment.charger_client import SunSpecCharger
 from environment.chargers import ChargerFault
 from environment.sunspec import BASE, END, MARKER, MODELS
@@ -154,6 +154,63 @@ async def test_the_droop_answers_the_frequency_on_top_of_the_order() -> None:
         assert (await charger.read()).power_kw == pytest.approx(5.5, abs=0.01)
         await charger.stop_droop()
         assert (await charger.read()).power_kw == 0.0
+
+
+@pytest.mark.parametrize(
+    ("curve", "expected_kw"),
+    [
+        # hz: 49.85, 49.95, 50.05, 50.15, 46, 54; the base is -2 kW, the ratings 11 and -10 kW.
+        (DroopCurve(0.0, 0.1, None, 0.4, 0.0), [-3.375, -2, -2, -2, -10, -2]),
+        (DroopCurve(0.1, 0.0, 0.4, None, 0.0), [-2, -2, -2, -0.625, -2, 11]),
+        (DroopCurve(0.01, 0.02, 0.2, 0.1, 0.0), [-10, -5.3, 0.2, 5.7, -10, 11]),
+        (DroopCurve(0.0, 0.0, None, None, 0.0), [-2, -2, -2, -2, -2, -2]),
+    ],
+)
+async def test_a_curve_has_each_direction_for_itself_or_not_at_all(curve: DroopCurve, expected_kw: list[float]) -> None:
+    async with running() as (_, park, (charger,)):
+        park.plug_in("c0", "v0")
+        await charger.set_power(-2.0, 0)
+        await charger.set_droop_curve(curve)
+        powers = []
+        for hz in (49.85, 49.95, 50.05, 50.15, 46.0, 54.0):
+            park.observe(230.0, hz)
+            powers.append((await charger.read()).power_kw)
+    assert powers == pytest.approx(expected_kw, abs=0.001)
+
+
+async def test_a_curves_numbers_stand_in_the_second_and_then_the_current_control_set() -> None:
+    async with running() as (_, park, (charger,)):
+        await charger.set_droop_curve(DroopCurve(0.1, 0.02, 0.4, None, 1.5))
+        settings = park._registers[0].settings
+        current = {name: settings[711, f"Ctl[0].{name}"] for name in ("DbOf", "DbUf", "KOf", "KUf", "RspTms", "PMin")}
+        assert current == {"DbOf": 100, "DbUf": 5_000, "KOf": 800, "KUf": 10_000, "RspTms": 15, "PMin": -100}
+        assert settings[711, "Ena"] == 1
+
+
+@pytest.mark.parametrize(
+    "values", [(-0.1, 0.0, 0.2, 0.2, 0.0), (0.0, -0.1, 0.2, 0.2, 0.0), (0.0, 0.0, 0.0, 0.2, 0.0), (0, 0, 1, -1, 0)]
+)
+def test_a_curve_that_cannot_be_is_none(values: tuple[float, float, float, float, float]) -> None:
+    with pytest.raises(ValueError, match="is no droop"):
+        DroopCurve(*values)
+
+
+async def test_a_charger_that_ignores_takes_setpoint_and_droop_and_goes_by_its_own_plan() -> None:
+    async with running() as (clock, park, (charger,)):
+        park.plug_in("c0", "v0")
+        await charger.set_power(-5.0, 0)
+        park.set_fault("c0", ChargerFault.IGNORES)
+        assert (await charger.read()).power_kw == 11.0
+        await charger.set_power(3.0, 0)
+        await charger.set_droop(full_activation_hz=0.2)
+        park.observe(230.0, 49.8)
+        clock.passes(60)
+        assert (await charger.read()).power_kw == 11.0
+        settings = park._registers[0].settings
+        assert (settings[704, "WSet"], settings[711, "Ena"]) == (-3000, 1)
+        # Well again, it does what its registers say.
+        park.set_fault("c0", None)
+        assert (await charger.read()).power_kw == pytest.approx(-8.0)
 
 
 async def test_a_reading_is_one_request() -> None:
