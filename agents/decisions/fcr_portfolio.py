@@ -12,8 +12,8 @@ Power is drawn from the grid in kW, energy in the battery in kWh.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from agents.decisions.fcr_products import FcrRules
@@ -52,17 +52,24 @@ def allocate(
     limit_kw: float,
     *,
     ready_margin: timedelta = READY_MARGIN,
+    baseline_kw: float | None = None,
 ) -> tuple[Unit, ...]:
     """The vehicles that can serve from `start` to `end`, as they are now, together at most `limit_kw` (all then give
-    the same part of what they can)."""
-    units = [unit for v in vehicles if (unit := unit_of(rules, v, start, end, ready_margin)) is not None]
+    the same part of what they can). `baseline_kw`: that of each, None for what its driver needs."""
+    found = [unit_of(rules, vehicle, start, end, ready_margin, baseline_kw) for vehicle in vehicles]
+    units = [unit for unit in found if unit is not None]
     total = sum(unit.capacity_kw for unit in units)
     part = 1.0 if total <= limit_kw else limit_kw / total
     return tuple(replace(unit, capacity_kw=_down(unit.capacity_kw * part)) for unit in units)
 
 
 def unit_of(
-    rules: FcrRules, vehicle: Parked, start: datetime, end: datetime, ready_margin: timedelta = READY_MARGIN
+    rules: FcrRules,
+    vehicle: Parked,
+    start: datetime,
+    end: datetime,
+    ready_margin: timedelta = READY_MARGIN,
+    baseline_kw: float | None = None,
 ) -> Unit | None:
     """What one vehicle can give, None where it cannot serve."""
     if vehicle.departure - ready_margin < end:
@@ -70,7 +77,7 @@ def unit_of(
     hours = (end - start) / _HOUR
     highest = max(vehicle.up_to_kwh, vehicle.required_kwh)
     highest = min(highest, vehicle.knee_kwh)  # above it charges more slowly than it promises
-    baseline = _baseline(vehicle, start, ready_margin)
+    baseline = _baseline(vehicle, start, ready_margin) if baseline_kw is None else baseline_kw
     gained = baseline * vehicle.efficiency_charge * hours
     stored = max(0.0, vehicle.energy_kwh - vehicle.floor_kwh)
     room = max(0.0, highest - vehicle.energy_kwh - gained)
@@ -150,3 +157,39 @@ def _charging_time(vehicle: Parked, energy_kwh: float) -> timedelta:
 def _down(kw: float) -> float:
     """In whole watts, so that no more is promised than there is."""
     return math.floor(kw * 1000 + 1e-6) / 1000
+
+
+def make_up(present: Sequence[Unit], could: Sequence[Unit], wanted_kw: float) -> tuple[Unit, ...]:
+    """Those who serve with what they give, and what is missing to `wanted_kw` by whoever could give more, each in
+    proportion to that; those who serve already first. A unit that is new serves as `could` has it."""
+    missing = wanted_kw - sum(unit.capacity_kw for unit in present)
+    units = {unit.charger_id: unit for unit in present}
+    able = {unit.charger_id: unit for unit in could}
+    for ids in ([c for c in units if c in able], [c for c in able if c not in units]):
+        spare = {c: able[c].capacity_kw - (units[c].capacity_kw if c in units else 0.0) for c in ids}
+        spare = {c: kw for c, kw in spare.items() if kw > 0}
+        total = sum(spare.values())
+        if missing <= _SAME_KW or total <= 0:
+            continue
+        part = min(1.0, missing / total)
+        missing -= part * total
+        for c, kw in spare.items():
+            before = units.get(c)
+            base = replace(able[c], capacity_kw=0.0) if before is None else before
+            units[c] = replace(base, capacity_kw=base.capacity_kw + part * kw)
+    return tuple(units.values())
+
+
+@dataclass(slots=True)
+class Earnings:
+    """What the owners have earned by their vehicles' capacity, EUR by charger."""
+
+    capacity_eur: dict[str, float] = field(default_factory=dict)
+
+    def share(self, amount_eur: float, borne: Mapping[str, float]) -> None:
+        """Shares an amount among those who bore the capacity, by kW and time."""
+        total = sum(borne.values())
+        if total > 0:
+            for charger_id, kws in borne.items():
+                before = self.capacity_eur.get(charger_id, 0.0)
+                self.capacity_eur[charger_id] = before + amount_eur * kws / total
