@@ -92,14 +92,15 @@ class Entity:
                 self._second = int(round(self.now_s, 6)) + 1
             reference, nem_kw = self._state.reference_hz, self._state.nem_kw
         self._seen.append(total_change_kw(self.rules, self.capacity_kw, hz, reference, nem_kw))
-        while len(self._seen) > max(1, round(self.delay_s / dt) + 1):
+        while len(self._seen) > round(self.delay_s / dt) + 2:
             self._seen.popleft()
-        target = self.gain * self._seen[0]
+        target, before = self.gain * self._seen[min(1, len(self._seen) - 1)], self.gain * self._seen[0]
         self.active_s = self.active_s + dt if target else 0.0
         if self.active_s > self.fade_s:
-            target = 0.0
+            target = before = 0.0
         if self.lag_s:
-            self.change_kw += (target - self.change_kw) * (1 - math.exp(-dt / self.lag_s))
+            # exact but for the input's curve within a step, which is taken for a line
+            self.change_kw += ((target + before) / 2 - self.change_kw) * (1 - math.exp(-dt / self.lag_s))
         else:
             self.change_kw = target
         charged_kwh = (self.baseline_kw + self.change_kw) * dt / 3600
