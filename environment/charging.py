@@ -218,8 +218,8 @@ class Charging:
             for charger in np.flatnonzero(self._silent_at_s <= self.at_s):
                 self._silent_at_s[charger] = np.inf
                 self._disable(int(charger))
-        if self.feed is not None:
-            self._see(self.feed.hz(self.at_s))
+        if self.feed is not None or self.benches:
+            self._see(self.frequency_hz if self.feed is None else self.feed.hz(self.at_s))
 
     def _go_to(self, to_s: float) -> None:
         """Time goes on to `to_s`; nothing is ordered in between."""

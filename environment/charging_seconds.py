@@ -87,15 +87,16 @@ class Stretch:
         # Without a feed the frequency stands still, and a droop alone is solved in closed form elsewhere.
         follows = droops.on & (dynamics.on | (charging.feed is not None))
         nominated = ~np.isnan(charging.baseline_kw)
-        active = plugged & (follows | nominated | pending)
+        counts = nominated & (charging.feed is not None)
+        self.active = bool((plugged & (follows | counts | pending)).any()) or bool(charging.benches)
+        answers = plugged & (droops.on | nominated | pending)
         for bench in charging.benches:
-            active[bench.chargers] |= plugged[bench.chargers]
+            answers[bench.chargers] |= plugged[bench.chargers]
         away_s = self._away_s(plugged, highest_kw, lowest_kw)
         self._quick = plugged & (away_s > AWAY_S)
-        self._slow = plugged & ~self._quick & active
-        self._idle = plugged & ~self._quick & ~active
+        self._slow = answers & ~self._quick
+        self._idle = plugged & ~self._quick & ~answers
         self._some_slow, self._some_idle = bool(self._slow.any()), bool(self._idle.any())
-        self.active = bool(active.any()) or bool(charging.benches)
         longest_s = PENDING_S if pending.any() else LONGEST_S
         # On a whole second, so that no step is cut in two.
         self.ends_s: float = math.floor(charging.at_s + min(longest_s, float(away_s[self._quick].min(initial=np.inf))))

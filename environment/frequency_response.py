@@ -106,6 +106,13 @@ class Dynamics:
     """
 
     def __init__(self, specs: Sequence[ChargerSpec]) -> None:
+        """ValueError for a dead time below 0 or a ramp that does not rise."""
+        for spec in specs:
+            if not (0 <= spec.delay_s < np.inf and spec.ramp_kw_per_s > 0):
+                raise ValueError(
+                    f"charger {spec.charger_id}: a dead time of {spec.delay_s} s and a ramp of "
+                    f"{spec.ramp_kw_per_s} kW/s cannot be"
+                )
         delays = np.array([spec.delay_s for spec in specs], dtype=np.float64)
         self._ramp = np.array([spec.ramp_kw_per_s for spec in specs], dtype=np.float64)
         self.on: Bools = (delays > 0) | np.isfinite(self._ramp)

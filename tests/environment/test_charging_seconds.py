@@ -313,6 +313,25 @@ def test_a_vehicle_that_comes_starts_from_nothing_and_one_that_goes_stops_at_onc
     assert park.power_kw()[0] == pytest.approx(3.0)
 
 
+@pytest.mark.parametrize(("delay_s", "ramp_kw_per_s"), [(-1.0, 1.0), (math.inf, 1.0), (0.0, 0.0), (0.0, math.nan)])
+def test_a_response_that_cannot_be_is_refused(delay_s: float, ramp_kw_per_s: float) -> None:
+    with pytest.raises(ValueError, match="charger c0: a dead time of"):
+        charging(delay_s=delay_s, ramp_kw_per_s=ramp_kw_per_s)
+
+
+def test_chargers_of_several_dead_times_stand_side_by_side() -> None:
+    clock = HandClock()
+    fleet = Fleet([Vehicle(f"v{n}", 60.0, 11.0, 10.0) for n in range(3)])
+    park = Charging([ChargerSpec(f"c{n}", 11.0, 10.0, delay_s=n) for n in range(3)], fleet, clock.now)
+    for n in range(3):
+        park.plug_in(f"c{n}", f"v{n}")
+    powers = []
+    for _ in range(4):
+        powers.append(park.power_kw().tolist())
+        clock.passes(1)
+    assert powers == [[11.0, 0.0, 0.0], [11.0, 0.0, 0.0], [11.0, 11.0, 0.0], [11.0, 11.0, 11.0]]
+
+
 def test_a_charger_with_a_ramp_that_rests_is_not_stepped() -> None:
     asked = []
     feed = Feed(lambda at_s: asked.append(at_s) or 50.0)  # type: ignore[func-returns-value]

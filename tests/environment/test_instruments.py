@@ -275,3 +275,14 @@ async def test_a_meter_behind_the_bench_sees_its_frequency_and_the_chargers_regi
         bench.release()
         clock.passes(1)
         assert (await meter.read()).hz == pytest.approx(50.0, abs=0.005)
+
+
+def test_a_droop_beside_the_bench_is_followed_to_its_vehicles_limit() -> None:
+    clock, park, bench = benched()
+    park.fleet.energy_kwh[2] = 12.05  # a twentieth of a kWh above the floor, 18 s at 10 kW
+    park.observe(230.0, 49.7)
+    bench.apply([SignalPiece(duration_s=5, start_hz=50.0, end_hz=50.0)])
+    assert park.power_kw()[2] == -10.0
+    clock.passes(60)
+    assert park.power_kw()[2] == 0.0
+    assert park.exported_kwh[2] == pytest.approx(0.05 * 0.94)
