@@ -37,6 +37,7 @@ from behaviours.answering import (
 )
 from behaviours.swarm import Swarm
 from protocols.acl import Performative
+from protocols.exchanges.activation import SessionAnnouncement
 from protocols.exchanges.congestion_services import (
     BusSchedule,
     ChargingSchedule,
@@ -106,6 +107,10 @@ class CongestionHelp(Parking):
         await super().on_prices(now)
         await self._publish()
 
+    async def on_session(self, session: SessionAnnouncement) -> None:
+        await super().on_session(session)
+        await self._publish()  # an offer's baseline is held against what was told
+
     # ---- 3.1 and 3.x.1: call and offer ---------------------------------------------------------------------------
 
     @answers(CongestionCall)
@@ -148,8 +153,6 @@ class CongestionHelp(Parking):
             return "the start has passed"
         if call.start != quarter_at(call.start):
             return "a service begins with a quarter of an hour"
-        if call.location != self.location:
-            return f"these vehicles are at {self.location}, not at {call.location}"
         if not set(call.buses) & set(self.desk.bus.values()):
             return f"no charger of mine is at {', '.join(call.buses)}"
         return None

@@ -53,7 +53,7 @@ class CongestionTerms:
 
     `driver_share`: of what the DSO pays, the driver's part, on top of wear and of `energy_value` for each kWh that the
     driver leaves without (what it costs elsewhere). `least_share`: of what was asked for, never left with less.
-    `penalty_factor`: what a kWh that is missing is taken to cost, in reduction prices.
+    `penalty_factor`: what a kWh that is missing is taken to cost, in reduction prices: the penalty, and lost trust.
     """
 
     wear: float
@@ -61,7 +61,7 @@ class CongestionTerms:
     driver_share: float = 0.5
     energy_value: float = 0.45
     least_share: float = 0.8
-    penalty_factor: float = 1.5
+    penalty_factor: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
