@@ -29,7 +29,7 @@ READINGS = 5
 
 @dataclass(slots=True, eq=False)
 class CongestionOrder:
-    """One manager's part in what was called for: `power_kw` less, of it `by_bus`, from `start` to `ends`. Times are UTC.
+    """One manager's part in what was called for: `power_kw` less, of it `by_bus`, from `start` to `ends` (UTC).
 
     `ends` is `end`, or when the service is called off or has failed; `stopped_at` when its manager was told so, or
     said so; a service that `failed` is settled to its end all the same. `calling`: the task that calls it off at
@@ -132,19 +132,21 @@ class OrderedServices:
         )
         baseline = service.offer.baseline_kw[:periods]
         free = (periods - 1,) if until < end else ()
-        volume = settle_volume(baseline, metered, service.power_kw, terms, free=free)
+        total = tuple(round(sum(kw), 3) for kw in zip(*metered.values(), strict=True))
+        back = [sum(max(0.0, -each) for each in kw) for kw in zip(*metered.values(), strict=True)]
+        volume = settle_volume(baseline, total, service.power_kw, terms, given_back_kw=back, free=free)
         promised_kwh = float(volume.delivered_kwh + volume.missing_kwh)
         self.learn(service.manager, promised_kwh, float(volume.delivered_kwh))
-        await self._agree(service, end, metered, volume)
+        await self._agree(service, end, total, volume)
 
     async def _read(
         self, service: CongestionOrder, chargers: Collection[str], end: datetime
-    ) -> tuple[float, ...] | None:
+    ) -> dict[str, tuple[float, ...]] | None:
         for attempt in range(READINGS):
             await self._agent.clock.sleep_until(end + READ_AFTER + attempt * QUARTER)
             found = await self._meters.read(chargers, service.start, end, QUARTER)
             if found.keys() >= set(chargers) and chargers:
-                return tuple(round(sum(kw), 3) for kw in zip(*found.values(), strict=True))
+                return found
         return None
 
     async def _agree(self, service: CongestionOrder, end: datetime, metered: tuple[float, ...], volume: Volume) -> None:

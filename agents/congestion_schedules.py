@@ -2,7 +2,8 @@
 
 A manager's schedule is its plan with the services that were ordered when it was made, and without those ordered since.
 So an order's effect is counted here from its award until a schedule of a later time tells of it, and a service that is
-called off is taken out of the schedules that still tell of it: each is in the sum exactly once.
+called off is taken out of the schedules that still tell of it: each is in the sum exactly once. A schedule holds for
+its own periods; those before it stay as they were told last.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ import numpy as np
 
 from agents.grid_view import Floats
 from agents.grid_watch import ChargingForecast
-from agents.news import News
 from agents.periods import QUARTER, index_of, quarter_at
 from protocols.exchanges.congestion_services import ChargingSchedule
 
@@ -25,7 +25,8 @@ FRESH_FOR = timedelta(minutes=25)
 """A schedule comes every 15 minutes; after two that did not come its manager is silent."""
 CARRIED_PERIODS = 4
 """For so many periods ahead, what the meters show beside the schedules is taken to last."""
-_ROUNDED_KW = 1e-3
+KEPT = timedelta(hours=1)
+"""Periods that are over for so long are forgotten."""
 
 
 class Ordered(Protocol):
@@ -79,8 +80,9 @@ class Schedules:
         self.connected = tuple(sorted(connected))
         self.typical = typical
         self._now, self._notice = now, notice
-        self._news: News[ChargingSchedule] = News("3.x.5", now, notice)
-        self._managers: dict[str, dict[str, tuple[float, ...]]] = {}
+        self._newest: dict[str, datetime] = {}
+        self._managers: dict[str, dict[str, dict[datetime, tuple[float, datetime]]]] = {}
+        """By manager, bus and period: the kW, and when they were told."""
         self._gaps: defaultdict[str, _Gap] = defaultdict(_Gap)
         self._metered: Mapping[str, float] = {}
         self._silent: set[str] = set()
@@ -96,27 +98,38 @@ class Schedules:
         return tuple(sorted(self._managers.get(manager, ())))
 
     def take(self, manager: str, schedule: ChargingSchedule) -> None:
-        """News of a manager. Buses without a charger of this DSO's are left out, with a notice once."""
+        """News of a manager. Schedules that make no sense, and buses without a charger of this DSO's, are left out,
+        with a notice once; of two of one time the later to come holds."""
+        made, now = schedule.timestamp, self._now()
+        fault = None
         if schedule.start != quarter_at(schedule.start):
-            if manager not in self._strange:
-                self._notice(f"a schedule of {manager} starts within a market period: left out, as all further such")
-            self._strange.add(manager)
-            return
-        if not self._news.take(manager, schedule):
+            fault = "starts within a market period"
+        elif made > now:
+            fault = f"is dated {made - now} ahead of the time"
+        elif manager in self._newest and made < self._newest[manager]:
+            fault = f"came {self._newest[manager] - made} out of order"
+        if fault is not None:
+            self._tell_strange(manager, f"a schedule of {manager} {fault}: left out, as all further such ones")
             return
         told = {each.bus: each.power_kw for each in schedule.buses}
         if strangers := sorted(told.keys() - set(self.connected)):
-            if manager not in self._strange:
-                self._notice(
-                    f"{manager} tells of {', '.join(strangers)}, where no charger of this network is: left out"
-                )
+            places = ", ".join(strangers)
+            self._tell_strange(manager, f"{manager} tells of {places}, where no charger of this network is: left out")
+        self._newest[manager] = made
+        known = self._managers.setdefault(manager, {})
+        for bus in {*known, *told} & set(self.connected):
+            periods = {at: kept for at, kept in known.get(bus, {}).items() if now - KEPT <= at < schedule.start}
+            periods |= {schedule.start + k * QUARTER: (kw, made) for k, kw in enumerate(told.get(bus, ()))}
+            known[bus] = periods
+
+    def _tell_strange(self, manager: str, text: str) -> None:
+        if manager not in self._strange:
             self._strange.add(manager)
-        self._managers[manager] = {bus: kw for bus, kw in told.items() if bus in self.connected}
+            self._notice(text)
 
     def is_fresh(self, manager: str) -> bool:
         """Whether the manager has told lately."""
-        newest = self._news.newest(manager)
-        return newest is not None and self._now() - newest.timestamp <= FRESH_FOR
+        return manager in self._newest and self._now() - self._newest[manager] <= FRESH_FOR
 
     def tell_silent(self, expected: Iterable[str]) -> None:
         """That one of these managers has fallen silent is told once, and that it tells again."""
@@ -139,16 +152,14 @@ class Schedules:
         return tuple(sum(self._told(manager, bus, at, mine) or 0.0 for bus in there) for at in when)
 
     def _told(self, manager: str, bus: str, at: datetime, services: Sequence[Ordered]) -> float | None:
-        """One bus of a manager in the period from `at`: None where the schedule does not reach so far."""
-        schedule = self._news.newest(manager)
-        series = self._managers[manager][bus]
-        if schedule is None or not 0 <= (number := index_of(at, schedule.start)) < len(series):
+        """One bus of a manager in the period from `at`: None where no schedule has it."""
+        told_then = self._managers[manager][bus].get(at)
+        if told_then is None:
             return None
-        kw = series[number]
+        kw, made = told_then
         for service in services:
             if not service.start <= at < service.end:
                 continue
-            made = schedule.timestamp
             stopped = service.stopped_at is not None and service.stopped_at <= made
             told = service.awarded_at <= made and not stopped
             kw += (told - (at < service.ends)) * service.by_bus.get(bus, 0.0)

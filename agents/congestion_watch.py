@@ -27,7 +27,8 @@ from agents.ports import GridModel
 BEHIND_PART = 0.5
 """A bus is behind an element where a kW there loads it by more than this part of what it does where it does most."""
 _LEAST_PERCENT_PER_KW = 1e-6
-_OVERSHOOT = 1.002
+_WITHIN_PERCENT = 0.002
+"""So far within a limit a step aims, so that the next power flow confirms it."""
 _ROUNDS = 6
 _NO_BAND = {"vm_min_pu": 0.0, "vm_max_pu": 9.0}
 
@@ -129,7 +130,7 @@ class CongestionWatch:
             elements = relief.elements[place]
             reliefs = [
                 Relief(
-                    power_kw=sum(relief.by_place[place, t].values()),
+                    power_kw=round(sum(relief.by_place[place, t].values()), 2),
                     by_bus=dict(relief.by_place[place, t]),
                     before=tuple(v for v in overloads(state, limits) if v.element in elements),
                     remaining=tuple(v for v in overloads(after[t], limits) if v.element in elements),
@@ -245,7 +246,7 @@ class _Reliefs:
                 continue  # what is nearer to the chargers cures it as well
             if violation.element not in known:
                 self.elements[behind] = (*known, violation.element)
-            for bus, kw in self._taken(t, behind, index, slope, excess * _OVERSHOOT, given).items():
+            for bus, kw in self._taken(t, behind, index, slope, excess + _WITHIN_PERCENT, given).items():
                 given[bus] += kw
                 self.by_place[behind, t][bus] += kw
         for bus, kw in given.items():

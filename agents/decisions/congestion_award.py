@@ -55,7 +55,7 @@ def offer_fault(
             return f"its baseline from {when} UTC is {claimed:.1f} kW, its schedule said {told:.1f} kW"
     if strangers := sorted({user for each in offer.activations for user in each.users}.difference(chargers)):
         return f"it names {', '.join(strangers[:3])}, which {'are' if len(strangers) > 1 else 'is'} not at the buses"
-    most = min(offer.baseline_kw) + discharge_kw * len(chargers)
+    most = sum(offer.baseline_kw) / periods + discharge_kw * len(chargers)
     if offer.power_kw > most + ROUNDED_KW:
         return f"it offers {offer.power_kw:.1f} kW, where its chargers can do with {most:.1f} kW less at most"
     paid = sum(each.power_kw for each in offer.activations if each.cost_eur_per_kwh <= _price(call, each.kind))
@@ -69,9 +69,11 @@ def _price(call: CongestionCall, kind: ActivationKind) -> Decimal:
 
 
 def given_back_part(offer: SolutionOffer, power_kw: float) -> float:
-    """The part of `power_kw` that lies below a baseline of zero, over the service: as it is settled."""
-    below = [max(0.0, power_kw - max(0.0, planned)) for planned in offer.baseline_kw]
-    return sum(below) / len(below) / power_kw
+    """The part of `power_kw` that vehicles give back, by the merit order list, at most: a vehicle that gives back may
+    also leave out what it would draw."""
+    steps = _walk(offer, power_kw)
+    back = sum(kw for _, kw, kind in steps if kind is ActivationKind.DISCHARGE)
+    return back / sum(kw for _, kw, _ in steps)
 
 
 def price_of(offer: SolutionOffer, power_kw: float, call: CongestionCall) -> float:
@@ -116,15 +118,25 @@ def expected_kw(taken: Mapping[str, float], candidates: Sequence[Candidate]) -> 
 
 
 def by_charger(offer: SolutionOffer, power_kw: float) -> dict[str, float]:
-    """Where the awarded power is likely to come from: the merit order list from its top, each activation shared evenly
-    over its chargers."""
+    """Where the awarded power is likely to come from, kW by charger: the merit order list from its top."""
     shares: dict[str, float] = {}
+    for user, kw, _ in _walk(offer, power_kw):
+        shares[user] = shares.get(user, 0.0) + kw
+    whole = sum(shares.values())
+    return {user: kw * power_kw / whole for user, kw in shares.items()}
+
+
+def _walk(offer: SolutionOffer, power_kw: float) -> list[tuple[str, float, ActivationKind]]:
+    """(charger, kW, how) down the list until the power is met. An entry is shared evenly over its chargers; one that is
+    in the list again, with an alternative that is larger, adds what that is larger by."""
+    best: dict[str, float] = {}
+    steps: list[tuple[str, float, ActivationKind]] = []
     left = power_kw
     for each in offer.activations:
-        part = min(left, each.power_kw)
-        if part <= 0:
-            break
-        left -= part
         for user in each.users:
-            shares[user] = shares.get(user, 0.0) + part / len(each.users)
-    return shares
+            more = min(left, each.power_kw / len(each.users) - best.get(user, 0.0))
+            if more > 0:
+                best[user] = best.get(user, 0.0) + more
+                steps.append((user, more, each.kind))
+                left -= more
+    return steps

@@ -1,8 +1,9 @@
 """What a manager's vehicles delivered against a congestion, by the chargers' meters, and what it is paid (3.x.3). Pure.
 
-In each market period: delivered = what was metered below the baseline of the offer, at most what was awarded. As far as
-the baseline reaches down to zero that is consumption left out, what lies below zero is power given back. What is
-missing beyond a tolerance costs a part of the reduction price. Powers in kW to the watt, positive drawn.
+In each market period: delivered = what was metered below the baseline of the offer, at most what was awarded. Of it,
+what chargers' meters counted as given back is paid as such, and at least what lies below a baseline of zero; the rest
+is consumption left out. What is missing beyond a tolerance costs a part of the reduction price. Powers in kW to the
+watt, positive drawn.
 """
 
 from __future__ import annotations
@@ -56,19 +57,24 @@ def settle_volume(
     awarded_kw: float,
     terms: VolumeTerms,
     *,
+    given_back_kw: Sequence[float] | None = None,
     free: Collection[int] = (),
 ) -> Volume:
-    """One baseline and one metered mean for each period; `free`: the periods in which nothing missing is penalised (the
-    service was called off within them). Raises ValueError where the series differ in length or nothing is awarded."""
-    if len(baseline_kw) != len(metered_kw):
+    """One baseline and one metered mean for each period. `given_back_kw`: what single chargers gave back in it, all
+    together (>= 0), where others may have drawn at the same time; None where only the sum is known. `free`: the periods
+    in which nothing missing is penalised (the service was called off within them). Raises ValueError where the series
+    differ in length or nothing is awarded."""
+    back = [0.0] * len(metered_kw) if given_back_kw is None else given_back_kw
+    if not len(baseline_kw) == len(metered_kw) == len(back):
         raise ValueError(f"{len(baseline_kw)} baselines and {len(metered_kw)} metered values do not match")
     awarded, zero = watts(awarded_kw), Decimal(0)
     if not awarded > 0:
         raise ValueError(f"an award of {awarded_kw} kW is none")
     reduced = discharged = missing = penalised = zero
-    for period, (planned, drawn) in enumerate(zip(map(watts, baseline_kw), map(watts, metered_kw), strict=True)):
+    rows = zip(map(watts, baseline_kw), map(watts, metered_kw), map(watts, back), strict=True)
+    for period, (planned, drawn, given) in enumerate(rows):
         delivered = max(zero, min(awarded, planned - drawn))
-        spared = min(delivered, max(zero, planned))
+        spared = min(max(zero, delivered - given), max(zero, planned))
         reduced += spared
         discharged += delivered - spared
         missing += awarded - delivered
