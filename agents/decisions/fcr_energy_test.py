@@ -19,6 +19,8 @@ _GRACE_S = 10.0
 """For what is measured each second, and goes by messages, to follow a step."""
 _SETTLED_S = 60.0
 _FADE_S = 300.0
+_FULLY_S = 30.0
+"""Of the minute for which NEM is fully on at the end of a hold."""
 
 
 class Seen(Enum):
@@ -83,10 +85,11 @@ def energy_step(rules: FcrRules, capacity_kw: float, response: Response) -> tupl
     _, number = kind(response.step.step_id)
     nem, aem = TABLES[rules.product][number]
     record, hold = response.record, response.step.hold_until
-    held_s = response.step.hold_s if hold is HoldUntil.AEM_ON else 0.0
+    nem_held_s = response.step.hold_s if hold in (HoldUntil.NEM_ON, HoldUntil.NEM_ON_AGAIN) else 0.0
+    aem_held_s = response.step.hold_s if hold is HoldUntil.AEM_ON else 0.0
     findings = [
-        *_seen(rules, response, "NEM", "3.5.1", nem, record.nem, 0.0),
-        *_seen(rules, response, "AEM", "3.5.2", aem, record.aem, held_s),
+        *_seen(rules, response, "NEM", "3.5.1", nem, record.nem, nem_held_s),
+        *_seen(rules, response, "AEM", "3.5.2", aem, record.aem, aem_held_s),
     ]
     if aem is not Seen.ON and number > 0:
         findings += _stays(rules, capacity_kw, response)
@@ -179,7 +182,7 @@ def _ends(rules: FcrRules, capacity_kw: float, response: Response) -> list[Findi
     sign = 1.0 if share > 0 else -1.0
     if hold in (HoldUntil.NEM_ON, HoldUntil.NEM_ON_AGAIN):
         nem = rules.nem_share or 0.0
-        measured = sign * response.steady_kw(response.step.hold_s / 2) / capacity_kw
+        measured = sign * response.steady_kw(_FULLY_S) / capacity_kw
         low = (1 - rules.under_share) * rules.least_factor * abs(share) - nem
         high = (1 + rules.over_share) * abs(share) - nem
         text = f"response and NEM at the end of {response.step.test}"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from agents.decisions.fcr_energy_test import energy_management, energy_step
 from agents.decisions.fcr_frequency_domain import frequency_domain, linearity
 from agents.decisions.fcr_products import FcrRules
-from agents.decisions.fcr_responses import Outcome, Response, Trial, line
+from agents.decisions.fcr_responses import Outcome, Response, Trial, is_whole, line
 from agents.decisions.fcr_sequences import ENERGY, RAMP, SINE, STEP, kind
 from agents.decisions.fcr_time_domain import activation_d, continental, deactivation_d, endurance, ramps_d, steps_n
 from protocols.exchanges.frequency_services import Finding, TestRecord, TestStep
@@ -67,7 +67,7 @@ def judge(
     """The sheet of a whole test, from the records by step id.
 
     The capacity is reduced with the smaller of the steady state and the dynamic reduction factor (equations 3 and 5),
-    down to 0.1 kW. A step that has no record, or one that holds nothing, is a finding that is not passed.
+    down to 0.1 kW. A step that has no record, or one that ends before it, is a finding that is not passed.
     """
     if capacity_kw <= 0:
         raise ValueError("capacity_kw must be above 0")
@@ -109,7 +109,7 @@ def judge_step(rules: FcrRules, capacity_kw: float, step: TestStep, record: Test
     The steady state against the record's own baseline, at the least reduction factor; the fast activation and the
     deactivation of FCR-D; the linearity of a sine; energy management.
     """
-    if not record.power_kw:
+    if not is_whole(step, record):
         return (_missing(rules, step),)
     response = Response(step, record)
     key = kind(step.step_id)

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agents.decisions.fcr_products import FcrRules
-from agents.decisions.fcr_sequences import kind
+from agents.decisions.fcr_sequences import kind, length_s
 from protocols.exchanges.frequency_services import Finding, TestRecord, TestStep
 
 Floats = npt.NDArray[np.float64]
@@ -73,9 +73,14 @@ def _samples(record: TestRecord, seconds: float) -> int:
     return max(1, round(seconds / record.sample_s))
 
 
+def is_whole(step: TestStep, record: TestRecord) -> bool:
+    """Whether a record covers the step's signal, but for two samples that its ends may miss."""
+    return len(record.power_kw) >= max(1.0, (length_s(step.signal) - step.record_from_s) / record.sample_s - 2)
+
+
 @dataclass(frozen=True)
 class Trial:
-    """A test as far as it went: the responses by test and number. `factor`: the reduction that bounds refer to."""
+    """A test as far as it went: the responses by test and number; `limited`: the reservoir is (LER)."""
 
     rules: FcrRules
     capacity_kw: float
@@ -90,11 +95,11 @@ class Trial:
         records: Mapping[str, TestRecord],
         limited: bool,
     ) -> Trial:
-        """Records that hold nothing count as missing."""
+        """Records that are shorter than their steps count as missing."""
         responses = {
             kind(step_id): Response(steps[step_id], record)
             for step_id, record in records.items()
-            if step_id in steps and record.power_kw
+            if step_id in steps and is_whole(steps[step_id], record)
         }
         return Trial(rules, capacity_kw, responses, limited)
 

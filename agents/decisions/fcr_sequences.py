@@ -24,7 +24,8 @@ STEP, RAMP, SINE, ENERGY = "step", "ramp", "sine", "energy"
 
 _LOSSES = 1.25
 """Bounds of holds allow for losses and for a response that is a little small."""
-_FADE_S = 300
+_NEM_S = 360.0
+"""NEM that is on needs 5 minutes to fade in, and is to be fully on for one (test program 8.1)."""
 _OFF_S = 60.0
 """For how long both are seen to be off, well above what a slowly recorded step can miss."""
 _RECOVERY_S = 7200
@@ -223,7 +224,8 @@ def _energy_n(rules: FcrRules, entity: Entity) -> Iterator[TestStep]:
     """Table 12 with the least durations of test program 8.1. Step 0 first lets NEM go off if it is on.
 
     How long a hold can last follows from the reservoir: at 0.9 of the capacity from one end to the other, at the power
-    of NEM back to where it goes off; the baseline can work against each.
+    of NEM back to where it goes off; the baseline can work against each. Holds go by whether NEM is allowed (equation
+    14), as records do.
     """
     limits = rules.thresholds
     assert limits is not None
@@ -231,15 +233,14 @@ def _energy_n(rules: FcrRules, entity: Entity) -> Iterator[TestStep]:
     whole_s = _seconds(entity, 3600 * entity.energy_kwh, 0.9 * entity.capacity_kw)
     aem_s = _seconds(entity, 60 * limits.nem_enable * entity.capacity_kw, entity.capacity_kw)
     back_s = _seconds(entity, 60 * limits.nem_disable * entity.capacity_kw, rules.nem_share * entity.capacity_kw)
-    faded_s = _FADE_S + 60.0
     rows: tuple[tuple[float, float, HoldUntil | None, float, float], ...] = (
         (50.0, 2.0, HoldUntil.BOTH_OFF, _OFF_S, back_s),
-        (50.09, 28.0, HoldUntil.NEM_ON, 60.0, whole_s + faded_s),
+        (50.09, 28.0, HoldUntil.NEM_ON, _NEM_S, whole_s + _NEM_S),
         (50.11, 6.0, None, 0.0, 0.0),
         (50.09, 2.5, None, 0.0, 0.0),
         (50.11, 7.5, HoldUntil.AEM_ON, 300.0, aem_s + 300.0),
         (50.09, 10.0, None, 0.0, 0.0),
-        (49.91, 60.0, HoldUntil.NEM_ON_AGAIN, 60.0, whole_s + faded_s),
+        (49.91, 60.0, HoldUntil.NEM_ON_AGAIN, _NEM_S, whole_s + _NEM_S),
         (49.89, 5.0, None, 0.0, 0.0),
         (49.91, 2.5, None, 0.0, 0.0),
         (49.89, 10.0, HoldUntil.AEM_ON, 300.0, aem_s + 300.0),

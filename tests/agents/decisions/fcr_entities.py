@@ -123,9 +123,9 @@ class Wait:
         self._was_off = self._was_off or off
         match self.until:
             case HoldUntil.NEM_ON:
-                so = abs(state.nem) >= 1.0
+                so = state.nem_on
             case HoldUntil.NEM_ON_AGAIN:
-                so = self._was_off and abs(state.nem) >= 1.0
+                so = self._was_off and state.nem_on
             case HoldUntil.AEM_ON:
                 so = state.aem_on
             case HoldUntil.BOTH_OFF:

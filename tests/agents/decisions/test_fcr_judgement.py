@@ -342,12 +342,15 @@ def test_a_step_that_was_not_recorded_is_on_the_sheet(rules: FcrRules) -> None:
     assert sheet.approved_kw == 0.0
 
 
-def test_a_record_of_nothing_is_no_record() -> None:
+@pytest.mark.parametrize("samples", [0, 5, 1490])
+def test_a_record_that_ends_before_its_step_is_no_record(samples: int) -> None:
     sequence, records = performed(N)
-    name = sequence[-1].step_id
-    records[name] = records[name].model_copy(update={"power_kw": (), "applied_hz": ()})
-    assert not judge(N, CAPACITY, records, sequence).passed
-    assert not judge_step(N, CAPACITY, sequence[-1], records[name])[0].passed
+    step = next(one for one in sequence if one.step_id == "a/1/step/3")
+    record = records[step.step_id]
+    short = record.model_copy(update={"power_kw": record.power_kw[:samples], "applied_hz": record.applied_hz[:samples]})
+    sheet = judge(N, CAPACITY, {**records, step.step_id: short}, sequence)
+    for findings in (failed(sheet.findings), failed(judge_step(N, CAPACITY, step, short))):
+        assert [finding.requirement for finding in findings] == ["Step sequence, step 3 is recorded"]
 
 
 def test_a_dead_entity_fails_without_an_error() -> None:
@@ -393,3 +396,23 @@ def test_no_single_step_of_an_ideal_entity_fails(rules: FcrRules) -> None:
 def test_a_capacity_of_nothing_is_not_judged() -> None:
     with pytest.raises(ValueError, match="above 0"):
         judge(N, 0.0, {}, ())
+
+
+def test_nem_that_was_not_held_until_it_is_fully_on_is_seen() -> None:
+    """Test program 8.1, step 1: fully activated for at least one minute; a record cut after a minute of it is not."""
+    sequence, records = performed(N, limited=True, manages=True)
+    name = "a/1/energy/1"
+    record = records[name]
+    (step,) = [one for one in sequence if one.step_id == name]
+    (span,) = record.nem
+    samples = int((span.from_s + 60) / record.sample_s)
+    cut = record.model_copy(
+        update={
+            "power_kw": record.power_kw[:samples],
+            "applied_hz": record.applied_hz[:samples],
+            "nem": (span.model_copy(update={"to_s": span.from_s + 60}),),
+        }
+    )
+    assert failed(judge_step(N, CAPACITY, step, record)) == ()
+    clauses = [finding.clause for finding in failed(judge_step(N, CAPACITY, step, cut))]
+    assert clauses == ["Nordic FCR 3.5.1, requirement 12"] * 2

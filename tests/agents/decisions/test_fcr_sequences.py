@@ -117,15 +117,16 @@ def rows(sequence: Sequence[TestStep]) -> list[tuple[float, float, HoldUntil | N
 
 
 def test_the_energy_management_of_fcr_n_is_tested_as_in_table_12() -> None:
-    """With the least durations of test program 8.1; a minute of both off instead of the first moment of it."""
+    """With the least durations of test program 8.1; 5 minutes for NEM to fade in and a minute of all of it,
+    a minute of both off instead of the first moment of it."""
     assert rows(whole_test(N)) == [
         (50.0, 2, HoldUntil.BOTH_OFF, 60),
-        (50.09, 28, HoldUntil.NEM_ON, 60),
+        (50.09, 28, HoldUntil.NEM_ON, 360),
         (50.11, 6, None, 0),
         (50.09, 2.5, None, 0),
         (50.11, 7.5, HoldUntil.AEM_ON, 300),
         (50.09, 10, None, 0),
-        (49.91, 60, HoldUntil.NEM_ON_AGAIN, 60),
+        (49.91, 60, HoldUntil.NEM_ON_AGAIN, 360),
         (49.89, 5, None, 0),
         (49.91, 2.5, None, 0),
         (49.89, 10, HoldUntil.AEM_ON, 300),
