@@ -416,3 +416,23 @@ def test_nem_that_was_not_held_until_it_is_fully_on_is_seen() -> None:
     assert failed(judge_step(N, CAPACITY, step, record)) == ()
     clauses = [finding.clause for finding in failed(judge_step(N, CAPACITY, step, cut))]
     assert clauses == ["Nordic FCR 3.5.1, requirement 12"] * 2
+
+
+def test_the_bounds_on_the_sheet_are_those_of_the_clauses() -> None:
+    """3.1.2: 0.86 of the capacity, 3.2 s and 2.5 s of it; 3.2: 0.43 * 0.95; 3.3 and 3.4.1: below 1."""
+    sheet = judged(D_UP)
+    assert found(sheet, "requirement 2", "power 7.5 s").low == 0.86
+    assert found(sheet, "requirement 3", "energy of").low == 3.2
+    assert found(sheet, "requirement 4").high == 2.5
+    assert found(sheet, "requirement 8").low == 0.4085
+    assert found(sheet, "requirement 9").high == 1.0
+    assert found(sheet, "requirement 10", "Sine of 10 s").high == 1.0
+    assert found(sheet, "equation 5").low == 0.75
+    steady = found(judged(N), "requirement 1", "upwards")
+    assert (steady.low, steady.high) == (-0.05, 0.2)
+
+
+def test_an_energy_that_is_just_short_reduces_the_capacity() -> None:
+    """3.1.2, requirement 3: all after a delay of 3.7 s makes 7.5 - 3.7 - 0.83 = 2.967 s, 0.927 of 3.2 s."""
+    sheet = judged(D_DOWN, delay_s=3.7)
+    assert found(sheet, "equation 5").measured == pytest.approx((3.8 - 0.4 / 0.24 / 2) / 3.2, abs=2e-3)
