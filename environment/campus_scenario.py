@@ -36,6 +36,7 @@ from protocols.exchanges.vocabulary import FcrProduct
 Megawatts = Annotated[float, Field(ge=0, le=100_000, description="MW")]
 EurPerKwh = Annotated[float, Field(ge=-5, le=5, description="EUR/kWh")]
 Seconds = Annotated[float, Field(ge=0, le=60, description="s")]
+CapacityEur = Annotated[Money, Field(decimal_places=6, description="EUR for each kW and 15 minutes")]
 DAY_HOURS = 24
 NORDIC_PRODUCTS = (FcrProduct.FCR_N, FcrProduct.FCR_D_UP, FcrProduct.FCR_D_DOWN)
 _OTHERS = frozenset({"directory", "environment", "observer"})
@@ -110,10 +111,7 @@ class FcrPart(Part):
     last_hour: ClockTime
     capacity_kw: Kw
     energy_kwh: Kwh
-    price_eur_per_kw: Annotated[float, Field(ge=0, le=5, description="EUR for each kW and 15 minutes")]
-
-
-CapacityEur = Annotated[Money, Field(decimal_places=6, description="EUR for each kW and 15 minutes")]
+    price_eur_per_kw: CapacityEur
 
 
 class CapacityPart(Part):

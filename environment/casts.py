@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from environment.campus_cast import CampusCast
+from environment.campus_scenario import CampusScenario
 from environment.cast import Cast
 from environment.island_cast import IslandCast
 from environment.island_scenario import IslandScenario
@@ -12,7 +14,11 @@ from environment.market_scenario import MarketScenario
 from environment.scenario_parts import Scenario
 from protocols.roles import Role
 
-CASTS: dict[type[Scenario], type[Cast[Any]]] = {MarketScenario: MarketCast, IslandScenario: IslandCast}
+CASTS: dict[type[Scenario], type[Cast[Any]]] = {
+    MarketScenario: MarketCast,
+    IslandScenario: IslandCast,
+    CampusScenario: CampusCast,
+}
 
 
 def cast_of(scenario: Scenario) -> type[Cast[Any]]:

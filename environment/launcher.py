@@ -48,6 +48,8 @@ EPILOGUE = timedelta(hours=1)
 _SHOWN_UNREAD = 50
 HEARTBEAT_S = 1200.0
 """The CPO drives its chargers each quarter of an hour; after 20 minutes without a sign of it they fall back."""
+NOMINATIONS = timedelta(seconds=5)
+"""How often the area hears from where the response of chargers in frequency control is counted."""
 STREAMS = ("sessions", "frequency", "history", "drivers", "meters")
 
 
@@ -315,6 +317,8 @@ class Stage:
         directory = Directory(swarm.directory, passwords[swarm.directory], swarm, self.roles)
         actors: list[Actor] = [directory, *cast.actors()]
         self._next_minute(self._begins + MINUTE)
+        if self.world.nominations is not None:
+            self._next_nomination(self._begins + NOMINATIONS)
         for actor in actors:
             stack.push_async_callback(actor.stop)
         await self._unless_failed(start_all(actors))
@@ -365,6 +369,18 @@ class Stage:
         share = (at - self._begins) / (self._ends - self._begins)
         state = self.world.state
         self.progress.minute(at, share, self.writer.messages, state.trafo_loading_percent if state else 0.0)
+
+    def _next_nomination(self, at: datetime) -> None:
+        if at <= self._ends:
+            self.clock.call_at(at, lambda: self._nomination(at))
+
+    def _nomination(self, at: datetime) -> None:
+        try:
+            self.world.nominate()
+        except Exception as error:
+            self._failed(error)
+            return
+        self._next_nomination(at + NOMINATIONS)
 
     def _faults(self, at: datetime) -> None:
         if not self.scenario.fault:

@@ -156,6 +156,8 @@ class World:
             # Without the service nobody answers the frequency, and the area goes on by itself.
             park.feed = self.response = RecordedFeed(self.area, 60 * plant.minutes)
             self.area.fed_by(park.advance)
+        self.nominations: Callable[[], Mapping[str, float]] | None = None
+        self._nominated: Mapping[str, float] = {}
         self.frequency: FrequencySource = self.island or self.area or plant.frequency  # type: ignore[assignment]
         self._begins = plant.scenario.begins.astimezone(UTC)
         self.injections = plant.networks.minutes(plant.scenario.begins, plant.minutes)
@@ -220,6 +222,15 @@ class World:
         )
         self._done = row + 1
         self._come_and_go(now)
+
+    def nominate(self) -> None:
+        """Takes over from where the response of centrally controlled chargers is counted, as it stands now."""
+        if self.nominations is None or (wanted := self.nominations()) == self._nominated:
+            return
+        for charger_id in sorted(self._nominated.keys() | wanted.keys()):
+            if self._nominated.get(charger_id) != wanted.get(charger_id):
+                self.park.nominate(charger_id, wanted.get(charger_id))
+        self._nominated = dict(wanted)
 
     def _extra(self, states: Sequence[GridState]) -> Mapping[str, float] | None:
         """The further columns of the last minute."""

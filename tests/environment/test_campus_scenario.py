@@ -165,8 +165,8 @@ def test_a_charger_may_ignore_what_it_is_told_and_a_meter_be_lost() -> None:
             "price_change: start and until are the same; give the hours whose price is another",
         ),
         (
-            'until = "12:30"',
-            'until = "10:10"',
+            'until = "10:35"',
+            'until = "10:05"',
             "signal: at and until are the same; give the time in which the limit holds",
         ),
         (*fault("meter-frozen", "risoe-staff-main"), "fault: there is no meter 'risoe-staff-main'; there is "
@@ -178,7 +178,7 @@ def test_a_charger_may_ignore_what_it_is_told_and_a_meter_be_lost() -> None:
             "area.represents: input should be greater than or equal to 1 (given: 0)",
         ),
         ("mw = 1100.0", "mw = -5.0", "trip[1].mw: input should be greater than 0 (given: -5.0); the value is in MW"),
-        ("limit_percent = 70.0", "limit = 70.0", "signal[1].limit: unknown key; did you mean limit_percent?"),
+        ("limit_percent = 60.0", "limit = 60.0", "signal[1].limit: unknown key; did you mean limit_percent?"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_one_line(old: str, new: str, line: str) -> None:
