@@ -59,11 +59,12 @@ class CongestionDso(Actor):
     `limits` gives what is allowed at a time: the congestion signal, which is taken to stay as it is, because its
     changes (`changes`: when to look at once) are not known before. `connections` is the bus of each charger,
     `operators`, where known, the V2X manager (JID) of each; without it a manager's chargers are those at the buses it
-    tells of. `horizon`: periods of a look. `margin`: by which part more is asked for than the look says.
-    `hysteresis_percent`: a service is called off where the loading without it stays that far below the limit.
-    `discharging_extra_eur_per_kwh`: what a kWh given back costs more than one not drawn. `baseline_tolerance`: kW, and
-    part of what was told, by which an offer's baseline may exceed the schedule. `penalty_part` of the reduction price
-    for each kWh missing beyond `tolerance`. `discharge_kw`: the most that one charger gives back.
+    tells of. `zone` is that of the times in notices. `horizon`: periods of a look. `margin`: by which part more is
+    asked for than the look says. `hysteresis_percent`: a service is called off where the loading without it stays that
+    far below the limit. `discharging_extra_eur_per_kwh`: what a kWh given back costs more than one not drawn.
+    `baseline_tolerance`: kW, and part of what was told, by which an offer's baseline may exceed the schedule.
+    `penalty_part` of the reduction price for each kWh missing beyond `tolerance`. `discharge_kw`: the most that one
+    charger gives back.
     """
 
     role: ClassVar[Role] = Role.DSO
@@ -236,9 +237,10 @@ class CongestionDso(Actor):
         if dearer != prices and need.start >= self.now() + ANSWER_TIME:
             missing = await self._tender(congestion, missing, dearer, managers, limits)
         if missing >= LEAST_KW:
+            begins = f"{need.start.astimezone(self.zone):%H:%M}"
             self._tell(
                 f"missing {where}",
-                f"{missing:.1f} of {need.power_kw:.1f} kW at {where} from {need.start:%H:%M} UTC are not offered",
+                f"{missing:.1f} of {need.power_kw:.1f} kW at {where} from {begins} are not offered",
             )
 
     def _behind(self, buses: Sequence[str]) -> list[str]:

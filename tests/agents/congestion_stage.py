@@ -21,6 +21,7 @@ from agents.congestion_dso import CongestionDso
 from agents.decisions.pricing import OperatorCosts
 from agents.grid_environment import GridEnvironment
 from agents.grid_view import Direction, GridState, Hosting, Limits, Relief, Sensitivity
+from agents.quarter_cycle import MEASURED_AFTER
 from behaviours.answering import (
     AcceptProposal,
     Agree,
@@ -176,9 +177,9 @@ class Lot(Actor):
     async def course(self) -> None:
         start = START
         while True:
-            await self.clock.sleep_until(start + timedelta(seconds=1))
+            await self.clock.sleep_until(start + MEASURED_AFTER)
             if self.tells:
-                await self.tell(start)
+                await self.tell(start + QUARTER)
             start += QUARTER
 
     async def tell(self, start: datetime, periods: int = 12) -> None:
@@ -268,8 +269,8 @@ class CampusWorld:
     """The port `PhysicalWorld` of a campus's chargers: what a lot draws at a bus is drawn by its first charger there.
     `broken`: chargers without a reading."""
 
-    def __init__(self, stage: Stage, lots: Sequence[Lot]) -> None:
-        self.stage, self.lots = stage, lots
+    def __init__(self, stage: Stage, lots: Sequence[Lot], chargers: Mapping[str, str]) -> None:
+        self.stage, self.lots, self.chargers = stage, lots, chargers
         self.broken: set[str] = set()
 
     def voltage_v(self, location: str) -> float:
@@ -280,7 +281,7 @@ class CampusWorld:
 
     def metered_kw(self, location: str, start: datetime, end: datetime, period: timedelta) -> tuple[float, ...]:
         charger = location.removeprefix("charger:")
-        if charger in self.broken or charger not in CHARGERS:
+        if charger in self.broken or charger not in self.chargers:
             raise LookupError(f"there is no reading at {location}")
         minute = timedelta(minutes=1)
         means = []
@@ -290,7 +291,7 @@ class CampusWorld:
         return tuple(means)
 
     def _kw(self, charger: str, when: datetime) -> float:
-        bus = CHARGERS[charger]
+        bus = self.chargers[charger]
         if charger != f"{bus}-1":
             return 0.0
         return sum(lot.draws_kw(bus, when) for lot in self.lots if bus in lot.buses())
@@ -342,7 +343,7 @@ async def campus(
     lots: dict[str, Lot] = {}
     for name, plan in plans.items():
         lots[name] = await stage.start(Lot, name, plan=plan, offers=(offers or {}).get(name) or plain(name))
-    world = CampusWorld(stage, list(lots.values()))
+    world = CampusWorld(stage, list(lots.values()), options.get("connections", CHARGERS))
     if meters:
         await stage.start(GridEnvironment, "environment", world=world, interval=QUARTER)
     network = model or TwoFeeders()
