@@ -58,7 +58,8 @@ class Serving:
 
 @dataclass(slots=True)
 class Help:
-    """A service that was awarded. `asked`: whose drivers have been asked; `over` is set when it has ended."""
+    """A service that was awarded. `asked`: whose drivers have been asked. `ended`: None as long as it is to come or
+    under way; `over` is set when its chargers have been given back."""
 
     offered: Offered
     promised_kw: float

@@ -196,7 +196,7 @@ class CongestionHelp(Parking):
         if charger_id in self._disobeyed:
             return False
         service_id = self.claimed.get(charger_id)
-        serving = [help_ for help_ in self._helps.values() if charger_id in help_.serving and not help_.over.is_set()]
+        serving = [help_ for help_ in self._helps.values() if charger_id in help_.serving and help_.ended is None]
         claimed_else = service_id is not None and service_id not in self._helps
         return not claimed_else and all(help_.end <= start for help_ in serving)
 
@@ -231,7 +231,7 @@ class CongestionHelp(Parking):
             return failure("not-as-offered", "the start has passed")
         help_ = self._helps[award.request_id] = Help(offered, award.power_kw)
         await self._fill(help_)
-        if not help_.serving and not help_.over.is_set():
+        if not help_.serving and help_.ended is None:
             self._helps.pop(help_.id)
             return failure("no-customer", "none of the drivers takes part")
         if (missing := max(help_.missing_kw(self.now()))) >= LEAST_OFFER_KW:
@@ -243,7 +243,7 @@ class CongestionHelp(Parking):
         """Asks drivers in the order of the list, in waves of as many as are expected to be needed, until the promise is
         kept or everybody has been asked."""
         async with help_.asking:
-            while not help_.over.is_set() and (wave := self._wave(help_)):
+            while help_.ended is None and (wave := self._wave(help_)):
                 by = self.now() + WAVE_TIME
                 alternatives = help_.offered.alternatives()
                 asked = [ask(self, help_.offered, self.desk.owner_of(c) or "", alternatives[c], by) for c in wave]
@@ -251,8 +251,11 @@ class CongestionHelp(Parking):
                 for charger_id, willing in zip(wave, answered, strict=True):
                     kind = alternatives[charger_id][0][1].kind if willing is None else willing.part.kind
                     self.willingness = self.willingness.after(kind, willing is not None)
-                    if willing is None or not await self._engage(help_, willing):
-                        self._let_go(charger_id, help_)
+                    if willing is not None and await self._engage(help_, willing):
+                        continue
+                    self._let_go(charger_id, help_)
+                    if willing is not None and max(help_.missing_kw(self.now())) < LEAST_OFFER_KW:
+                        help_.asked.discard(charger_id)  # was not needed, and may be when another one fails
 
     def _wave(self, help_: Help) -> list[str]:
         """Whom to ask next; they are claimed. Nobody where the promise is kept."""
@@ -277,10 +280,10 @@ class CongestionHelp(Parking):
     async def _engage(self, help_: Help, willing: Willing) -> bool:
         """Awards a driver who agreed what is still missing; False where that is nothing, or it is not confirmed."""
         now = self.now()
-        missing = [0.0] * help_.offered.service.periods if help_.over.is_set() else help_.missing_kw(now)
+        missing = [0.0] * help_.offered.service.periods if help_.ended is not None else help_.missing_kw(now)
         reduction = tuple(min(a, b) for a, b in zip(willing.part.reduction_kw, missing, strict=True))
         serving = await award(help_, willing, reduction, now)
-        if serving is None or help_.over.is_set():
+        if serving is None or help_.ended is not None:
             return False
         help_.serving[willing.part.charger_id] = serving
         self.replan([willing.part.charger_id])
@@ -291,7 +294,7 @@ class CongestionHelp(Parking):
         """Gives up the claim, to the next service where one is waiting for the vehicle."""
         self.release_claim(charger_id, help_.id)
         for other in self._helps.values():
-            if other is not help_ and charger_id in other.serving and not other.over.is_set():
+            if other is not help_ and charger_id in other.serving and other.ended is None:
                 self.claim([charger_id], other.id)
 
     # ---- the service -----------------------------------------------------------------------------------------------
@@ -300,7 +303,7 @@ class CongestionHelp(Parking):
         """What it was awarded for; and while a service runs, what was nominated as the baseline of those beside it."""
         orders = dict(super().committed_kw(charger_id, now))
         for help_ in self._helps.values():
-            if help_.over.is_set():
+            if help_.ended is not None:
                 continue
             serving = help_.serving.get(charger_id)
             for k, at in help_.quarters():
@@ -336,9 +339,9 @@ class CongestionHelp(Parking):
 
     async def on_quarter(self, now: datetime) -> None:
         await super().on_quarter(now)
-        for help_ in [each for each in self._helps.values() if not each.over.is_set() and each.end <= now]:
+        for help_ in [each for each in self._helps.values() if each.ended is None and each.end <= now]:
             await self._finish(help_, help_.end)
-        for help_ in [each for each in self._helps.values() if not each.over.is_set()]:
+        for help_ in [each for each in self._helps.values() if each.ended is None]:
             await self._set(help_, list(help_.serving))
         self._helps = {k: h for k, h in self._helps.items() if h.ended is None or h.ended > now - KEPT}
         self._lapse(now)
@@ -347,7 +350,7 @@ class CongestionHelp(Parking):
     async def _within_quarter(self, start: datetime) -> None:
         """After the beginning of a quarter of an hour: do the chargers obey? Then the schedule is told."""
         await self.clock.sleep_until(start + CHECKED_AFTER)
-        for help_ in [each for each in self._helps.values() if not each.over.is_set()]:
+        for help_ in [each for each in self._helps.values() if each.ended is None]:
             if (period := help_.period(self.now())) is not None and help_.serving:
                 await self._check(help_, period)
         await self.clock.sleep_until(start + MEASURED_AFTER)
@@ -382,7 +385,7 @@ class CongestionHelp(Parking):
         await super().on_left(charger_id)
         self._disobeyed.discard(charger_id)
         for help_ in tuple(self._helps.values()):
-            if charger_id in help_.serving and not help_.over.is_set():
+            if charger_id in help_.serving and help_.ended is None:
                 self.notice(f"the vehicle at {charger_id} left during {help_.id}")
                 help_.drop(charger_id, self.now())
                 self.spawn(self._fill(help_), "asks further drivers")
@@ -390,19 +393,19 @@ class CongestionHelp(Parking):
     async def _finish(self, help_: Help, at: datetime) -> None:
         """The end, planned or not: the chargers go back to their plans, and the drivers get what they are due."""
         help_.ended = at
-        help_.over.set()
         for charger_id in help_.serving:
             self._let_go(charger_id, help_)
         self.replan()
         await self.steer()
         self.spawn(pay_all(self, self.ledger, self.desk, help_, at), "pays the drivers")
+        help_.over.set()  # last: the award's result must not overtake the answer to a cancel
 
     @cancels(CongestionCall)
     async def on_cancel_congestion(self, call: CongestionCall, incoming: Incoming) -> Inform:
         """3.3: the service is not needed any more, or not at all."""
         self._offers.pop(incoming.message.conversation_id, None)
         help_ = self._helps.get(call.request_id)
-        if help_ is not None and not help_.over.is_set():
+        if help_ is not None and help_.ended is None:
             await self.read()
             self.desk.keep_registers(self.now())
             await self._finish(help_, min(help_.end, max(help_.start, self.now())))
