@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from agents.actor import Actor
+from agents.decisions.customer import Consent
 from agents.decisions.participation import Preference
 from agents.ev_owner import EvOwner, Visit
 from agents.ledger import Ledger
 from behaviours.answering import Incoming, Inform, Reply, answers
-from behaviours.outcomes import Accepted, Informed, Refused, Rejected
+from behaviours.outcomes import Accepted, Failed, Informed, Refused, Rejected
 from protocols import exchanges as x
 from protocols.roles import Role
 from tests.agents.stage import MINUTE, PlainVpp, Stage, at
@@ -256,3 +258,203 @@ def test_another_invoice_under_the_same_number_is_refused_and_not_an_accident() 
         assert "booked already" in other.reason
 
     run_swarm(main, Stage())
+
+
+# ---- BUC 3 and BUC 7: a parking lot's services -----------------------------------------------------------------------
+
+
+class Manager(Actor):
+    role = Role.V2X_MANAGER
+
+
+def option(number: int = 1, **changed: Any) -> x.CustomerOption:
+    values: dict[str, Any] = {
+        "activation_id": f"r1/{number}",
+        "kind": x.ActivationKind.SHIFT,
+        "power_kw": 10.0,
+        "energy_kwh": 5.0,
+        "price_eur_per_kwh": Decimal("0.10"),
+        "departure_soc_percent": 60.0,
+    }
+    return x.CustomerOption(**values | changed)
+
+
+def customer_request(*options: x.CustomerOption, **changed: Any) -> x.CustomerRequest:
+    values: dict[str, Any] = {
+        "request_id": "r1",
+        "charger_id": "c1",
+        "service": x.ServiceType.CONGESTION_MANAGEMENT,
+        "start": at(60),
+        "duration_minutes": 30,
+        "options": options or (option(),),
+        "reduction_price_eur_per_kwh": Decimal("0.20"),
+        "discharging_price_eur_per_kwh": Decimal("0.30"),
+    }
+    return x.CustomerRequest(**values | changed)
+
+
+async def lot_driver(stage: Stage, **changed: Any) -> tuple[Manager, EvOwner]:
+    """At minute 50, with the car at the charger."""
+    manager = await stage.start(Manager, "lot1")
+    driver = await stage.start(
+        EvOwner,
+        "ev-1",
+        **{
+            "operator": jid("lot1"),
+            "charger_id": "c1",
+            "max_charge_kw": 11.0,
+            "efficiency": 0.94,
+            "visits": [visit()],
+            "preference": Preference(minimum_eur_per_kwh=0.05),
+        }
+        | changed,
+    )
+    await stage.until(50)
+    return manager, driver
+
+
+async def asked(manager: Manager, request: x.CustomerRequest) -> Any:
+    return await manager.call_for_proposals(request, to=[jid("ev-1")], reply_by=manager.now() + MINUTE)
+
+
+async def awarded(manager: Manager, tender: Any, **changed: Any) -> Any:
+    values: dict[str, Any] = {
+        "request_id": "r1",
+        "activation_id": "r1/1",
+        "power_kw": 10.0,
+        "benefit_eur": Decimal("0.50"),
+    }
+    word = x.CustomerAward(**values | changed)
+    return (await tender.award({jid("ev-1"): word}, done_by=manager.now() + MINUTE))[jid("ev-1")]
+
+
+def remuneration(**changed: Any) -> x.Remuneration:
+    values: dict[str, Any] = {
+        "remuneration_id": "lot1-r1-c1",
+        "service": x.ServiceType.CONGESTION_MANAGEMENT,
+        "reference": "r1",
+        "ev_owner": jid("ev-1"),
+        "start": at(60),
+        "end": at(90),
+        "energy_kwh": 4.0,
+        "amount_eur": Decimal("0.40"),
+    }
+    return x.Remuneration(**values | changed)
+
+
+async def told(manager: Manager, paid: x.Remuneration) -> Any:
+    return await manager.request(paid, to=jid("ev-1"), reply_by=manager.now() + MINUTE)
+
+
+def unjudged() -> Stage:
+    """Without the DSO's call, to which all of this refers."""
+    stage = Stage()
+    stage.swarm = dataclasses.replace(stage.swarm, judge=False)
+    return stage
+
+
+def test_an_activation_that_suits_the_driver_is_named_and_its_award_confirmed() -> None:
+    """3.2."""
+
+    async def main(stage: Stage) -> None:
+        manager, _ = await lot_driver(stage)
+        tender = await asked(manager, customer_request(option(1, departure_soc_percent=50.0), option(2)))
+        (proposal,) = tender.proposals
+        assert proposal.content == x.CustomerAnswer(request_id="r1", activation_id="r1/2")
+        result = await awarded(manager, tender, activation_id="r1/2")
+        assert isinstance(result, Informed)
+
+    run_swarm(main, unjudged())
+
+
+@pytest.mark.parametrize(
+    ("request_", "changed", "why"),
+    [
+        (customer_request(option(price_eur_per_kwh=Decimal("0.04"))), {}, "0.040 EUR/kWh are less than"),
+        (customer_request(option(departure_soc_percent=55.0)), {}, "I would leave with 55.0 %"),
+        (customer_request(duration_minutes=255), {}, "I leave before the service ends"),
+        (customer_request(charger_id="c2"), {}, "does not manage my car at c2"),
+        (customer_request(), {"operator": jid("lot2")}, "does not manage my car"),
+        (customer_request(), {"visits": [visit(200, 300)]}, "my car is not at the charger"),
+        (customer_request(), {"preference": Preference(willing=False)}, "I take no part in services"),
+    ],
+    ids=["too little", "too empty", "too long", "another charger", "another's manager", "not there", "unwilling"],
+)
+def test_a_request_is_declined_with_the_reason(request_: x.CustomerRequest, changed: dict[str, Any], why: str) -> None:
+    async def main(stage: Stage) -> None:
+        manager, _ = await lot_driver(stage, **changed)
+        tender = await asked(manager, request_)
+        (refusal,) = tender.refusals
+        assert why in refusal.reason
+
+    run_swarm(main, unjudged())
+
+
+def test_only_a_flexible_driver_leaves_with_a_part_missing() -> None:
+    async def main(stage: Stage) -> None:
+        manager, _ = await lot_driver(stage, consent=Consent(flexible=True))
+        short = option(kind=x.ActivationKind.CURTAIL, departure_soc_percent=50.0)
+        assert len((await asked(manager, customer_request(short))).proposals) == 1
+
+    run_swarm(main, unjudged())
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({"power_kw": 12.0, "benefit_eur": Decimal("0.60")}, "12 kW are more than 10 kW"),
+        ({"benefit_eur": Decimal("0.48")}, "0.48 EUR are less than the 0.50 EUR"),
+        ({"activation_id": "r1/9"}, "I have not agreed to that"),
+    ],
+    ids=["more", "less paid", "another"],
+)
+def test_an_award_that_is_not_what_was_agreed_to_fails(changed: dict[str, Any], why: str) -> None:
+    async def main(stage: Stage) -> None:
+        manager, _ = await lot_driver(stage)
+        result = await awarded(manager, await asked(manager, customer_request()), **changed)
+        assert isinstance(result, Failed)
+        assert why in result.reason
+
+    run_swarm(main, unjudged())
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({}, None),
+        ({"amount_eur": Decimal("0.39")}, None),
+        ({"energy_kwh": 9.0, "amount_eur": Decimal("0.50")}, None),
+        ({"amount_eur": Decimal("0.38")}, "0.40 EUR are due for 4 kWh, not 0.38"),
+        ({"reference": "r2"}, "I have no award for r2"),
+        ({"ev_owner": jid("ev-2")}, "that is between"),
+        ({"service": x.ServiceType.FREQUENCY_CONTAINMENT, "reference": "offer-1"}, None),
+    ],
+    ids=["its share", "a cent of rounding", "more than promised", "too little", "unknown", "another's", "of FCR"],
+)
+def test_a_remuneration_is_held_against_the_award(changed: dict[str, Any], why: str | None) -> None:
+    """3.x.4."""
+
+    async def main(stage: Stage) -> None:
+        manager, _ = await lot_driver(stage)
+        assert isinstance(await awarded(manager, await asked(manager, customer_request())), Informed)
+        await stage.until(92)
+        outcome = await told(manager, remuneration(**changed))
+        assert isinstance(outcome, Informed if why is None else Refused), outcome
+        if why is not None:
+            assert why in outcome.reason
+
+    run_swarm(main, unjudged())
+
+
+def test_a_remuneration_must_be_in_the_books() -> None:
+    async def main(stage: Stage) -> None:
+        manager, _ = await lot_driver(stage, ledger=stage.ledger)
+        await awarded(manager, await asked(manager, customer_request()))
+        outcome = await told(manager, remuneration())
+        assert isinstance(outcome, Refused)
+        assert "not in the books" in outcome.reason
+        stage.ledger.transfer("paid", at(91), "r1", payer="lot1", payee="ev-1", amount_eur=Decimal("0.40"))
+        assert isinstance(await told(manager, remuneration(remuneration_id="paid")), Informed)
+        assert isinstance(await told(manager, remuneration(remuneration_id="paid")), Informed)
+
+    run_swarm(main, unjudged())
