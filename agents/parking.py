@@ -101,17 +101,18 @@ class Parking(Actor):
     async def course(self) -> None:
         """Each quarter of an hour, and when a new list of prices is published: read, plan, and steer."""
         changes = [at for at in self.prices.changes(self.until) if at > self.now()]
+        turned: datetime | None = None
         while True:
             now = self.now()
             await self.read()
-            if now == quarter_at(now):
-                self.desk.keep_registers(now)
+            self.desk.keep_registers(now)
             self.replan()
             await self.steer()
             if changes and changes[0] <= now:
                 changes = [at for at in changes if at > now]
                 await self.on_prices(now)
-            if now == quarter_at(now):
+            if turned != quarter_at(now):
+                turned = quarter_at(now)
                 await self.on_quarter(now)
             if now >= self.until:
                 return

@@ -188,6 +188,20 @@ def test_who_declines_or_is_silent_is_followed_by_the_next_on_the_list() -> None
     run_swarm(main, Stage())
 
 
+def test_a_vehicle_whose_driver_is_being_asked_is_not_offered_elsewhere() -> None:
+    async def main(stage: Stage) -> None:
+        lot, dso = await scene(stage, cars(1))
+        lot.drivers["c1"].takes = lambda request: "silent"
+        tender, _ = await offered(dso, congestion_call(power_kw=11.0))
+        dso.accept(tender, 11.0)
+        await stage.until(19.5)
+        assert "promised" in await refused(dso, congestion_call("r2", start=45))
+        await stage.until(21)
+        await offered(dso, congestion_call("r3", start=45))
+
+    run_swarm(main, Stage())
+
+
 def test_a_driver_who_agreed_and_is_not_needed_hears_so() -> None:
     async def main(stage: Stage) -> None:
         lot, dso = await scene(stage, cars(2))
