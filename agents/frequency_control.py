@@ -123,6 +123,12 @@ class FrequencyControl:
         return 0.0 if self.size_kwh <= 0 else min(max(self.held_kwh / self.size_kwh, 0.0), 1.0)
 
     @property
+    def lot_baseline_kw(self) -> float:
+        """What all chargers behind the meter would draw without frequency control: those that serve at their operating
+        points, the others as when they were last looked at."""
+        return self.baseline_kw + self._others_kw
+
+    @property
     def endurance_minutes(self) -> float | None:
         """How long the reserve lasts at full activation, None where nothing is on."""
         return None if self._energy is None else round(self._energy.endurance_minutes(self.soc), 3)
@@ -162,9 +168,12 @@ class FrequencyControl:
         self._standing = {c: _Standing(self._distribution.changes_kw[c], now_s) for c in self.units}
         self._anchor = None
         work = [self.desk.chargers[c].stop_droop() for c in gone] if self.control is Control.LOCAL else []
-        for unit in units:
-            if self.control is Control.LOCAL and self._droop_of(before.get(unit.charger_id)) != self._droop_of(unit):
-                work.append(self.desk.chargers[unit.charger_id].set_droop_curve(self._curve(unit)))
+        if self.control is Control.LOCAL:
+            same = {
+                c for c, unit in before.items() if c in self.units and unit.capacity_kw == self.units[c].capacity_kw
+            }
+            new = [unit for unit in units if unit.capacity_kw > 0 and unit.charger_id not in same]
+            work += [self.desk.chargers[unit.charger_id].set_droop_curve(self._curve(unit)) for unit in new]
         for result in await asyncio.gather(*work, return_exceptions=True):
             if isinstance(result, ChargerError):
                 self.agent.notice(str(result))
@@ -211,9 +220,6 @@ class FrequencyControl:
             min(unit.capacity_kw * self.rules.power_down, max(0.0, unit.most_kw - unit.baseline_kw)),
         )
 
-    def _droop_of(self, unit: Unit | None) -> float | None:
-        return None if unit is None else unit.capacity_kw
-
     def _curve(self, unit: Unit) -> DroopCurve:
         """The droop that gives the unit's capacity at the product's full activation. (Model 711 knows no end of it:
         beyond, a charger gives more, up to its rating.)"""
@@ -228,11 +234,18 @@ class FrequencyControl:
             response_s=DROOP_RESPONSE_S,
         )
 
+    def look_soon(self) -> None:
+        """The other chargers may draw something else from now on."""
+        self._poll_at = min(self._poll_at, self.agent.now().timestamp() + 1)
+
     # ---- each second
 
     async def _run(self, turn: int) -> None:
         """One action for each second of the clock; where it is late, one for all the seconds that it missed."""
-        at = self.agent.now().replace(microsecond=0) + SECOND
+        now = self.agent.now()
+        at = now.replace(microsecond=0)
+        if at < now:
+            at += SECOND
         while True:
             await self.agent.clock.sleep_until(at)
             if turn != self._round:
@@ -265,7 +278,7 @@ class FrequencyControl:
         kwh = self.change_kw * seconds / 3600
         unit = next(iter(self.units.values()))
         self.held_kwh += kwh * unit.efficiency_charge if kwh > 0 else kwh / unit.efficiency_discharge
-        self.power_kw = self.baseline_kw + self.change_kw if sample is None else sample.power_kw - self._others_kw
+        self.power_kw = self.lot_baseline_kw + self.change_kw if sample is None else sample.power_kw
         if self.log is not None:
             self._write_log(at, hz, state)
         if self.watch is not None:
@@ -334,10 +347,10 @@ class FrequencyControl:
                 at=at,
                 power_kw=self.power_kw,
                 hz=hz,
-                baseline_kw=self.baseline_kw,
+                baseline_kw=self.lot_baseline_kw,
                 soc_percent=self.soc * 100,
                 capacity_kw=self.capacity_kw,
-                activated_kw=self.power_kw - self.baseline_kw - state.nem_kw,
+                activated_kw=self.power_kw - self.lot_baseline_kw - state.nem_kw,
                 nem_kw=state.nem_kw,
                 nem_on=state.nem_on,
                 aem_on=state.aem_on,

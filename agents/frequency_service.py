@@ -242,15 +242,7 @@ class FrequencyService(Parking):
             energy_kwh=terms.energy_kwh,
             baseline_kw=0.0,
             control=terms.control,
-            units=tuple(
-                PortfolioUnit(
-                    charger_id=unit.charger_id,
-                    max_charge_kw=unit.most_kw,
-                    max_discharge_kw=-unit.least_kw,
-                    capacity_kw=unit.capacity_kw,
-                )
-                for unit in units
-            ),
+            units=self._portfolio(units),
             test_from=terms.test_from,
             valid_until=terms.test_from + terms.approval_lasts,
         )
@@ -259,7 +251,7 @@ class FrequencyService(Parking):
         if tso is None:
             self.notice("no TSO is known that approves portfolios for frequency containment")
             return False
-        self.test = FrequencyTest(application, units, self._control, self.bench, self.clock)
+        test = self.test = FrequencyTest(application, units, self._control, self.bench, self.clock)
         outcome = await self.request(
             application, to=tso, reply_by=now + ANSWER_TIME, done_by=terms.test_from + TEST_TAKES
         )
@@ -271,7 +263,7 @@ class FrequencyService(Parking):
         if terms.cancels_test_at is not None:
             self.spawn(self._cancel_test(terms.cancels_test_at, "the owner has called the test off"), "cancels")
         result = await outcome.result()
-        self._application, called_off = None, self.test.why_over
+        self._application, called_off = None, test.why_over
         await self._end_test()
         match result:
             case Informed(content=Prequalification() as approval):
@@ -282,6 +274,33 @@ class FrequencyService(Parking):
             case _ if called_off is None:
                 self.notice(f"the test of {self.portfolio_id} has no result: {result}")
         return False
+
+    def _portfolio(self, units: Sequence[Unit]) -> tuple[PortfolioUnit, ...]:
+        """All chargers behind the connection point's meter: those that are tested with their part, the others with
+        what their ratings allow; who serves changes from hour to hour (3.11, flexible operation)."""
+        tested = {unit.charger_id: unit.capacity_kw for unit in units}
+        inwards, outwards = self.lot.ratings_kw
+        by_rating = min(outwards / self._rules.power_up, inwards / self._rules.power_down)
+        return tuple(
+            PortfolioUnit(
+                charger_id=charger_id,
+                max_charge_kw=inwards,
+                max_discharge_kw=outwards,
+                capacity_kw=tested.get(charger_id, by_rating),
+            )
+            for charger_id in self.desk.chargers
+        )
+
+    def _held(self, units: Sequence[Unit]) -> list[Unit]:
+        """The other vehicles that can wait: under test nothing else is drawn behind the meter."""
+        now, serving = self.now(), {unit.charger_id for unit in units}
+        until = now + self._terms.test_lasts
+        inwards, outwards = self.lot.ratings_kw
+        return [
+            Unit(v.id, 0.0, 0.0, -outwards, inwards, 0.0, 0.0, v.efficiency_charge, v.efficiency_discharge)
+            for v in self._fcr_vehicles(now)
+            if v.id not in serving and not must_charge(v, until, self._terms.ready_margin)
+        ]
 
     async def _find_tso(self) -> str | None:
         if self.tso is None:
@@ -298,8 +317,10 @@ class FrequencyService(Parking):
         if test.why_over is not None or test.busy:
             return refusal("busy", test.why_over or "another step is under way")
         if not self._control.on:
-            ids = [unit.charger_id for unit in test.units]
-            if not self.claim(ids, self.portfolio_id):
+            there = {vehicle.id for vehicle in self._fcr_vehicles(self.now())}
+            test.units = tuple(unit for unit in test.units if unit.charger_id in there)
+            test.units += tuple(self._held(test.units))
+            if not self.claim([unit.charger_id for unit in test.units], self.portfolio_id):
                 return refusal("busy", "the vehicles serve the DSO")
         if not await incoming.agree(Done(reference=step.step_id)):
             return None
@@ -572,6 +593,7 @@ class FrequencyService(Parking):
                 vehicle = self.desk.parked(charger_id, now)
                 if vehicle is not None and must_charge(vehicle, now, self._terms.ready_margin):
                     await self._replace(charger_id, "must be charged for its departure", charges=True)
+        self._control.look_soon()
         self._tell_owners_soon()
 
     async def on_left(self, charger_id: str) -> None:
