@@ -199,6 +199,42 @@ def test_what_the_vehicle_cannot_do_is_not_told_as_an_answer() -> None:
     assert park.fleet.energy_kwh[0] == pytest.approx(12.0)
 
 
+def test_a_full_vehicle_gives_no_answer_by_drawing_less_than_it_would_not_draw() -> None:
+    feed = Feed(lambda _: 49.9)
+    clock, park = charging(feed=feed, soc=1.0)
+    order(park, 0, 11.0)
+    park.droops.put(0, droop(0.2))
+    clock.passes(2)
+    park.advance()
+    assert [kw for _, _, kw in feed.told] == [0.0, 0.0]
+
+
+def test_a_droop_begins_with_the_session_whatever_the_frequency_was_before() -> None:
+    clock, park = charging(feed=Feed(lambda _: 49.9))
+    park._registers[0].settings[711, "Ena"] = 1  # as built: 0.2 Hz for the rating, 15 s
+    park._obey(0)
+    clock.passes(60)
+    park.unplug("c0")
+    clock.passes(600)
+    park.plug_in("c0", "v0")
+    assert park.power_kw()[0] == 11.0
+    clock.passes(15)
+    assert park.power_kw()[0] == pytest.approx(11.0 - 5.5 * 0.9)
+
+
+def test_a_plan_that_its_droop_takes_back_resumes_at_its_own_instant() -> None:
+    energies = []
+    for look_s in (1, 1800):
+        clock, park = charging(feed=Feed(lambda _: 49.9), soc=0.5, target_soc=0.5)
+        park.droops.put(0, droop(0.2))
+        for _ in range(1800 // look_s):
+            clock.passes(look_s)
+            park.advance()
+        energies.append((park.fleet.energy_kwh[0], park.imported_kwh[0], park.exported_kwh[0]))
+    assert energies[0] == pytest.approx(energies[1], abs=0.02)
+    assert energies[0][1] > 0.5
+
+
 # Energy -------------------------------------------------------------------------------------------------------
 
 
@@ -307,10 +343,46 @@ def test_a_vehicle_that_comes_starts_from_nothing_and_one_that_goes_stops_at_onc
     assert park.power_kw()[0] == pytest.approx(5.0)
     park.unplug("c0")
     assert park.power_kw()[0] == 0.0
-    clock.passes(5)
+    clock.passes(1)
     park.plug_in("c0", "v0")
     clock.passes(3)
     assert park.power_kw()[0] == pytest.approx(3.0)
+
+
+def test_what_was_on_its_way_when_a_vehicle_left_does_not_reach_the_next() -> None:
+    clock, park = charging(delay_s=5.0)
+    clock.passes(10)
+    assert park.power_kw()[0] == 11.0
+    park.unplug("c0")
+    park.plug_in("c0", "v0")
+    order(park, 0, 4.0)
+    clock.passes(4)
+    assert park.power_kw()[0] == 0.0
+    clock.passes(2)
+    assert park.power_kw()[0] == 4.0
+
+
+def test_a_setpoint_that_is_taken_back_at_once_still_comes_after_the_dead_time() -> None:
+    clock, park = charging(delay_s=3.0)
+    clock.passes(60)
+    order(park, 0, 1.0)
+    clock.passes(1)
+    order(park, 0, 11.0)
+    powers = []
+    for _ in range(6):
+        powers.append(float(park.power_kw()[0]))
+        clock.passes(0.5)
+    assert powers == pytest.approx([11, 11, 11, 11, 11, 1])
+    clock.passes(1)
+    assert park.power_kw()[0] == 11.0
+
+
+def test_a_ramp_does_not_carry_a_vehicle_beyond_its_target() -> None:
+    clock, park = charging(feed=Feed(lambda _: 50.0), soc=0.49, target_soc=0.5, ramp_kw_per_s=1.0)
+    park.nominate("c0", 0.0)
+    clock.passes(600)
+    assert park.power_kw()[0] == 0.0
+    assert park.fleet.energy_kwh[0] == 30.0
 
 
 @pytest.mark.parametrize(("delay_s", "ramp_kw_per_s"), [(-1.0, 1.0), (math.inf, 1.0), (0.0, 0.0), (0.0, math.nan)])

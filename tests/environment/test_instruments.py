@@ -286,3 +286,27 @@ def test_a_droop_beside_the_bench_is_followed_to_its_vehicles_limit() -> None:
     clock.passes(60)
     assert park.power_kw()[2] == 0.0
     assert park.exported_kwh[2] == pytest.approx(0.05 * 0.94)
+
+
+def test_a_reading_at_the_instant_of_a_change_of_the_signal_has_the_change() -> None:
+    clock, park, bench = benched()
+    before = SignalPiece(duration_s=10, start_hz=50.0, end_hz=50.0)
+    bench.apply([before, SignalPiece(duration_s=5, start_hz=49.96, end_hz=49.96)])
+    clock.passes(10)
+    assert park.power_kw()[0] == pytest.approx(2.8)
+
+
+async def test_the_grids_frequency_at_a_meter_can_come_from_elsewhere_but_a_bench_goes_first() -> None:
+    clock, park, bench = benched()
+    meters = MeterPark(
+        [MeterSpec("main", ("c0",))], park, clock.now, np.random.default_rng(1), hz=lambda name: {"main": 50.2}[name]
+    )
+    await meters.start()
+    meter = SunSpecMeter("main", meters.endpoints["main"].host, meters.endpoints["main"].port, clock.outstanding)
+    try:
+        assert (await meter.read()).hz == pytest.approx(50.2, abs=0.005)
+        bench.apply([SignalPiece(duration_s=5, start_hz=49.6, end_hz=49.6)])
+        assert (await meter.read()).hz == pytest.approx(49.6, abs=0.005)
+    finally:
+        meter.close()
+        await meters.stop()
