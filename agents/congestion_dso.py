@@ -182,8 +182,8 @@ class CongestionDso(Actor):
     # ---- the look ahead --------------------------------------------------------------------------------------------
 
     async def _look(self, *, learn: bool = False) -> None:
-        """Calls off what is not needed any more, then asks for what is. `learn`: the meters' reading lies within one
-        period, so that it says something of the schedules."""
+        """Calls off what is not needed any more, then asks for what is. `learn`: once in each period, what
+        the meters show is held against the schedules."""
         async with self._looking:
             self._resume()
             read_at = self.now().replace(second=0, microsecond=0)
@@ -191,9 +191,10 @@ class CongestionDso(Actor):
             now = self.now()
             services = self.orders.under_way(now)
             self.schedules.tell_silent(m for m, tells in self._subscribed.items() if tells)
-            self.schedules.hold_against(metered, services, learn=learn)
+            within = quarter_at(read_at - FRESH) == quarter_at(now)
+            self.schedules.hold_against(metered, services, learn=learn and within)
             first = next_quarter(now + NOTICE)
-            periods = min(self.horizon, quarters(first, self.until))
+            periods = min(self.horizon, self._periods_from(first))
             limits = self.limits(now)
             self._call_off_unneeded(services, limits)
             if periods < 1:
@@ -209,9 +210,13 @@ class CongestionDso(Actor):
                 if congestion.need.start <= first + LEAD:
                     await self._solve(congestion, limits)
 
+    def _periods_from(self, first: datetime) -> int:
+        """Until a quarter of an hour before the end of the run, so that the last service is settled within it."""
+        return quarters(first, self.until - QUARTER)
+
     def _charging(self, first: datetime) -> dict[str, Floats]:
         """What is expected with all that is ordered by now."""
-        periods = max(1, min(self.horizon, quarters(first, self.until)))
+        periods = max(1, min(self.horizon, self._periods_from(first)))
         return self.schedules.expected(first, periods, self.orders.under_way(self.now()))
 
     # ---- 3.1, 3.x.1 and 3.x.2: who helps ---------------------------------------------------------------------------
@@ -230,12 +235,12 @@ class CongestionDso(Actor):
             return
         share = need.power_kw / congestion.flexible_kw if congestion.flexible_kw > 0 else 1.0
         prices = congestion_prices(congestion.most, share, self.extra)
-        missing = await self._tender(congestion, need.power_kw, prices, managers, limits)
+        missing, managers = await self._tender(congestion, need.power_kw, prices, managers, limits)
         if missing < LEAST_KW:
             return
         dearer = second_prices(prices, self.extra)
-        if dearer != prices and need.start >= self.now() + ANSWER_TIME:
-            missing = await self._tender(congestion, missing, dearer, managers, limits)
+        if managers and dearer != prices and need.start >= self.now() + ANSWER_TIME:
+            missing, _ = await self._tender(congestion, missing, dearer, managers, limits)
         if missing >= LEAST_KW:
             begins = f"{need.start.astimezone(self.zone):%H:%M}"
             self._tell(
@@ -260,8 +265,9 @@ class CongestionDso(Actor):
         prices: CongestionPrices,
         managers: Sequence[str],
         limits: Limits,
-    ) -> float:
-        """3.1 to the managers, 3.x.2 to those whose offers are taken; returns the kW that are still missing."""
+    ) -> tuple[float, list[str]]:
+        """3.1 to the managers, 3.x.2 to those whose offers are taken; returns the kW that are still missing, and the
+        managers that have answered."""
         need, now = congestion.need, self.now()
         call = CongestionCall(
             request_id=f"{self.name}-congestion-{next(self._numbers)}",
@@ -298,7 +304,7 @@ class CongestionDso(Actor):
                 self._order(call, manager, tender, offer, chosen[manager])
             else:
                 await tender.award({}, done_by=self.now() + ANSWER_TIME)
-        return missing
+        return missing, [manager for manager, tender in zip(managers, tenders, strict=True) if not tender.silent]
 
     async def _checked(
         self, call: CongestionCall, manager: str, tender: Tender, scheduled_kw: Sequence[float]
@@ -391,7 +397,7 @@ class CongestionDso(Actor):
             self.notice(
                 f"{service.request_id} of {service.manager} {'has no result' if silent else 'fails'}: {outcome}"
             )
-            if not silent and now < service.end:
+            if now < service.end:
                 service.failed, service.ends, service.stopped_at = True, now, now
         if service.failed and before_it_began:
             hours = (service.end - service.start) / timedelta(hours=1)

@@ -53,16 +53,16 @@ class CampusMeters:
     async def _query(
         self, chargers: Sequence[str], start: datetime, end: datetime, period: timedelta
     ) -> dict[str, tuple[float, ...]] | None:
-        """None where the question is refused, nothing where nobody answers it."""
+        """None where the question is refused because of one of several, nothing where nobody answers it."""
         agent = self._agent
         places = tuple(f"charger:{charger}" for charger in chargers)
         minutes = period // timedelta(minutes=1)
         query = MeterQuery(locations=places, start=start, end=end, period_minutes=minutes)
+        refused = False
         for meters in await agent.search(role=Role.ENVIRONMENT):
             answer = await agent.query_ref(query, to=meters.jid, reply_by=agent.now() + ANSWER_TIME)
-            if isinstance(answer, Refused):
-                return None
+            refused |= isinstance(answer, Refused)
             reading = answer.content if isinstance(answer, Informed) else None
             if isinstance(reading, MeterReading) and (reading.start, reading.end) == (start, end):
                 return {s.location.removeprefix("charger:"): s.power_kw for s in reading.series if s.location in places}
-        return {}
+        return None if refused and len(chargers) > 1 else {}

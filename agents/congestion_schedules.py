@@ -117,7 +117,7 @@ class Schedules:
             self._tell_strange(manager, f"{manager} tells of {places}, where no charger of this network is: left out")
         self._newest[manager] = made
         known = self._managers.setdefault(manager, {})
-        for bus in {*known, *told} & set(self.connected):
+        for bus in sorted({*known, *told} & set(self.connected)):
             periods = {at: kept for at, kept in known.get(bus, {}).items() if now - KEPT <= at < schedule.start}
             periods |= {schedule.start + k * QUARTER: (kw, made) for k, kw in enumerate(told.get(bus, ()))}
             known[bus] = periods

@@ -159,11 +159,11 @@ class CongestionWatch:
     def _worst_first(
         elements: Sequence[str], need: Need, states: Sequence[GridState], limits: Limits
     ) -> tuple[str, ...]:
-        excess: defaultdict[str, float] = defaultdict(float)
+        excess: defaultdict[str, float] = defaultdict(float)  # 0 where only the whole place's need covers the window
         for t in need.window:
             for violation in overloads(states[t], limits):
                 excess[violation.element] = max(excess[violation.element], violation.value / violation.limit)
-        return tuple(sorted((e for e in elements if e in excess), key=lambda e: (-excess[e], e)))
+        return tuple(sorted(elements, key=lambda e: (-excess[e], e)))
 
     def _most(
         self,

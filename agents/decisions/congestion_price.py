@@ -5,7 +5,8 @@ The rule: never more than the congestion costs the operator (`agents.decisions.p
 price rises with the part of the flexible power that is needed, up to all of it where all is needed. A kWh given back
 costs its manager more than one that is not drawn (losses both ways, wear), and pays that much more. A second call for
 what is still missing pays the middle between the first price and the most. A kWh given back relieves the network as one
-that is not drawn does, so that the most holds for both.
+that is not drawn does, so that the most holds for both; the reduction price stops below it by as much as a kWh given
+back costs more, or at half of it.
 """
 
 from __future__ import annotations
@@ -78,5 +79,5 @@ def second_prices(first: CongestionPrices, extra: Decimal) -> CongestionPrices:
 
 
 def _prices(reduction: Decimal, most: Decimal, extra: Decimal) -> CongestionPrices:
-    reduction = min(reduction, most)
+    reduction = min(reduction, max(most - extra, (most / 2).quantize(PRICE_TICK, ROUND_FLOOR)))
     return CongestionPrices(reduction, min(reduction + extra, most), most)

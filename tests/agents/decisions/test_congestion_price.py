@@ -59,7 +59,7 @@ def test_a_limit_of_nothing_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("share", "reduction", "discharging"),
-    [(0.0, "0.3000", "0.3800"), (0.5, "0.7500", "0.8300"), (0.95, "1.1550", "1.2000"), (3.0, "1.2000", "1.2000")],
+    [(0.0, "0.3000", "0.3800"), (0.5, "0.7500", "0.8300"), (0.95, "1.1200", "1.2000"), (3.0, "1.1200", "1.2000")],
 )
 def test_the_price_rises_with_the_share_that_is_needed_and_never_above_the_most(
     share: float, reduction: str, discharging: str
@@ -68,11 +68,16 @@ def test_the_price_rises_with_the_share_that_is_needed_and_never_above_the_most(
     assert (prices.reduction, prices.discharging) == (Decimal(reduction), Decimal(discharging))
 
 
+def test_where_the_most_is_little_at_least_half_of_it_is_paid_for_what_is_not_drawn() -> None:
+    prices = congestion_prices(Decimal("0.1"), 1.0, EXTRA)
+    assert (prices.reduction, prices.discharging) == (Decimal("0.05"), Decimal("0.1"))
+
+
 def test_the_second_call_pays_the_middle_between_the_first_and_the_most() -> None:
     first = congestion_prices(Decimal("1.2"), 0.5, EXTRA)
     second = second_prices(first, EXTRA)
     assert (second.reduction, second.discharging) == (Decimal("0.975"), Decimal("1.055"))
-    assert second_prices(congestion_prices(Decimal("1.2"), 1.0, EXTRA), EXTRA).reduction == Decimal("1.2")
+    assert second_prices(congestion_prices(Decimal("1.2"), 1.0, EXTRA), EXTRA).reduction == Decimal("1.12")
 
 
 @pytest.mark.parametrize(("most", "share", "extra"), [("-1", 0.5, "0"), ("1", -0.5, "0"), ("1", 0.5, "-1")])
