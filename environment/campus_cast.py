@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC
+from datetime import UTC, datetime, time
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from agents.frequency_control import FrequencyControl
 from agents.frequency_service import FcrTerms
 from agents.frequency_tso import FrequencyTso
 from agents.parking import Lot
+from agents.parking_driver import ParkingDriver
 from agents.parking_manager import ParkingManager
 from behaviours.swarm import Swarm
 from environment.campus_plant import CongestionSignal, RetailList
@@ -54,6 +55,8 @@ class Nominations:
 
 class CampusCast(Cast[CampusScenario]):
     """Makes the actors of one scenario."""
+
+    owner_class = ParkingDriver
 
     def __init__(self, swarm: Swarm, domain: str, passwords: Mapping[str, str], props: Props) -> None:
         super().__init__(swarm, domain, passwords, props)
@@ -175,9 +178,14 @@ class CampusCast(Cast[CampusScenario]):
             first_hour=first.astimezone(UTC),
             last_hour=scenario.next_at(fcr.last_hour, first).astimezone(UTC),
             price_eur_per_kw=fcr.price_eur_per_kw,
+            cancels_test_at=self._optional(fcr.cancel_test, applied),
+            withdraw_at=self._optional(fcr.withdraw, applied),
             # The market's least is 0.1 MW, which is what the run's chargers stand for (`[area] represents`).
             minimum_bid_kw=1.0,
         )
+
+    def _optional(self, clock: time | None, after: datetime) -> datetime | None:
+        return None if clock is None else self.scenario.next_at(clock, after).astimezone(UTC)
 
     def _log(self, lot: str, product: FcrProduct) -> FcrLog | None:
         folder = self.props.fcr_log

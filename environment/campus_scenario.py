@@ -100,7 +100,8 @@ class LotPart(SitePart):
 
 class FcrPart(Part):
     """A lot's part in frequency control: `capacity_kw` is what it claims when it applies, `energy_kwh` the part of its
-    batteries that it keeps for it. Capacity is offered for each whole hour from `first_hour` to `last_hour`."""
+    batteries that it keeps for it. Capacity is offered for each whole hour from `first_hour` to `last_hour`. The lot's
+    owner may change his mind: `cancel_test` ends a test that is under way, `withdraw` the participation."""
 
     lot: Name
     product: Annotated[FcrProduct, Field(strict=False)]
@@ -112,6 +113,8 @@ class FcrPart(Part):
     capacity_kw: Kw
     energy_kwh: Kwh
     price_eur_per_kw: CapacityEur
+    cancel_test: ClockTime | None = None
+    withdraw: ClockTime | None = None
 
 
 class CapacityPart(Part):
@@ -243,7 +246,7 @@ class CampusScenario(Scenario):
 
     @model_validator(mode="after")
     def _whole(self) -> CampusScenario:
-        for line in (*self._names(), *self.site_faults(), *self._targets(), *self._values()):
+        for line in (*self._names(), *self._targets(), *self.site_faults(), *self._values()):
             raise ValueError(line)
         return self
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Generic, TypeVar, cast
+from typing import ClassVar, Generic, TypeVar, cast
 
 import numpy as np
 
@@ -53,7 +53,10 @@ class Props:
 
 
 class Cast(ABC, Generic[_S]):
-    """Makes the actors of one scenario. The services of the platform and the EV owners are every demonstrator's."""
+    """Makes the actors of one scenario. The services of the platform and the EV owners are every demonstrator's;
+    `owner_class` is what the latter are."""
+
+    owner_class: ClassVar[type[EvOwner]] = EvOwner
 
     def __init__(self, swarm: Swarm, domain: str, passwords: Mapping[str, str], props: Props) -> None:
         self.swarm = swarm
@@ -122,7 +125,7 @@ class Cast(ABC, Generic[_S]):
 
     def _owner(self, charger: str, preference: Preference, rng: np.random.Generator) -> EvOwner:
         site = self.charger_sites[charger]
-        return EvOwner(
+        return self.owner_class(
             *self._at(owner_name(charger)),
             operator=self._jid(self.operator_of(charger)),
             charger_id=charger,

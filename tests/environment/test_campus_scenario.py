@@ -135,12 +135,12 @@ def test_a_charger_may_ignore_what_it_is_told_and_a_meter_be_lost() -> None:
             "fcr of 'bornholm-pool': fcr-ce is Continental Europe's; the area is Nordic: fcr-d-down, fcr-d-up, fcr-n",
         ),
         (
-            'first_hour = "23:00"',
-            'first_hour = "23:30"',
-            "fcr of 'bornholm-pool': first_hour is 23:30; capacity is bought by whole hours, write 23:00",
+            'first_hour = "00:00"',
+            'first_hour = "00:30"',
+            "fcr of 'bornholm-pool': first_hour is 00:30; capacity is bought by whole hours, write 00:00",
         ),
         (
-            'first_hour = "23:00"',
+            'first_hour = "00:00"',
             'first_hour = "05:00"',
             "fcr of 'bornholm-pool': first_hour and last_hour are the same; give when delivery begins and when it ends",
         ),
@@ -173,7 +173,7 @@ def test_a_charger_may_ignore_what_it_is_told_and_a_meter_be_lost() -> None:
          "bornholm-pool-backup, bornholm-pool-main, risoe-pool-backup, risoe-pool-main"),
         (*fault("charger-ignores", "x"), "fault: there is no charger 'x'; the first one is 'bornholm-pool-01'"),
         (
-            "represents = 5000",
+            "represents = 10000",
             "represents = 0",
             "area.represents: input should be greater than or equal to 1 (given: 0)",
         ),
@@ -189,7 +189,7 @@ def test_what_is_wrong_is_one_line(old: str, new: str, line: str) -> None:
 
 @pytest.mark.parametrize("kind", ["manager-idle", "producer-silent"])
 def test_faults_of_other_demonstrators_are_refused(kind: str) -> None:
-    with pytest.raises(scenario.ScenarioError, match=r"fault\[1\].kind: input should be 'charger-silent'"):
+    with pytest.raises(scenario.ScenarioError, match=r"fault\[2\].kind: input should be 'charger-silent'"):
         read(fault(kind, "risoe-pool"))
 
 
