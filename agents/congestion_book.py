@@ -31,13 +31,10 @@ class Offered:
         """By market period of the service."""
         return tuple(round(sum(each), 3) for each in zip(*self.nominated_kw.values(), strict=True))
 
-    def alternatives(self) -> dict[str, list[tuple[str, Activation]]]:
-        """By charger, in the order of the list: its activations with their ids."""
-        found: dict[str, list[tuple[str, Activation]]] = {part.charger_id: [] for part in walk(self.entries)}
-        for entry in self.entries:
-            for part in entry.parts:
-                found[part.charger_id].append((entry.activation_id, part))
-        return found
+    @property
+    def chargers(self) -> set[str]:
+        """Whose vehicles are in the list."""
+        return {part.charger_id for part in walk(self.entries)}
 
 
 @dataclass(slots=True)

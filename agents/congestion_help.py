@@ -150,7 +150,7 @@ class CongestionHelp(CongestionServing):
         found: list[Activation] = []
         why_not = ("no-vehicle", "no vehicle is there whose driver told of its departure")
         self._lapse(now)
-        held = {c for each in self._offers.values() for c in each.alternatives()}
+        held = {c for each in self._offers.values() for c in each.chargers}
         for vehicle in self.vehicles(now):
             if self.desk.bus[vehicle.id] not in call.buses:
                 continue

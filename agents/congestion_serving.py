@@ -9,8 +9,8 @@ from typing import Any
 
 from agents.congestion_book import Help
 from agents.congestion_customers import WAVE_TIME, Willing, ask, award, pay_all
-from agents.decisions.congestion_offer import Willingness
-from agents.decisions.merit_order import CongestionTerms
+from agents.decisions.congestion_offer import Willingness, next_wave
+from agents.decisions.merit_order import Activation, CongestionTerms
 from agents.decisions.retail_plan import hours_needed
 from agents.decisions.vehicle_offer import LEAST_OFFER_KW, SLACK
 from agents.parking import Lot, Parking
@@ -66,11 +66,10 @@ class CongestionServing(Parking):
         async with help_.asking:
             while help_.ended is None and (wave := self._wave(help_)):
                 by = self.now() + WAVE_TIME
-                alternatives = help_.offered.alternatives()
-                asked = [ask(self, help_.offered, self.desk.owner_of(c) or "", alternatives[c], by) for c in wave]
+                asked = [ask(self, help_.offered, self.desk.owner_of(c) or "", each, by) for c, each in wave.items()]
                 answered = await asyncio.gather(*asked)
-                for charger_id, willing in zip(wave, answered, strict=True):
-                    kind = alternatives[charger_id][0][1].kind if willing is None else willing.part.kind
+                for (charger_id, options), willing in zip(wave.items(), answered, strict=True):
+                    kind = options[0][1].kind if willing is None else willing.part.kind
                     self.willingness = self.willingness.after(kind, willing is not None)
                     if willing is not None and await self._engage(help_, willing):
                         continue
@@ -78,24 +77,17 @@ class CongestionServing(Parking):
                     if willing is not None and max(help_.missing_kw(self.now())) < LEAST_OFFER_KW:
                         help_.asked.discard(charger_id)  # was not needed, and may be when another one fails
 
-    def _wave(self, help_: Help) -> list[str]:
-        """Whom to ask next; they are claimed. Nobody where the promise is kept."""
+    def _wave(self, help_: Help) -> dict[str, list[tuple[str, Activation]]]:
+        """Whom to ask next for what; they are claimed. Nobody where the promise is kept."""
         now = self.now()
-        missing = max(help_.missing_kw(now))
-        wave: list[str] = []
-        for charger_id, alternatives in help_.offered.alternatives().items():
-            if missing < LEAST_OFFER_KW or help_.end <= now:
-                break
-            if charger_id in help_.asked or self.desk.parked(charger_id, now) is None:
-                continue
-            if not self._free(charger_id, help_.start):
-                continue
-            if charger_id not in self.claimed:
-                self.claim([charger_id], help_.id)
-            help_.asked.add(charger_id)
-            part = alternatives[0][1]
-            missing -= part.mean_kw * self.willingness.expected(part.kind)
-            wave.append(charger_id)
+        free = {
+            c
+            for c in help_.offered.chargers
+            if c not in help_.asked and self.desk.parked(c, now) is not None and self._free(c, help_.start)
+        }
+        wave = next_wave(help_.offered.entries, free, max(help_.missing_kw(now)), self.willingness)
+        self.claim([c for c in wave if c not in self.claimed], help_.id)
+        help_.asked.update(wave)
         return wave
 
     async def _engage(self, help_: Help, willing: Willing) -> bool:

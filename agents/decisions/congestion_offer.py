@@ -13,7 +13,7 @@ participating, and the potential benefits of participating." Ours, in this order
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -85,6 +85,34 @@ def decide(
     if best.delivered_kwh <= 0 or best.benefit_eur_per_kwh < terms.minimum_benefit - 1e-9:
         return replace(best, power_kw=0.0)
     return best
+
+
+def next_wave(
+    entries: Sequence[Entry], free: Collection[str], missing_kw: float, willingness: Willingness
+) -> dict[str, list[tuple[str, Activation]]]:
+    """Whose drivers to ask next, and for which activations (with their ids): as many as are expected to bring what is
+    missing, and no activation further down the list than is needed for that. Of the chargers in `free` only."""
+    chosen: list[Activation] = []
+    depth = 0
+    while depth < len(entries) and _expected(chosen, willingness) < missing_kw:
+        depth += 1
+        chosen = [part for part in walk(entries, depth) if part.charger_id in free]
+    wave: dict[str, list[tuple[str, Activation]]] = {}
+    for part in chosen:
+        if missing_kw < LEAST_OFFER_KW:
+            break
+        wave[part.charger_id] = [
+            (entry.activation_id, each)
+            for entry in entries[:depth]
+            for each in entry.parts
+            if each.charger_id == part.charger_id
+        ]
+        missing_kw -= _expected([part], willingness)
+    return wave
+
+
+def _expected(parts: Sequence[Activation], willingness: Willingness) -> float:
+    return sum(part.mean_kw * willingness.expected(part.kind) for part in parts)
 
 
 def _delivered(

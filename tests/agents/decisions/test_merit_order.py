@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.decisions.congestion_offer import Willingness, decide
+from agents.decisions.congestion_offer import Willingness, decide, next_wave
 from agents.decisions.merit_order import (
     Activation,
     CongestionTerms,
@@ -277,3 +277,38 @@ def test_answers_teach_how_willing_drivers_are() -> None:
     assert first.after(SHIFT, agreed=True).expected(SHIFT) == 0.8
     assert first.after(SHIFT, agreed=False).expected(SHIFT) == 0.6
     assert first.after(SHIFT, agreed=False).expected(CURTAIL) == 0.75
+
+
+# ---- whom to ask -----------------------------------------------------------------------------------------------------
+
+LIST = merit_order(
+    [
+        part("c1", 0.05),
+        part("c2", 0.06),
+        part("c1", 0.10, kw=18.0, kind=DISCHARGE),
+        part("c2", 0.11, kw=18.0, kind=DISCHARGE),
+    ],
+    "r1",
+)
+
+
+def wave(missing_kw: float, free: set[str], willingness: Willingness = SURE) -> dict[str, list[str]]:
+    found = next_wave(LIST, free, missing_kw, willingness)
+    return {charger: [activation_id for activation_id, _ in options] for charger, options in found.items()}
+
+
+def test_as_many_are_asked_as_are_expected_to_bring_what_is_missing() -> None:
+    assert wave(9.0, {"c1", "c2"}) == {"c1": ["r1/1"]}
+    assert wave(15.0, {"c1", "c2"}) == {"c1": ["r1/1"], "c2": ["r1/2"]}
+    assert wave(9.0, {"c1", "c2"}, Willingness()) == {"c1": ["r1/1"], "c2": ["r1/2"]}
+    assert wave(0.4, {"c1", "c2"}) == {}
+
+
+def test_nothing_further_down_the_list_is_asked_for_than_is_needed() -> None:
+    assert wave(25.0, {"c1", "c2"}) == {"c1": ["r1/1", "r1/3"], "c2": ["r1/2"]}
+    assert wave(99.0, {"c1", "c2"}) == {"c1": ["r1/1", "r1/3"], "c2": ["r1/2", "r1/4"]}
+
+
+def test_only_who_is_free_is_asked() -> None:
+    assert wave(15.0, {"c2"}) == {"c2": ["r1/2", "r1/4"]}
+    assert wave(15.0, set()) == {}
