@@ -43,6 +43,8 @@ FOLLOWS_KW = 0.5
 FOLLOWS_SHARE = 0.15
 """A charger follows when it is off by no more than these, the share being of its capacity."""
 STRIKES = 2
+STEADY_HZ = 0.02
+"""A droop is only judged while the frequency has moved by no more than this for a while."""
 
 
 @dataclass(slots=True)
@@ -50,6 +52,15 @@ class _Standing:
     """What a charger's change has been since when (s), to count what goes through the battery."""
 
     kw: float
+    since_s: float
+
+
+@dataclass(slots=True)
+class _Order:
+    """What a charger is set to, and since when (s) it has been about that (`about_kw`)."""
+
+    kw: float
+    about_kw: float
     since_s: float
 
 
@@ -104,7 +115,8 @@ class FrequencyControl:
         self._polled_kw = 0.0
         self._anchor: tuple[float, float, datetime] | None = None
         self._standing: dict[str, _Standing] = {}
-        self._ordered: dict[str, tuple[float, float]] = {}
+        self._ordered: dict[str, _Order] = {}
+        self._steady_hz, self._steady_since = NOMINAL_HZ, -math.inf
         self._wanted: dict[str, tuple[float, bool]] = {}
         self._writing: dict[str, asyncio.Task[None]] = {}
         self._strikes: dict[str, int] = {}
@@ -269,6 +281,8 @@ class FrequencyControl:
         if self._energy is None:
             return
         hz = self.hz = selected.hz
+        if abs(hz - self._steady_hz) > STEADY_HZ:
+            self._steady_hz, self._steady_since = hz, at_s
         state = self.state = self._energy.second(hz, self.soc, seconds)
         wanted = total_change_kw(self.rules, self.capacity_kw, hz, state.reference_hz, state.nem_kw)
         if self.control is Control.CENTRAL:
@@ -365,7 +379,13 @@ class FrequencyControl:
     # ---- orders: each charger is written by one task at a time, the newest order wins, none waits for another
 
     def _order(self, charger_id: str, power_kw: float, at_s: float, *, beat: bool = False) -> None:
-        self._ordered[charger_id] = (power_kw, at_s if not beat else self._ordered.get(charger_id, (0.0, at_s))[1])
+        order = self._ordered.get(charger_id)
+        if order is None:
+            self._ordered[charger_id] = _Order(power_kw, power_kw, at_s)
+        else:
+            order.kw = power_kw
+            if abs(power_kw - order.about_kw) > FOLLOWS_KW:
+                order.about_kw, order.since_s = power_kw, at_s
         self._wanted[charger_id] = (power_kw, beat)
         if charger_id not in self._writing:
             self._writing[charger_id] = self.agent.spawn(self._write(charger_id), f"sets {charger_id}")
@@ -414,7 +434,7 @@ class FrequencyControl:
         self._weigh(now)
         for charger_id in self.units:
             if charger_id not in self._strikes:
-                self._order(charger_id, self._ordered[charger_id][0], now_s, beat=True)
+                self._order(charger_id, self._ordered[charger_id].kw, now_s, beat=True)
 
     def _fault(self, charger_id: str, now_s: float) -> str | None:
         """Why a charger is of no use, None where it does what it should."""
@@ -427,13 +447,14 @@ class FrequencyControl:
         if charger_id in self._failing:
             return "takes no setpoint"
         unit = self.units[charger_id]
-        expected, since = self._ordered[charger_id]
-        if now_s - since < SETTLED_S:
+        order = self._ordered[charger_id]
+        expected = order.kw
+        if now_s - order.since_s < SETTLED_S:
             return None
         if self.control is Control.LOCAL:
             own = change_kw(self.rules, unit.capacity_kw, reading.frequency_hz)
-            if abs(own) >= unit.capacity_kw:
-                return None  # beyond full activation a charger may give more
+            if abs(own) >= unit.capacity_kw or now_s - self._steady_since < SETTLED_S:
+                return None  # beyond full activation a charger may give more, and no droop is without delay
             expected += own
         off = abs(reading.power_kw - expected)
         if off <= FOLLOWS_KW + FOLLOWS_SHARE * unit.capacity_kw:

@@ -319,6 +319,8 @@ class FrequencyService(Parking):
         if not self._control.on:
             there = {vehicle.id for vehicle in self._fcr_vehicles(self.now())}
             test.units = tuple(unit for unit in test.units if unit.charger_id in there)
+            if not test.units:
+                return refusal("no-vehicle", "no vehicle is left that can be tested")
             test.units += tuple(self._held(test.units))
             if not self.claim([unit.charger_id for unit in test.units], self.portfolio_id):
                 return refusal("busy", "the vehicles serve the DSO")
@@ -517,6 +519,8 @@ class FrequencyService(Parking):
         self.notice(f"charger {charger_id} {why}: it is taken out of {what}")
         rest = [unit for unit in control.units.values() if unit.charger_id != charger_id]
         if self.test is not None:
+            if not any(unit.capacity_kw > 0 for unit in rest):
+                self.test.stop("no vehicle is left that can be tested")
             capacity = control.capacity_kw
             await self._bear(scaled(rest, capacity), capacity if rest else 0.0)
             return
