@@ -164,8 +164,10 @@ class Charging:
         """From now on the charger's response is what it draws beyond `baseline_kw` (positive drawn); None: what it
         draws beyond its power without droop, where it has a droop, else it has no response."""
         self.advance()
-        self.baseline_kw[self.index[charger_id]] = np.nan if baseline_kw is None else baseline_kw
-        self._changed()
+        before_kw, charger = self.baseline_kw.copy(), self.index[charger_id]
+        self.baseline_kw[charger] = np.nan if baseline_kw is None else baseline_kw
+        if not np.array_equal(before_kw, self.baseline_kw, equal_nan=True):
+            self._changed()
 
     def attach(self, bench: AppliedFrequency) -> None:
         """From now on the bench's chargers see its frequency, and it is told what they do."""

@@ -375,6 +375,13 @@ def test_a_setpoint_that_is_taken_back_at_once_still_comes_after_the_dead_time()
     assert powers == pytest.approx([11, 11, 11, 11, 11, 1])
     clock.passes(1)
     assert park.power_kw()[0] == 11.0
+    before_kwh = park.imported_kwh[0]
+    order(park, 0, 1.0)
+    clock.passes(1)
+    order(park, 0, 11.0)
+    clock.passes(59)
+    park.advance()
+    assert (park.imported_kwh[0] - before_kwh) * 3600 == pytest.approx(59 * 11 + 1)
 
 
 def test_a_ramp_does_not_carry_a_vehicle_beyond_its_target() -> None:
