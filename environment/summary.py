@@ -18,7 +18,7 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 
-from environment import en50160, island_summary
+from environment import campus_summary, en50160, island_summary
 from environment.report.market import rounds
 from environment.run_folder import (
     LEDGER,
@@ -34,7 +34,7 @@ from environment.series import Case, Series
 from protocols.trace import Entry
 
 Contribution: TypeAlias = Callable[[Trace, Series, Mapping[str, Any]], Mapping[str, Any]]
-CONTRIBUTIONS: Final[tuple[Contribution, ...]] = (island_summary.members,)
+CONTRIBUTIONS: Final[tuple[Contribution, ...]] = (island_summary.members, campus_summary.members)
 """What single demonstrators add: from the trace, the series and the launcher's notes, the members that such a run has,
 none for any other run."""
 ASKED_TOLERANCE_KWH: Final = 0.1
@@ -220,9 +220,10 @@ def write(
 
     `notes` is what else only the launcher knows, for the demonstrator's own members: see `CONTRIBUTIONS`.
     """
+    series = Series.read(folder / SERIES)
     summary = summarise(
         read_trace(folder / TRACE),
-        Series.read(folder / SERIES),
+        series,
         read_postings(folder / LEDGER),
         agents=agents,
         wall_s=wall_s,
@@ -230,6 +231,7 @@ def write(
         warnings=warnings,
         notes=notes,
     )
+    summary |= campus_summary.area(folder, series)
     text = json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False)
     (folder / SUMMARY).write_text(text + "\n", encoding="utf-8")
     return summary

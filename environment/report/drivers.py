@@ -42,6 +42,9 @@ def drivers(material: Material) -> list[Driver]:
         if message.exchange in ("1.2.5", "6.2.3"):
             asked[message.receiver] += message.performative is Performative.PROPOSE
             agreed[message.sender] += message.performative is Performative.ACCEPT_PROPOSAL
+        elif message.exchange == "3.2":
+            asked[message.receiver] += message.performative is Performative.CFP
+            agreed[message.sender] += message.performative is Performative.PROPOSE
     earned: dict[str, Decimal] = {}
     for posting in material.postings:
         account = words.account_name(posting.account)

@@ -34,7 +34,8 @@ _NAMES = {exchange.id: exchange.name for exchange in EXCHANGES.values()}
 
 @dataclass(frozen=True)
 class Material:
-    """One run. `figures` are the summary's figures by case; there are always those of `with`."""
+    """One run. `figures` are the summary's figures by case; there are always those of `with`. `folder` is where further
+    files of some runs lie."""
 
     trace: Trace
     series: Series
@@ -43,6 +44,7 @@ class Material:
     figures: Mapping[str, Mapping[str, Any]]
     markets: tuple[Round, ...]
     services: tuple[Service, ...]
+    folder: Path = Path()
 
     @property
     def index(self) -> pd.DatetimeIndex:
@@ -98,7 +100,7 @@ def read(folder: Path) -> Material:
     figures: dict[str, Any] = {case: summary[case] for case in series.cases if case in summary}
     if "with" not in figures:
         raise RunFolderError(f"{folder / SUMMARY}: the figures of the day with flexibility are missing")
-    return Material(trace, series, postings, summary, figures, rounds(trace), services(trace))
+    return Material(trace, series, postings, summary, figures, rounds(trace), services(trace), folder)
 
 
 def read_summary(path: Path) -> dict[str, Any]:

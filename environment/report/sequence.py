@@ -20,6 +20,8 @@ from protocols.trace import Entry
 
 _ORDER = ("tso", "fmo", "dso", "vpp", "cpo", "fo", "v2x_manager", "emsp", "", "ev_owner")
 """From left to right; the empty word is any other role."""
+_ABOUT = ("request_id", "settlement_id", "offer_id", "reference")
+"""Where a content says what it is about."""
 _PARTS = ("v2x_manager",)
 """Crowds whose members each bring a part of one power."""
 
@@ -53,13 +55,22 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Episode:
+    """What a diagram may be about besides a round or a service: what several conversations have in common."""
+
+    id: str
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Story:
     """What a sequence diagram shows: the round or the service that it is about.
 
     `others` counts activations of the same round that it leaves out.
     """
 
-    subject: Round | Service
+    subject: Round | Service | Episode
     activation: str | None
     lifelines: tuple[Lifeline, ...]
     steps: tuple[Step, ...]
@@ -136,8 +147,25 @@ def richest_service(trace: Trace, services: Iterable[Service], zone: tzinfo | No
     return _told(trace, found, None, parts, 0, zone)
 
 
+def about(trace: Trace, subject: Episode, ids: Iterable[str], zone: tzinfo | None = None) -> Story | None:
+    """All conversations, subscriptions aside, in which one of `ids` is what a request, an offer or a payment is about;
+    None where there is none."""
+    wanted, parts = set(ids), set()
+    for message in (entry.message for entry in trace.entries):
+        if message.protocol is not Protocol.SUBSCRIBE:
+            named = (message.content.get(name) for name in _ABOUT)
+            if any(isinstance(name, str) and name in wanted for name in named):
+                parts.add(message.conversation_id)
+    return _told(trace, subject, None, parts, 0, zone) if parts else None
+
+
 def _told(
-    trace: Trace, subject: Round | Service, activation: str | None, parts: set[str], others: int, zone: tzinfo | None
+    trace: Trace,
+    subject: Round | Service | Episode,
+    activation: str | None,
+    parts: set[str],
+    others: int,
+    zone: tzinfo | None,
 ) -> Story:
     entries = [entry for entry in trace.entries if entry.message.conversation_id in parts]
     people = list(dict.fromkeys(jid for entry in entries for jid in (entry.message.sender, entry.message.receiver)))
@@ -232,6 +260,7 @@ def gist(message: AclMessage) -> str:
         ("market_price_eur_per_kw", "{} EUR/kW"),
         ("benefit_eur", "for {} EUR"),
         ("amount_eur", "{} EUR"),
+        ("remuneration_eur", "{} EUR"),
     ):
         if content.get(name) is not None:
             parts.append(words.format(content[name]))
@@ -239,6 +268,8 @@ def gist(message: AclMessage) -> str:
         parts.append(f"at most {content['max_price_eur_per_kw']} EUR/kW")
     if isinstance(cost := content.get("charging_cost_eur_per_kwh"), str):
         parts.append(f"charging at {cost.rstrip('0').rstrip('.') if '.' in cost else cost} EUR/kWh")
+    if isinstance(cost := content.get("reduction_price_eur_per_kwh"), str):
+        parts.append(f"at {cost.rstrip('0').rstrip('.') if '.' in cost else cost} EUR/kWh")
     if content.get("reason"):
         parts.append(str(content["reason"]))
     return ", ".join(parts)

@@ -1,0 +1,285 @@
+"""What `summary.json` tells of campuses: their transformers and lines, congestions (BUC 3), frequency control (BUC 7).
+
+A run has these members where its series has the columns of campuses. Limits, wear and ratings are what only the
+launcher knows: `notes` puts them together, and a run without them is read with what they usually are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from environment.campus_plant import CongestionSignal, RetailList
+from environment.campus_scenario import CampusScenario
+from environment.report import congestion_services, frequency_services, seconds
+from environment.report.congestion_services import Part
+from environment.run_folder import Trace
+from environment.series import Case, Floats, Series
+
+LOADING: Final = "trafo_loading_percent."
+POWER: Final = "trafo_p_kw."
+LINES: Final = "line_loading_percent_max."
+NOTES: Final = "campuses"
+"""The note that holds what `notes` returns."""
+ORDINARY_HZ: Final = (49.9, 50.1)
+_HOUR: Final = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class CampusFigures:
+    """One campus in one case. Loading in % of rating, energy in kWh.
+
+    The overload is what passed the transformer above its rating, `beyond_limit` above what the congestion signal
+    allowed at that minute; both of active power, by what the loading says that the limit is in kW.
+    """
+
+    peak_trafo_loading_percent: float
+    minutes_above_rating: float
+    overload_kwh: float
+    minutes_beyond_limit: float
+    beyond_limit_kwh: float
+    peak_line_loading_percent: float
+    minutes_line_above_100: float
+    energy_kwh: float
+
+
+def has_campuses(series: Series) -> bool:
+    """Whether a run's series has the columns of campuses."""
+    return bool(names(series))
+
+
+def names(series: Series) -> tuple[str, ...]:
+    """The campuses of a series."""
+    return tuple(name[len(LOADING) :] for name in series.extra if name.startswith(LOADING))
+
+
+def notes(scenario: CampusScenario) -> dict[str, Any]:
+    """What only the scenario knows: each campus' limits as they changed, each lot's wear, the retailer's prices."""
+    limits = {}
+    for campus in scenario.campus:
+        signal = CongestionSignal(scenario, campus.name)
+        moments = [scenario.begins.astimezone(UTC), *(at for at in signal.changes if at > scenario.begins)]
+        limits[campus.name] = [
+            {"at": at.astimezone(scenario.zone).isoformat(), "percent": signal(at).transformer_percent}
+            for at in moments
+        ]
+    retail = RetailList(scenario)
+    hours = range(-(-(scenario.ends - scenario.begins) // _HOUR))
+    return {
+        NOTES: {
+            "limits": limits,
+            "line_limit_percent": {campus.name: campus.line_limit_percent for campus in scenario.campus},
+            "wear_eur_per_kwh": {lot.name: lot.battery_wear_eur_per_kwh for lot in scenario.lot},
+            "represents": scenario.area.represents,
+            "prices": [
+                {
+                    "start": at.astimezone(scenario.zone).isoformat(),
+                    "first": retail.price_eur_per_kwh(at, scenario.begins.astimezone(UTC)),
+                    "last": retail.price_eur_per_kwh(at, at),
+                }
+                for at in (scenario.begins.astimezone(UTC) + number * _HOUR for number in hours)
+            ],
+            "published": [
+                at.astimezone(scenario.zone).isoformat() for at in retail.changes(scenario.ends.astimezone(UTC))
+            ],
+        }
+    }
+
+
+def limits(series: Series, case: Case, campus: str, noted: Mapping[str, Any]) -> Floats:
+    """The limit of each minute in % of the transformer's rating; the rating itself where nothing was noted."""
+    index = series.index(case).as_unit("us").asi8
+    found = np.full(len(index), 100.0)
+    for row in noted.get("limits", {}).get(campus, ()):
+        found[index >= datetime.fromisoformat(row["at"]).timestamp() * 1e6] = float(row["percent"])
+    return found
+
+
+def excess_kw(series: Series, case: Case, campus: str, limit_percent: Floats) -> Floats:
+    """What passed the transformer above the limit in each minute, kW >= 0; nothing where a value is missing."""
+    frame = series.case(case)
+    loading, power = frame[LOADING + campus].to_numpy(np.float64), frame[POWER + campus].to_numpy(np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        above = np.abs(power) * (1.0 - limit_percent / loading)
+    return np.where(loading > limit_percent, np.nan_to_num(above), 0.0)
+
+
+def figures(series: Series, case: Case, campus: str, noted: Mapping[str, Any]) -> CampusFigures:
+    """One campus in one case."""
+    frame, hours = series.case(case), series.step(case) / _HOUR
+    loading = frame[LOADING + campus].to_numpy(np.float64)
+    lines = frame[LINES + campus].to_numpy(np.float64)
+    allowed = limits(series, case, campus, noted)
+    line_limit = float(noted.get("line_limit_percent", {}).get(campus, 100.0))
+    return CampusFigures(
+        peak_trafo_loading_percent=round(float(np.nanmax(loading)), 2),
+        minutes_above_rating=round(float((loading > 100.0).sum()) * hours * 60, 2),
+        overload_kwh=round(float(excess_kw(series, case, campus, np.full(len(loading), 100.0)).sum()) * hours, 3),
+        minutes_beyond_limit=round(float((loading > allowed).sum()) * hours * 60, 2),
+        beyond_limit_kwh=round(float(excess_kw(series, case, campus, allowed).sum()) * hours, 3),
+        peak_line_loading_percent=round(float(np.nanmax(lines)), 2),
+        minutes_line_above_100=round(float((lines > line_limit).sum()) * hours * 60, 2),
+        energy_kwh=round(float(np.nansum(frame[POWER + campus].to_numpy(np.float64))) * hours, 2),
+    )
+
+
+def avoided_kwh(
+    series: Series, campus: str, noted: Mapping[str, Any], parts: Sequence[Part]
+) -> dict[tuple[str, str], float]:
+    """How much less passed a transformer above its limit in the time of each part, by call and manager.
+
+    What several gave at once is theirs by what each was awarded; below 0 it was made worse.
+    """
+    if "without" not in series.cases:
+        return {}
+    allowed = limits(series, "with", campus, noted)
+    saved = excess_kw(series, "without", campus, limits(series, "without", campus, noted))
+    saved = (saved - excess_kw(series, "with", campus, allowed)) * (series.step("with") / _HOUR)
+    at = series.index("with").as_unit("us").asi8 / 1e6
+    taking = [part for part in parts if part.took_place]
+    running = np.array(
+        [
+            np.where((at >= part.call.start.timestamp()) & (at < part.end.timestamp()), part.awarded_kw, 0.0)
+            for part in taking
+        ]
+    ).reshape(len(taking), len(at))
+    share = running / np.maximum(running.sum(axis=0), 1e-9)
+    return {
+        (part.call.request_id, part.manager): round(float((share[row] * saved).sum()), 3)
+        for row, part in enumerate(taking)
+    }
+
+
+def campus_of(trace: Trace) -> dict[str, str]:
+    """Where each agent said that it serves when it made itself known: the campus of each DSO and V2X manager."""
+    found: dict[str, str] = {}
+    for entry in trace.entries:
+        content = entry.message.content
+        if entry.message.exchange == "df.register" and isinstance(content.get("location"), str):
+            found.setdefault(str(content.get("jid", entry.message.sender)), content["location"])
+    return found
+
+
+def members(trace: Trace, series: Series, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The members for campuses, none for another run. `given` may have the note `NOTES`."""
+    if not has_campuses(series):
+        return {}
+    noted = given.get(NOTES, {})
+    parts = congestion_services.parts(trace)
+    where = campus_of(trace)
+    campuses = {
+        campus: {
+            "limits": noted.get("limits", {}).get(campus, []),
+            **{case: asdict(figures(series, case, campus, noted)) for case in series.cases},
+        }
+        for campus in names(series)
+    }
+    saved: dict[tuple[str, str], float] = {}
+    for campus in campuses:
+        there = [part for part in parts if where.get(part.dso) == campus]
+        saved |= avoided_kwh(series, campus, noted, there)
+    return {
+        "campuses": campuses,
+        "area": {name: value for name, value in noted.items() if name != "limits"},
+        "congestion": [
+            _part(part, where.get(part.dso), saved.get((part.call.request_id, part.manager))) for part in parts
+        ],
+        "fcr": {
+            "tests": [_test(test) for test in frequency_services.tests(trace)],
+            "hours": [_hour(hour) for hour in frequency_services.hours(trace)],
+        },
+    }
+
+
+def area(folder: Path, series: Series) -> dict[str, Any]:
+    """The member `frequency` of a run on campuses that kept the seconds of its area, from the files beside it."""
+    kept = seconds.frequency(folder) if has_campuses(series) else None
+    if kept is None:
+        return {}
+    trip = seconds.trip(kept)
+    low, high = ORDINARY_HZ
+    cases = {
+        case: {
+            "lowest_hz": round(float(np.nanmin(hz)), 4),
+            "highest_hz": round(float(np.nanmax(hz)), 4),
+            "minutes_outside_ordinary": round(float(((hz < low) | (hz > high)).sum()) / 60, 2),
+        }
+        for case, hz in kept.hz.items()
+    }
+    told: dict[str, Any] = {}
+    if trip is not None:
+        told["trip"] = {
+            "at": trip.at.astimezone(series.index("with").tz).isoformat(),
+            "before_hz": round(trip.before_hz, 4),
+            **{
+                case: {"nadir_hz": round(trip.nadir_hz[case], 4), "settled_hz": round(trip.settled_hz[case], 4)}
+                for case in kept.hz
+            },
+        }
+    through = {each.name: asdict(seconds.throughput(each)) for each in seconds.portfolios(folder)}
+    rounded = {name: {key: round(value, 3) for key, value in each.items()} for name, each in through.items()}
+    return {"frequency": {**cases, **told, "throughput": rounded}}
+
+
+def _part(part: Part, campus: str | None, saved: float | None) -> dict[str, Any]:
+    answers = [each.answer for each in part.asked]
+    return {
+        "request_id": part.call.request_id,
+        "campus": campus,
+        "location": part.call.location,
+        "manager": part.manager,
+        "start": part.call.start.isoformat(),
+        "end": part.end.isoformat(),
+        "ended": part.ending,
+        "asked_kw": part.call.power_kw,
+        "offered_kw": part.offered_kw,
+        "awarded_kw": part.awarded_kw,
+        "delivered_kwh": round(part.delivered_kwh, 4),
+        "fee_eur": None if part.fee_eur is None else str(part.fee_eur),
+        "avoided_overload_kwh": saved,
+        "drivers_asked": len(answers),
+        "drivers_yes": answers.count("yes"),
+    }
+
+
+def _test(test: frequency_services.Test) -> dict[str, Any]:
+    application = test.application
+    return {
+        "application_id": application.application_id,
+        "portfolio_id": application.portfolio_id,
+        "product": application.product.value,
+        "claimed_kw": application.capacity_kw,
+        "outcome": test.outcome,
+        "approved_kw": test.approved_kw,
+        "requirements": len(test.sheet),
+        "passed": test.passed,
+        "reason": test.reason,
+    }
+
+
+def _hour(hour: frequency_services.Hour) -> dict[str, Any]:
+    settled = hour.settlement
+    return {
+        "offer_id": hour.offer.offer_id,
+        "portfolio_id": hour.offer.portfolio_id,
+        "product": hour.offer.product.value,
+        "start": hour.offer.start.isoformat(),
+        "end": hour.offer.end.isoformat(),
+        "offered_kw": hour.offer.capacity_kw,
+        "bought_kw": hour.bought_kw,
+        "price_eur_per_kw": None if hour.price_eur_per_kw is None else str(hour.price_eur_per_kw),
+        "availability_percent": None if settled is None else settled.availability_percent,
+        "amount_eur": None if settled is None else str(settled.amount_eur),
+        "ended": hour.ending,
+    }
+
+
+def income(hours: Sequence[Mapping[str, Any]]) -> Decimal:
+    """What the TSO owes for frequency control by the settlements of `fcr.hours`, in EUR."""
+    return sum((Decimal(hour["amount_eur"]) for hour in hours if hour["amount_eur"] is not None), Decimal(0))

@@ -1,0 +1,117 @@
+"""The chapter about the batteries of a day on campuses: what frequency control moved, what it wore, what owners got."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+
+from environment.report import campus_words as say
+from environment.report import words
+from environment.report.campus_frequency import nothing
+from environment.report.campus_material import CampusMaterial
+from environment.report.chapter import Chapter
+from environment.report.frequency_figures import FrequencyCharts
+from environment.report.market import well_formed
+from environment.report.seconds import Portfolio, throughput
+from protocols.exchanges.congestion_services import Remuneration
+from protocols.exchanges.vocabulary import ServiceType
+
+
+def batteries(material: CampusMaterial) -> Chapter:
+    """What frequency control moved, what it wore, how full the portfolios were, and what owners earned."""
+    if not material.portfolios and not material.owners:
+        return nothing("batteries", "Batteries", "No battery served the frequency in this run (BUC 7).")
+    rows = [_wear(material, each) for each in material.portfolios]
+    moved = sum(row["total_kwh"] for row in rows)
+    worn = [row["wear_eur"] for row in rows if row["wear_eur"] is not None]
+    title = f"{words.number(moved, 1)} kWh were moved for the frequency"
+    if worn:
+        title += f", which wore the batteries by {words.euro(sum(worn))}"
+    charts = FrequencyCharts(material.run.series, ())
+    owners = _owners(material)
+    return Chapter(
+        "batteries",
+        "Batteries",
+        "campus_batteries.html.j2",
+        {
+            "title": title,
+            "rows": rows,
+            "priced": bool(worn),
+            "charge": charts.charge(material.portfolios, "Each portfolio's state of charge over its time of service.")
+            if material.portfolios
+            else "",
+            "managed": any(row["nem_hours"] or row["aem_hours"] for row in rows),
+            "owners": owners,
+            "owners_title": f"{words.euro(sum((row['total'] for row in owners), Decimal(0)))} went to"
+            f" {say.plural(len(owners), 'owner')}",
+        },
+    )
+
+
+def _wear(material: CampusMaterial, portfolio: Portfolio) -> dict[str, Any]:
+    through = throughput(portfolio)
+    price = material.noted.get("wear_eur_per_kwh", {}).get(portfolio.name)
+    batteries_kwh = material.batteries_kwh(portfolio.name)
+    return {
+        "name": portfolio.name,
+        "product": say.PRODUCTS[portfolio.product],
+        "up_kwh": through.up_kwh,
+        "down_kwh": through.down_kwh,
+        "managed_kwh": through.managed_kwh,
+        "total_kwh": through.total_kwh,
+        "wear_eur": None if price is None else through.total_kwh * float(price),
+        "price": price,
+        "cycles": through.total_kwh / 2 / batteries_kwh if batteries_kwh else None,
+        "batteries_kwh": batteries_kwh,
+        "nem_hours": through.nem_hours,
+        "aem_hours": through.aem_hours,
+        "hours": through.logged_hours,
+        "lowest": _extreme(portfolio.soc_percent, np.nanmin),
+        "highest": _extreme(portfolio.soc_percent, np.nanmax),
+    }
+
+
+def _extreme(values: Any, of: Any) -> float | None:
+    return float(of(values)) if np.isfinite(values).any() else None
+
+
+def _owners(material: CampusMaterial) -> list[dict[str, Any]]:
+    """What each owner was paid (3.x.4) by service, and what it was told (7.2), by the most earned first."""
+    paid: dict[str, dict[ServiceType, Decimal]] = {}
+    energy: dict[str, float] = {}
+    for remuneration in remunerations(material):
+        of = paid.setdefault(remuneration.ev_owner, {})
+        booked = material.booked.get((remuneration.remuneration_id, words.account_name(remuneration.ev_owner)))
+        amount = remuneration.amount_eur if booked is None else booked
+        of[remuneration.service] = of.get(remuneration.service, Decimal(0)) + amount
+        energy[remuneration.ev_owner] = energy.get(remuneration.ev_owner, 0.0) + remuneration.energy_kwh
+    status = {owner.owner: owner for owner in material.owners}
+    rows = []
+    for owner in sorted({*paid, *status}):
+        of, known = paid.get(owner, {}), status.get(owner)
+        control = of.get(ServiceType.FREQUENCY_CONTAINMENT, Decimal(0))
+        relief = of.get(ServiceType.CONGESTION_MANAGEMENT, Decimal(0))
+        rows.append(
+            {
+                "name": words.account_name(owner),
+                "charger": known.charger_id if known else "",
+                "product": say.PRODUCTS[known.product] if known and known.product else "",
+                "told": known.told if known else 0,
+                "energy": energy.get(owner, 0.0),
+                "fcr": control,
+                "help": relief,
+                "total": sum(of.values(), Decimal(0)),
+            }
+        )
+    return sorted(rows, key=lambda row: (-row["total"], row["name"]))
+
+
+def remunerations(material: CampusMaterial) -> list[Remuneration]:
+    """What owners were told that they are paid (3.x.4), each once."""
+    found: dict[str, Remuneration] = {}
+    for _, content in well_formed(material.run.trace, "3.x.4"):
+        if isinstance(content, Remuneration):
+            found.setdefault(content.remuneration_id, content)
+    return list(found.values())
