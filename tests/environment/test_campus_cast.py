@@ -93,7 +93,7 @@ def test_each_campus_has_a_dso_and_each_lot_a_manager(denmark: CampusScenario) -
     assert Counter(found.values()) == {
         **dict.fromkeys((Role.DIRECTORY, Role.ENVIRONMENT, Role.OBSERVER, Role.TSO), 1),
         Role.DSO: 2,
-        Role.V2X_MANAGER: 4,
+        Role.V2X_MANAGER: 6,
         Role.EV_OWNER: sum(lot.chargers for lot in denmark.lot),
     }
     assert found["energinet@x.org"] is Role.TSO

@@ -122,7 +122,8 @@ def test_a_charger_may_ignore_what_it_is_told_and_a_meter_be_lost() -> None:
         (
             'lot = "risoe-pool"',
             'lot = "risoe"',
-            "fcr: there is no lot 'risoe'; there is bornholm-pool, bornholm-staff, risoe-pool, risoe-staff",
+            "fcr: there is no lot 'risoe'; there is bornholm-pool, bornholm-residence, "
+            "bornholm-staff, risoe-pool, risoe-residence, risoe-staff",
         ),
         (
             'lot = "risoe-pool"',
