@@ -118,13 +118,15 @@ class TwoFeeders:
         raise NotImplementedError
 
 
-def activation(name: str, kw: float, *users: str, cost: str = "0.01", kind: str = "shift") -> x.FlexibilityActivation:
+def activation(
+    name: str, kw: float, *users: str, cost: str = "0.01", kind: str = "shift", hours: float = 1.0
+) -> x.FlexibilityActivation:
     return x.FlexibilityActivation(
         activation_id=name,
         kind=x.ActivationKind(kind),
         users=users,
         power_kw=kw,
-        energy_kwh=kw / 4,
+        energy_kwh=kw * hours,
         cost_eur_per_kwh=Decimal(cost),
         departure_soc_percent=70.0,
     )
@@ -219,7 +221,9 @@ class Lot(Actor):
             "timestamp": self.now(),
             "power_kw": kw,
             "baseline_kw": tuple(sum(self.plan(t)[b] - self.helped_kw(b, t) for b in mine) for t in periods),
-            "activations": (activation("a1", kw, *(f"{bus}-1" for bus in mine), kind=self.kind),),
+            "activations": (
+                activation("a1", kw, *(f"{bus}-1" for bus in mine), kind=self.kind, hours=len(periods) / 4),
+            ),
         }
         return Propose(x.SolutionOffer(**values | self.changes))
 

@@ -363,6 +363,8 @@ def test_a_manager_that_refuses_or_keeps_silent_is_told_once_and_asked_again(off
         assert stage.noticed(words) == 1
         assert stage.noticed("are not offered") == 1
         assert len({call.start for call in here.calls("lot")}) == 4
+        # who refuses is asked once more at a higher price, who keeps silent is not
+        assert sum(call.start == at(15) for call in here.calls("lot")) == (1 if offer is None else 2)
 
     run_swarm(main, Stage())
 
@@ -528,6 +530,22 @@ def test_a_campus_without_managers_is_told_once() -> None:
         assert stage.noticed("there is no V2X manager at campus") == 1
 
     run_swarm(main, Stage())
+
+
+def test_the_meters_of_a_bus_that_two_managers_share_are_told_apart_by_the_operators() -> None:
+    plans = {"lot1": steady(a1=40.0), "lot2": steady(a1=30.0, b1=45.0)}
+    operators = {"a1-1": "lot1@localhost", "a1-2": "lot2@localhost", "b1-1": "lot2@localhost"}
+
+    async def main(stage: Stage, known: bool) -> None:
+        here = await campus(stage, plans, operators=operators if known else None)
+        assert here.dso.schedules.managers == ()
+        await stage.until(10)
+        mine = here.dso._chargers_of(jid("lot1"), ("a1", "b1"))
+        assert mine == ({"a1-1"} if known else {"a1-1", "a1-2", "a1-3"})
+        assert stage.noticed("lot1@localhost and lot2@localhost are at one bus") == (0 if known else 1)
+
+    for known in (True, False):
+        run_swarm(lambda stage, known=known: main(stage, known), Stage())  # type: ignore[misc]
 
 
 def test_voltages_and_what_is_fed_back_are_only_told_once() -> None:
