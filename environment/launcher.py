@@ -21,7 +21,7 @@ from agents.observer import TraceWriter
 from behaviours.link import LinkError
 from behaviours.post import PostOffice
 from behaviours.swarm import ServerAccess, Swarm
-from environment import frequency_series, summary
+from environment import campus_summary, frequency_series, summary
 from environment.access import DOMAIN, AccountsError, read_accounts, server_address, swarm_accounts
 from environment.cast import Cast, Props
 from environment.casts import cast_of, roles
@@ -145,9 +145,17 @@ def launch(scenario: Scenario, options: Options, progress: Progress | None = Non
             wall_s=time.monotonic() - started,
             drivers=[_named(outcome, stage.domain) for outcome in stage.world.outcomes],
             warnings=(*plant.sessions.warnings, *stage.notices, *stage.unread()),
-            notes=plant.island.notes(stage.world.outcomes, left_alone.outcomes) if plant.island else {},
+            notes=_notes(stage.world, left_alone),
         )
         return Done(out.path, found, build_report(out.path))
+
+
+def _notes(served: World, left_alone: World) -> dict[str, Any]:
+    """What the report must know and only the scenario has."""
+    plant = served.plant
+    if plant.island is not None:
+        return plant.island.notes(served.outcomes, left_alone.outcomes)
+    return {} if plant.campus is None else campus_summary.notes(plant.campus.scenario)
 
 
 def _write_frequency(path: Path, served: World, left_alone: World) -> None:
