@@ -70,6 +70,7 @@ class FrequencyControl:
 
     `held_kwh` of `size_kwh` is what is in the part of the batteries that is kept for the product, without what the
     baseline charges. `throughput_kwh` by charger is what went in and out for the product, at the grid's side.
+    `others_kw` is what the chargers that do not serve drew when they were last looked at.
     """
 
     def __init__(
@@ -109,7 +110,7 @@ class FrequencyControl:
         self._distribution = Distribution([])
         self._round = 0
         self._offset_kw, self._offset_at = 0.0, -math.inf
-        self._others_kw = 0.0
+        self.others_kw = 0.0
         self._poll_at = 0.0
         self._turn_at = 0.0
         self._polled_kw = 0.0
@@ -138,7 +139,7 @@ class FrequencyControl:
     def lot_baseline_kw(self) -> float:
         """What all chargers behind the meter would draw without frequency control: those that serve at their operating
         points, the others as when they were last looked at."""
-        return self.baseline_kw + self._others_kw
+        return self.baseline_kw + self.others_kw
 
     @property
     def endurance_minutes(self) -> float | None:
@@ -421,7 +422,7 @@ class FrequencyControl:
             return
         now = self.agent.now()
         now_s = now.timestamp()
-        self._others_kw = sum(
+        self.others_kw = sum(
             reading.power_kw
             for c in self.desk.chargers
             if c not in self.units and (reading := self.desk.reading(c)) is not None

@@ -53,9 +53,12 @@ class Watch:
         self._open = [False, False]
         self.soc_start = control.soc
         self._waits = step.record_from_s > 0
+        self._others = [(begun, control.others_kw)]
 
     def second(self, at: datetime, state: EnergyState) -> None:
         """One second of the control."""
+        if self._control.others_kw != self._others[-1][1]:
+            self._others.append((at, self._control.others_kw))
         if at >= self.start:
             if self._waits:
                 self.soc_start, self._waits = self._control.soc, False
@@ -88,6 +91,18 @@ class Watch:
                 return self._was_off and state.nem_on
             case _:
                 return not state.nem_on and not state.aem_on
+
+    def own_kw(self, power_kw: Sequence[float]) -> tuple[float, ...]:
+        """What the portfolio drew, of what all chargers behind the connection point did: a vehicle that cannot wait
+        charges on beside the test. To the watt."""
+        found: list[float] = []
+        ends = [*(at for at, _ in self._others[1:]), None]
+        for (_, others), end in zip(self._others, ends, strict=True):
+            count = (
+                len(power_kw) if end is None else max(0, int((end - self.start).total_seconds() / self.step.sample_s))
+            )
+            found += [round(kw - others, 3) for kw in power_kw[len(found) : count]]
+        return tuple(found)
 
     def spans(self, which: int) -> tuple[Span, ...]:
         """When NEM (0) or AEM (1) was on."""
@@ -151,7 +166,7 @@ class FrequencyTest:
             start=watch.start,
             sample_s=step.sample_s,
             applied_hz=tuple([round(hz, 3) for hz in applied_hz[:MOST_SAMPLES]]),
-            power_kw=tuple([round(kw, 3) for kw in power_kw[:MOST_SAMPLES]]),
+            power_kw=watch.own_kw(power_kw[:MOST_SAMPLES]),
             baseline_kw=round(self.control.baseline_kw, 3),
             soc_start_percent=round(watch.soc_start * 100, 3),
             soc_end_percent=round(self.control.soc * 100, 3),

@@ -96,8 +96,7 @@ class Scene:
     async def open(
         self, monkeypatch: pytest.MonkeyPatch, folder: Path, cars: Sequence[Car] | None = None, **changed: Any
     ) -> Scene:
-        self.tso = await start_tso(self.stage, record=Record(self.area))
-        await self.stage.start(GridEnvironment, "environment", world=World(self.stage), interval=timedelta(days=1))
+        await self._grid()
         cars = [parked(f"c{k}") for k in range(1, 5)] if cars is None else cars
         self.lot = await lot_of(
             self.stage,
@@ -113,6 +112,10 @@ class Scene:
         self.manager = self.lot.manager
         await self.listen("c1")
         return self
+
+    async def _grid(self) -> None:
+        self.tso = await start_tso(self.stage, record=Record(self.area))
+        await self.stage.start(GridEnvironment, "environment", world=World(self.stage), interval=timedelta(days=1))
 
     async def listen(self, charger_id: str) -> None:
         driver = self.lot.drivers[charger_id]
@@ -169,7 +172,7 @@ def test_a_portfolio_is_approved_serves_its_hours_and_is_paid(
         assert owners == pytest.approx(income * Decimal("0.7") + wear, abs=Decimal("0.05"))
         assert scene.statuses() == ["idle", "testing", "idle", "participating", "idle"]
         assert scene.manager.claimed == {}
-        assert sum(scene.area.seconds[at(299)]) == pytest.approx(50.06, abs=1) or scene.area.power_kw() >= 0.0
+        assert scene.area.power_kw() >= 0.0
         scene.close()
 
     run_swarm(main, Stage(), guard_s=60)
