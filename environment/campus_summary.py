@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
@@ -170,7 +170,7 @@ def members(trace: Trace, series: Series, given: Mapping[str, Any]) -> dict[str,
     """The members for campuses, none for another run. `given` may have the note `NOTES`."""
     if not has_campuses(series):
         return {}
-    noted = given.get(NOTES, {})
+    noted, zone = given.get(NOTES, {}), series.index("with").tz
     parts = congestion_services.parts(trace)
     where = campus_of(trace)
     campuses = {
@@ -188,11 +188,11 @@ def members(trace: Trace, series: Series, given: Mapping[str, Any]) -> dict[str,
         "campuses": campuses,
         "area": {name: value for name, value in noted.items() if name != "limits"},
         "congestion": [
-            _part(part, where.get(part.dso), saved.get((part.call.request_id, part.manager))) for part in parts
+            _part(part, where.get(part.dso), saved.get((part.call.request_id, part.manager)), zone) for part in parts
         ],
         "fcr": {
             "tests": [_test(test) for test in frequency_services.tests(trace)],
-            "hours": [_hour(hour) for hour in frequency_services.hours(trace)],
+            "hours": [_hour(hour, zone) for hour in frequency_services.hours(trace)],
         },
     }
 
@@ -227,15 +227,15 @@ def area(folder: Path, series: Series) -> dict[str, Any]:
     return {"frequency": {**cases, **told, "throughput": rounded}}
 
 
-def _part(part: Part, campus: str | None, saved: float | None) -> dict[str, Any]:
+def _part(part: Part, campus: str | None, saved: float | None, zone: tzinfo | None) -> dict[str, Any]:
     answers = [each.answer for each in part.asked]
     return {
         "request_id": part.call.request_id,
         "campus": campus,
         "location": part.call.location,
         "manager": part.manager,
-        "start": part.call.start.isoformat(),
-        "end": part.end.isoformat(),
+        "start": part.call.start.astimezone(zone).isoformat(),
+        "end": part.end.astimezone(zone).isoformat(),
         "ended": part.ending,
         "asked_kw": part.call.power_kw,
         "offered_kw": part.offered_kw,
@@ -263,14 +263,14 @@ def _test(test: frequency_services.Test) -> dict[str, Any]:
     }
 
 
-def _hour(hour: frequency_services.Hour) -> dict[str, Any]:
+def _hour(hour: frequency_services.Hour, zone: tzinfo | None) -> dict[str, Any]:
     settled = hour.settlement
     return {
         "offer_id": hour.offer.offer_id,
         "portfolio_id": hour.offer.portfolio_id,
         "product": hour.offer.product.value,
-        "start": hour.offer.start.isoformat(),
-        "end": hour.offer.end.isoformat(),
+        "start": hour.offer.start.astimezone(zone).isoformat(),
+        "end": hour.offer.end.astimezone(zone).isoformat(),
         "offered_kw": hour.offer.capacity_kw,
         "bought_kw": hour.bought_kw,
         "price_eur_per_kw": None if hour.price_eur_per_kw is None else str(hour.price_eur_per_kw),

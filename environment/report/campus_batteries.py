@@ -61,6 +61,7 @@ def _wear(material: CampusMaterial, portfolio: Portfolio) -> dict[str, Any]:
         "down_kwh": through.down_kwh,
         "managed_kwh": through.managed_kwh,
         "total_kwh": through.total_kwh,
+        "tested_kwh": _tested_kwh(material, portfolio),
         "wear_eur": None if price is None else through.total_kwh * float(price),
         "price": price,
         "cycles": through.total_kwh / 2 / batteries_kwh if batteries_kwh else None,
@@ -71,6 +72,17 @@ def _wear(material: CampusMaterial, portfolio: Portfolio) -> dict[str, Any]:
         "lowest": _extreme(portfolio.soc_percent, np.nanmin),
         "highest": _extreme(portfolio.soc_percent, np.nanmax),
     }
+
+
+def _tested_kwh(material: CampusMaterial, portfolio: Portfolio) -> float:
+    """What of it was moved while the TSO tested the portfolio (7.x.1)."""
+    moved = 0.0
+    for test in material.tests:
+        if words.account_name(test.manager) == portfolio.name and test.steps:
+            until = portfolio.at_s[-1] + 1 if test.ended is None else test.ended.timestamp()
+            part = portfolio.between(test.application.test_from.timestamp(), until)
+            moved += throughput(portfolio, part).total_kwh
+    return moved
 
 
 def _extreme(values: Any, of: Any) -> float | None:

@@ -100,7 +100,7 @@ def _service(material: CampusMaterial, part: Part) -> dict[str, Any]:
         "end": part.end if part.took_place else part.call.end,
         "campus": material.campus_of.get(part.dso, ""),
         "where": part.call.location,
-        "why": "; ".join(part.call.elements),
+        "why": part.call.elements[0] if part.call.elements else part.call.location,
         "manager": material.run.name(part.manager),
         "asked_kw": part.call.power_kw,
         "offered_kw": part.offered_kw,

@@ -41,6 +41,7 @@ def frequency(material: CampusMaterial) -> Chapter:
         "trip": "",
         "responses": "",
         "answers": [],
+        "tested": [],
         "represents": material.noted.get("represents", 1),
     }
     if trip is not None:
@@ -48,7 +49,8 @@ def frequency(material: CampusMaterial) -> Chapter:
         values["trip_title"] = say.trip_title(trip)
         values["trip_at"] = trip.at.astimezone(material.run.zone)
         values["trip"] = charts.trip(seconds, trip, represents, f"The seconds around a trip. {say.trip_title(trip)}.")
-        serving = [each for each in material.portfolios if _in_service(each, trip)]
+        serving = [each for each in material.portfolios if _in_service(material, each, trip)]
+        values["tested"] = [each.name for each in material.portfolios if _in_test(material, each, trip)]
         values["answers"] = [_answer(each, trip) for each in serving]
         if serving:
             alt = "Each portfolio's answer to the trip within its envelope, in kW upwards."
@@ -61,9 +63,25 @@ def nothing(key: str, heading: str, sentence: str) -> Chapter:
     return Chapter(key, heading, "nothing.html.j2", {"key": key, "heading": heading, "nothing": sentence})
 
 
-def _in_service(portfolio: Portfolio, trip: Trip) -> bool:
-    part = portfolio.between(trip.at_s, trip.at_s + AFTER_S)
-    return len(portfolio.at_s[part]) > 1 and bool(portfolio.capacity_kw[part].max() > 0)
+def _in_service(material: CampusMaterial, portfolio: Portfolio, trip: Trip) -> bool:
+    """Whether its capacity was sold when the trip came, and its log has these seconds."""
+    logged = len(portfolio.at_s[portfolio.between(trip.at_s, trip.at_s + AFTER_S)]) > 1
+    return logged and any(
+        words.account_name(hour.manager) == portfolio.name
+        and hour.bought_kw > 0
+        and hour.offer.start <= trip.at < hour.offer.end
+        for hour in material.hours
+    )
+
+
+def _in_test(material: CampusMaterial, portfolio: Portfolio, trip: Trip) -> bool:
+    """Whether it saw the frequency of its test when the trip came, and not the area's."""
+    return any(
+        words.account_name(test.manager) == portfolio.name
+        and test.application.test_from <= trip.at
+        and (test.ended is None or trip.at < test.ended)
+        for test in material.tests
+    )
 
 
 def _answer(portfolio: Portfolio, trip: Trip) -> dict[str, Any]:
@@ -79,7 +97,6 @@ def _answer(portfolio: Portfolio, trip: Trip) -> dict[str, Any]:
     first = int(begins[0]) if begins.size else 0
     at = np.arange(len(up)) - first
     later = float(np.interp(EVALUATED_S, at, up))
-    due = float(np.interp(EVALUATED_S, at, least))
     tolerance = portfolio.rules.meter_accuracy_share * capacity
     shown = Envelope(asked, least, band.most_kw[skip:])
     return {
@@ -90,7 +107,7 @@ def _answer(portfolio: Portfolio, trip: Trip) -> dict[str, Any]:
         "given": float(up[np.argmax(np.abs(up))]) if up.size else 0.0,
         "asked_first": bool(begins.size),
         "later": later,
-        "due": due,
+        "then": float(np.interp(EVALUATED_S, at, asked)),
         "kws": float(np.clip(up[first : first + round(EVALUATED_S) + 1], 0, None).sum()),
         "within": 100 * within_share(shown, up, tolerance),
     }
@@ -107,7 +124,8 @@ def prequalification(material: CampusMaterial) -> Chapter:
 
 def _sheet(material: CampusMaterial, test: Test) -> dict[str, Any]:
     application = test.application
-    rows = [_finding(finding) for finding in test.sheet]
+    # What failed first: it is why there is no approval.
+    rows = [_finding(finding) for finding in sorted(test.sheet, key=lambda finding: finding.passed)]
     return {
         "portfolio": application.portfolio_id,
         "lot": material.run.name(test.manager),
@@ -120,6 +138,7 @@ def _sheet(material: CampusMaterial, test: Test) -> dict[str, Any]:
         "reason": test.reason or "",
         "passed": test.passed,
         "steps": len(test.steps),
+        "asked": say.plural(len(test.steps), "step"),
         "records": len(test.records),
         "samples": sum(len(record.power_kw) for record in test.records),
         "finest_s": min((record.sample_s for record in test.records), default=0.0),
@@ -145,7 +164,8 @@ def _finding(finding: Finding) -> dict[str, Any]:
 
 def _figure(value: float) -> str:
     """With as many digits as it takes to tell it from its bound."""
-    return words.number(value, 0 if abs(value) >= 1000 else 1 if abs(value) >= 100 else 3)
+    text = words.number(value, 0 if abs(value) >= 1000 else 1 if abs(value) >= 100 else 3)
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _ramp(test: Test) -> Any:
@@ -187,7 +207,7 @@ def _hour(material: CampusMaterial, hour: Hour) -> dict[str, Any]:
     return {
         "start": hour.offer.start,
         "end": hour.offer.end,
-        "portfolio": hour.offer.portfolio_id,
+        "lot": words.account_name(hour.manager),
         "product": say.PRODUCTS[hour.offer.product],
         "offered": hour.offer.capacity_kw,
         "bought": hour.bought_kw,

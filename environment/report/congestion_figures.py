@@ -105,7 +105,7 @@ class CampusCharts(DayAxes):
                     textcoords="offset points", va="top", color=MUTED, fontsize="small",
                 )  # fmt: skip
             axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: number(y, 2)))
-            axes.set_ylim(bottom=min(0.0, axes.dataLim.y0 * 1.1))
+            axes.set_ylim(min(0.0, axes.dataLim.y0 * 1.1), axes.dataLim.y1 * 1.22)  # what was told is above it
             self._legend(axes, canvas, first="EUR/kWh")
             return figure
 

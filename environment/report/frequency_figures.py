@@ -43,7 +43,7 @@ class FrequencyCharts(DayAxes):
                 at = np.arange(0, len(hz), each)
                 least, most = np.fmin.reduceat(hz, at), np.fmax.reduceat(hz, at)
                 times = (seconds.start_s + at) / _DAY_S
-                axes.fill_between(times, least, most, color=look["color"], alpha=0.3, linewidth=0)
+                axes.fill_between(times, least, most, color=look["color"], alpha=0.25, linewidth=0)
                 axes.plot(times, least, **{**look, "linewidth": 1.1})
                 axes.plot(times, most, **{**look, "linewidth": 0.8, "label": "_"})
                 low, high = min(low, float(np.nanmin(hz))), max(high, float(np.nanmax(hz)))
@@ -95,7 +95,7 @@ class FrequencyCharts(DayAxes):
 
     def responses(self, portfolios: Sequence[Portfolio], trip: Trip, alt: str) -> Markup:
         """One panel for each portfolio: its answer in the seconds around the trip within what the rules want."""
-        shown = [each for each in portfolios if len(each.at_s[self._around(each, trip)]) > 1]
+        shown = list(portfolios)
 
         def drawing(canvas: Canvas) -> Figure:
             tall = 170 if canvas.narrow else 210

@@ -185,14 +185,14 @@ class Throughput:
         return self.up_kwh + self.down_kwh + self.managed_kwh
 
 
-def throughput(portfolio: Portfolio) -> Throughput:
-    """By the log, tests included."""
-    activated = portfolio.activated_kw
+def throughput(portfolio: Portfolio, part: slice = slice(None)) -> Throughput:
+    """By the log, tests included; of `part` of its seconds."""
+    activated = portfolio.activated_kw[part]
     return Throughput(
         up_kwh=float(-activated.clip(max=0).sum() / 3600),
         down_kwh=float(activated.clip(min=0).sum() / 3600),
-        managed_kwh=float(np.abs(portfolio.nem_kw).sum() / 3600),
-        nem_hours=float(portfolio.nem_on.sum() / 3600),
-        aem_hours=float(portfolio.aem_on.sum() / 3600),
+        managed_kwh=float(np.abs(portfolio.nem_kw[part]).sum() / 3600),
+        nem_hours=float(portfolio.nem_on[part].sum() / 3600),
+        aem_hours=float(portfolio.aem_on[part].sum() / 3600),
         logged_hours=len(activated) / 3600,
     )

@@ -142,7 +142,8 @@ def inline(svg: str, key: str, alt: str, width: str) -> Markup:
     body = re.sub(r"\s*font-family: [^;\"]*;?", "", body)
     body = body.replace("xlink:href", "href").replace(' transform="rotate(-0', ' data-flat="(')
     body = re.sub(r' data-flat="[^"]*"', "", body)
-    body = re.sub(r"(?<=\d\.\d\d)\d+", "", body)
+    # Coordinates need no more than hundredths; what is written keeps its digits.
+    body = re.sub(r"<[^>]*>", lambda tag: re.sub(r"(?<=\d\.\d\d)\d+", "", tag[0]), body)
     body = re.sub(r"<g>\s*<path [^>]*style=\"fill: none\"/>\s*</g>", "", body)
     body = re.sub(r"\s*\n\s*", " ", body)
     opening = Markup('<svg class="{}" viewBox="{}" role="img" aria-label="{}">').format(
