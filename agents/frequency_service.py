@@ -52,6 +52,7 @@ HOUR = timedelta(hours=1)
 SECOND = timedelta(seconds=1)
 ANSWER_TIME = timedelta(minutes=5)
 OFFER_BEFORE = timedelta(minutes=25)
+OFFER_LATEST = timedelta(minutes=20)
 SETTLED_AFTER = timedelta(minutes=30)
 """The TSO settles an hour so long after its end at the latest."""
 TEST_TAKES = timedelta(hours=12)
@@ -369,7 +370,8 @@ class FrequencyService(Parking):
             await self.clock.sleep_until(hour - OFFER_BEFORE)
             if self._withdrawn:
                 return
-            await self._offer_hour(hour)
+            if hour - self.now() >= OFFER_LATEST:
+                await self._offer_hour(hour)
             hour += HOUR
 
     async def _offer_hour(self, hour: datetime) -> None:
@@ -677,6 +679,11 @@ class FrequencyService(Parking):
 
     async def _pay_owners(self) -> None:
         """3.x.4: each owner's share of the capacity, and the wear of what went through the battery; once a night."""
+        booked = {p.transaction_id: p.amount_eur for p in self.ledger.statement(self.name)}
+        for sold in self.sold.values():
+            if sold.settlement is None and sold.ended:  # the TSO has paid what was served, in the ledger only
+                part = float(max(Decimal(0), booked.get(sold.offer.offer_id, Decimal(0))))
+                self.earnings.share(part * self._terms.owners_share, sold.borne_kws)
         for charger_id in sorted({*self.earnings.capacity_eur, *self._control.throughput_kwh}):
             owner = self._owner(charger_id)
             kwh = self._control.throughput_kwh.get(charger_id, 0.0)

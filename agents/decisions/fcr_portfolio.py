@@ -60,7 +60,7 @@ def allocate(
     units = [unit for unit in found if unit is not None]
     total = sum(unit.capacity_kw for unit in units)
     part = 1.0 if total <= limit_kw else limit_kw / total
-    return tuple(replace(unit, capacity_kw=_down(unit.capacity_kw * part)) for unit in units)
+    return tuple(replace(unit, capacity_kw=unit.capacity_kw * part) for unit in units)
 
 
 def unit_of(

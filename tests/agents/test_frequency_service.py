@@ -327,6 +327,23 @@ def test_the_owner_can_withdraw_at_any_time(monkeypatch: pytest.MonkeyPatch, tmp
         assert scene.manager.claimed == {}
         await stage.until(200)
         assert not scene.manager.frequency_control.on  # type: ignore[union-attr]
+        await stage.until(260)
+        assert scene.lot.drivers["c1"].paid[0].amount_eur > Decimal("0.1")  # three quarters of an hour of 5 kW
+        scene.close()
+
+    run_swarm(main, Stage(), guard_s=60)
+
+
+def test_an_hour_that_is_too_near_when_the_approval_comes_is_not_offered(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The test ends at minute 51: the hour of minute 60 is left out."""
+
+    async def main(stage: Any) -> None:
+        scene = await Scene(stage).open(monkeypatch, tmp_path, first_hour=at(60))
+        await stage.until(121)
+        assert scene.manager.approved_kw == CAPACITY_KW
+        assert [offer.start for offer in stage.said(x.CapacityOffer)] == [at(120)]
         scene.close()
 
     run_swarm(main, Stage(), guard_s=60)
