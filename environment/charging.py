@@ -83,6 +83,7 @@ class Charging:
         self.baseline_kw = np.full(count, np.nan)  # nan: none nominated
         self.benches: list[AppliedFrequency] = []
         self._stretch: Stretch | None = None
+        self._flowing: tuple[float, Floats] | None = None
         self._registers = [ChargerRegisters(spec) for spec in specs]
 
     # The vehicles -------------------------------------------------------------------------------------------
@@ -154,6 +155,7 @@ class Charging:
 
     def _see(self, frequency_hz: float) -> None:
         self.frequency_hz = frequency_hz
+        self._flowing = None
         self.droops.see(self.seen_hz() if self.benches else frequency_hz)
 
     def seen_hz(self) -> Floats:
@@ -184,12 +186,16 @@ class Charging:
         self.droops.see(self.seen_hz())
 
     def power_kw(self) -> Floats:
-        """What every charger draws at this moment, kW."""
+        """What every charger draws at this moment, kW; not to be written to."""
         self.advance()
+        if self._flowing is not None and self._flowing[0] == self.at_s:
+            return self._flowing[1]
         setpoint_kw, stop_kwh = self._setpoint_kw(self.droops.kw)
         if self.dynamics.any:
             setpoint_kw = np.where(self.dynamics.on, self.dynamics.now_kw[0], setpoint_kw)
-        return self._possible_kw(setpoint_kw, stop_kwh)
+        flowing_kw = self._possible_kw(setpoint_kw, stop_kwh)
+        self._flowing = self.at_s, flowing_kw  # meters of one place are read in one instant
+        return flowing_kw
 
     def _possible_kw(self, setpoint_kw: Floats, stop_kwh: Floats) -> Floats:
         return self.of_chargers(self.fleet.power_kw(self.of_vehicles(setpoint_kw), self.of_vehicles(stop_kwh, np.inf)))
@@ -244,7 +250,7 @@ class Charging:
 
     def _changed(self) -> None:
         """What held until now need not hold any longer."""
-        self._stretch = None
+        self._stretch = self._flowing = None
 
     def _integrate(self, dt_s: float) -> None:
         if dt_s <= 0:

@@ -86,12 +86,14 @@ class Stretch:
 
         # Without a feed the frequency stands still, and a droop alone is solved in closed form elsewhere.
         follows = droops.on & (dynamics.on | (charging.feed is not None))
-        nominated = ~np.isnan(charging.baseline_kw)
+        tested = np.zeros(len(plugged), dtype=np.bool_)
+        for bench in charging.benches:
+            tested[bench.chargers] = True
+        # What answers a bench's frequency is a test of these chargers alone, and no answer to the grid's.
+        nominated = ~np.isnan(charging.baseline_kw) & ~tested
         counts = nominated & (charging.feed is not None)
         self.active = bool((plugged & (follows | counts | pending)).any()) or bool(charging.benches)
-        answers = plugged & (droops.on | nominated | pending)
-        for bench in charging.benches:
-            answers[bench.chargers] |= plugged[bench.chargers]
+        answers = plugged & (droops.on | nominated | pending | tested)
         away_s = self._away_s(plugged, highest_kw, lowest_kw)
         self._quick = plugged & (away_s > AWAY_S)
         self._slow = answers & ~self._quick
@@ -101,7 +103,7 @@ class Stretch:
         # On a whole second, so that no step is cut in two.
         self.ends_s: float = math.floor(charging.at_s + min(longest_s, float(away_s[self._quick].min(initial=np.inf))))
 
-        self._by_droop = plugged & droops.on & ~nominated
+        self._by_droop = plugged & droops.on & ~nominated & ~tested
         self._counted = (self._by_droop | plugged & nominated).astype(np.float64)
         self._nominated_kw = float(charging.baseline_kw[plugged & nominated].sum())
         self._by_droop_share = self._by_droop.astype(np.float64)

@@ -8,11 +8,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from environment.bench import Bench
 from environment.charger_device import ChargerSpec, Droop
 from environment.charging import Charging
 from environment.charging_seconds import step_end_s
 from environment.frequency_response import Droops
 from environment.vehicles import Fleet, Vehicle
+from protocols.exchanges.frequency_services import SignalPiece
 from tests.environment.park import HandClock
 
 NOTHING = 5.0  # Hz of deadband: a direction without response
@@ -435,3 +437,17 @@ def test_a_charger_with_a_ramp_that_rests_is_not_stepped() -> None:
 )
 def test_a_step_ends_at_the_next_whole_multiple(at_s: float, step_s: float, origin_s: float, end_s: float) -> None:
     assert step_end_s(at_s, step_s, origin_s) == pytest.approx(end_s)
+
+
+def test_what_is_tested_on_a_bench_is_no_answer_to_the_grid() -> None:
+    """A portfolio's test is of its own chargers: those in the area that ours stand for are not tested with them."""
+    feed = Feed(lambda _: 50.0)
+    clock, park = charging(2, feed=feed)
+    for charger in (0, 1):
+        park.droops.put(charger, droop(0.2))
+    bench = Bench(park, ["c0"])
+    bench.apply([SignalPiece(duration_s=10.0, start_hz=49.9, end_hz=49.9)])
+    clock.passes(10)
+    assert park.power_kw() == pytest.approx([5.5, 11.0])
+    bench.release()
+    assert [kw for _, _, kw in feed.told] == pytest.approx([0.0] * 10)
