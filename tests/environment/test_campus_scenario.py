@@ -146,7 +146,7 @@ def test_a_charger_may_ignore_what_it_is_told_and_a_meter_be_lost() -> None:
             "fcr of 'bornholm-pool': first_hour and last_hour are the same; give when delivery begins and when it ends",
         ),
         (
-            'test_from = "18:00"',
+            'test_from = "17:30"',
             'test_from = "17:15"',
             "fcr of 'bornholm-pool': test_from is not after application; the TSO must know before it tests",
         ),
