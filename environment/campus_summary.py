@@ -6,7 +6,7 @@ launcher knows: `notes` puts them together, and a run without them is read with 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
@@ -19,7 +19,9 @@ from environment.campus_plant import CongestionSignal, RetailList
 from environment.campus_scenario import CampusScenario
 from environment.report import congestion_services, frequency_services, seconds
 from environment.report.congestion_services import Part
-from environment.run_folder import Trace
+from environment.report.frequency_services import Hour
+from environment.report.words import account_name
+from environment.run_folder import Posting, Trace
 from environment.series import Case, Floats, Series
 
 LOADING: Final = "trafo_loading_percent."
@@ -197,9 +199,45 @@ def members(trace: Trace, series: Series, given: Mapping[str, Any]) -> dict[str,
     }
 
 
-def area(folder: Path, series: Series) -> dict[str, Any]:
-    """The member `frequency` of a run on campuses that kept the seconds of its area, from the files beside it."""
-    kept = seconds.frequency(folder) if has_campuses(series) else None
+def booked(postings: Iterable[Posting]) -> dict[tuple[str, str], Decimal]:
+    """What each transaction brought an account, by transaction and the account's name, in EUR."""
+    found: dict[tuple[str, str], Decimal] = {}
+    for posting in postings:
+        key = (posting.transaction_id, account_name(posting.account))
+        found[key] = found.get(key, Decimal(0)) + posting.amount_eur
+    return found
+
+
+def help_eur(part: Part, paid: Mapping[tuple[str, str], Decimal]) -> Decimal | None:
+    """What the DSO paid for a part by the ledger, by the settlement where the ledger is elsewhere."""
+    if part.settlement is None:
+        return None
+    return paid.get((part.settlement.settlement_id, account_name(part.manager)), part.fee_eur)
+
+
+def capacity_eur(hour: Hour, paid: Mapping[tuple[str, str], Decimal]) -> Decimal | None:
+    """What the TSO paid for an hour, by the ledger: one that was cancelled has no settlement of its own."""
+    settled = None if hour.settlement is None else hour.settlement.amount_eur
+    return paid.get((hour.offer.offer_id, account_name(hour.manager)), settled)
+
+
+def area(folder: Path, trace: Trace, series: Series, postings: Iterable[Posting]) -> dict[str, Any]:
+    """The members of a run on campuses that need the ledger, or the seconds of its area and its logs in `folder`."""
+    if not has_campuses(series):
+        return {}
+    paid = booked(postings)
+    relief = (help_eur(part, paid) for part in congestion_services.parts(trace))
+    capacity = (capacity_eur(hour, paid) for hour in frequency_services.hours(trace))
+    sums = {
+        name: str(sum((eur for eur in each if eur is not None), Decimal(0)))
+        for name, each in (("congestion_eur", relief), ("frequency_eur", capacity))
+    }
+    return {"paid": sums, **_seconds(folder, series)}
+
+
+def _seconds(folder: Path, series: Series) -> dict[str, Any]:
+    """The member `frequency`, none for a run that did not keep the seconds of its area."""
+    kept = seconds.frequency(folder)
     if kept is None:
         return {}
     trip = seconds.trip(kept)
@@ -263,7 +301,7 @@ def _test(test: frequency_services.Test) -> dict[str, Any]:
     }
 
 
-def _hour(hour: frequency_services.Hour, zone: tzinfo | None) -> dict[str, Any]:
+def _hour(hour: Hour, zone: tzinfo | None) -> dict[str, Any]:
     settled = hour.settlement
     return {
         "offer_id": hour.offer.offer_id,
@@ -278,8 +316,3 @@ def _hour(hour: frequency_services.Hour, zone: tzinfo | None) -> dict[str, Any]:
         "amount_eur": None if settled is None else str(settled.amount_eur),
         "ended": hour.ending,
     }
-
-
-def income(hours: Sequence[Mapping[str, Any]]) -> Decimal:
-    """What the TSO owes for frequency control by the settlements of `fcr.hours`, in EUR."""
-    return sum((Decimal(hour["amount_eur"]) for hour in hours if hour["amount_eur"] is not None), Decimal(0))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -89,6 +90,12 @@ _ISLAND = (
     ("minutes outside EN 50160", "minutes_outside_en50160", "min", 0),
     ("peak power of the fleet", "peak_fleet_kw", "kW", 0),
 )
+_CAMPUS = (
+    ("peak transformer loading", "peak_trafo_loading_percent", "%", 1),
+    ("minutes beyond the limit", "minutes_beyond_limit", "min", 0),
+    ("energy beyond the limit", "beyond_limit_kwh", "kWh", 1),
+    ("most loaded line", "peak_line_loading_percent", "%", 1),
+)
 """The rows of the closing table: what each is called, its member in the summary, its unit, its digits."""
 
 
@@ -104,9 +111,22 @@ def closing(done: Done) -> None:
     island = summary.get("island")
     if island is not None:
         with_it, without = with_it | island["with"], without | island["without"]
-    for label, key, unit, digits in _CONGESTION if island is None else _ISLAND:
-        table.add_row(label, f"{without[key]:.{digits}f} {unit}", f"{with_it[key]:.{digits}f} {unit}")
+    if "campuses" in summary:
+        for row in _campuses(summary):
+            table.add_row(*row)
+    else:
+        for label, key, unit, digits in _CONGESTION if island is None else _ISLAND:
+            table.add_row(label, f"{without[key]:.{digits}f} {unit}", f"{with_it[key]:.{digits}f} {unit}")
     console.print(table)
+    for test in summary.get("fcr", {}).get("tests", ()):
+        approved = (
+            f"approved for {test['approved_kw']:.1f}" if test["outcome"] == "approved" else f"{test['outcome']}, none"
+        )
+        console.print(
+            f"{test['portfolio_id']}: {approved} of {test['claimed_kw']:.1f} kW, "
+            f"{test['passed']} of {test['requirements']} requirements met.",
+            soft_wrap=True,
+        )
     if island is not None and "fuel_saved_kg" in island:
         console.print(
             f"Counting the {island['charged_ahead_kwh']:.1f} kWh that the vehicles need not take later, "
@@ -114,7 +134,10 @@ def closing(done: Done) -> None:
             soft_wrap=True,
         )
     drivers, money = summary["drivers"], {who: Decimal(amount) for who, amount in summary["money"].items()}
-    if island is None:
+    if "paid" in summary:
+        relief, capacity = summary["paid"]["congestion_eur"], summary["paid"]["frequency_eur"]
+        paid = f"DSOs paid {relief} EUR against congestions, the TSO {capacity} EUR for the frequency"
+    elif island is None:
         spent = -sum((money.get(who, Decimal(0)) for who in ("dso", "tso")), Decimal(0))
         paid = f"Grid operators paid {spent} EUR"
     else:
@@ -132,3 +155,18 @@ def closing(done: Done) -> None:
     for warning in summary["warnings"][:8]:
         console.print(f"  {warning}", highlight=False, markup=False, soft_wrap=True)
     console.print(f"Report: {done.report}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _campuses(summary: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """The rows of a run on campuses: each campus' network, then the frequency where its seconds were kept."""
+    for campus, figures in summary["campuses"].items():
+        for label, key, unit, digits in _CAMPUS:
+            before, after = (f"{figures[case][key]:.{digits}f} {unit}" for case in ("without", "with"))
+            yield f"{campus}: {label}", before, after
+    told = summary.get("frequency", {})
+    trip = told.get("trip")
+    if trip is not None:
+        for label, key in (("lowest frequency in the trip", "nadir_hz"), ("settled at", "settled_hz")):
+            yield label, f"{trip['without'][key]:.3f} Hz", f"{trip['with'][key]:.3f} Hz"
+    elif told:
+        yield "lowest frequency", f"{told['without']['lowest_hz']:.3f} Hz", f"{told['with']['lowest_hz']:.3f} Hz"

@@ -220,18 +220,18 @@ def write(
 
     `notes` is what else only the launcher knows, for the demonstrator's own members: see `CONTRIBUTIONS`.
     """
-    series = Series.read(folder / SERIES)
+    trace, series, postings = read_trace(folder / TRACE), Series.read(folder / SERIES), read_postings(folder / LEDGER)
     summary = summarise(
-        read_trace(folder / TRACE),
+        trace,
         series,
-        read_postings(folder / LEDGER),
+        postings,
         agents=agents,
         wall_s=wall_s,
         drivers=drivers,
         warnings=warnings,
         notes=notes,
     )
-    summary |= campus_summary.area(folder, series)
+    summary |= campus_summary.area(folder, trace, series, postings)
     text = json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False)
     (folder / SUMMARY).write_text(text + "\n", encoding="utf-8")
     return summary

@@ -11,13 +11,14 @@ import numpy as np
 from agents.decisions.fcr_sequences import RAMP, kind
 from agents.decisions.fcr_time_domain import EVALUATED_S
 from environment.report import campus_words as say
-from environment.report import words
+from environment.report import common, words
 from environment.report.campus_material import CampusMaterial
 from environment.report.chapter import Chapter
 from environment.report.envelope import Envelope, envelope, within_share
 from environment.report.frequency_figures import AFTER_S, FrequencyCharts, ramp
 from environment.report.frequency_services import Hour, Test
 from environment.report.seconds import Portfolio, Trip
+from environment.report.sequence import Episode, Story, about
 from protocols.exchanges.frequency_services import Finding
 from protocols.exchanges.vocabulary import FcrProduct
 
@@ -193,11 +194,27 @@ def delivery(material: CampusMaterial) -> Chapter:
     title = (
         f"{say.plural(len(material.hours), 'offer')}, {len(served)} served, {words.euro(material.fcr_eur)} from the TSO"
     )
+    story = _story(material)
     return Chapter(
         "delivery",
         "Delivery",
         "campus_delivery.html.j2",
-        {"title": title, "hours": [_hour(material, hour) for hour in material.hours], "totals": _totals(material)},
+        {
+            "title": title,
+            "hours": [_hour(material, hour) for hour in material.hours],
+            "totals": _totals(material),
+            "story": story,
+            "picture": common.picture(story),
+        },
+    )
+
+
+def _story(material: CampusMaterial) -> Story | None:
+    """One hour from its offer to its payment: one that was settled, if there is one."""
+    chosen = min(material.hours, key=lambda hour: hour.ending != "settled")
+    offer = chosen.offer
+    return about(
+        material.run.trace, Episode(offer.offer_id, offer.start, offer.end), {offer.offer_id}, material.run.zone
     )
 
 

@@ -9,7 +9,7 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
-from environment.campus_summary import avoided_kwh, campus_of, names
+from environment.campus_summary import avoided_kwh, booked, campus_of, capacity_eur, help_eur, names
 from environment.report import congestion_services, frequency_services, seconds
 from environment.report.axes import Window
 from environment.report.congestion_services import Part
@@ -81,22 +81,15 @@ class CampusMaterial:
     @cached_property
     def booked(self) -> Mapping[tuple[str, str], Decimal]:
         """What each transaction of the ledger brought an account, by transaction and account."""
-        found: dict[tuple[str, str], Decimal] = {}
-        for posting in self.run.postings:
-            key = (posting.transaction_id, account_name(posting.account))
-            found[key] = found.get(key, Decimal(0)) + posting.amount_eur
-        return found
+        return booked(self.run.postings)
 
     def paid(self, part: Part) -> Decimal | None:
-        """What the DSO paid for a part by the ledger, by the settlement where the ledger is not there."""
-        if part.settlement is None:
-            return None
-        return self.booked.get((part.settlement.settlement_id, account_name(part.manager)), part.fee_eur)
+        """What the DSO paid for a part."""
+        return help_eur(part, self.booked)
 
     def earned(self, hour: Hour) -> Decimal | None:
-        """What the TSO paid for an hour, by the ledger: an hour that was cancelled has no settlement of its own."""
-        settled = None if hour.settlement is None else hour.settlement.amount_eur
-        return self.booked.get((hour.offer.offer_id, account_name(hour.manager)), settled)
+        """What the TSO paid for an hour."""
+        return capacity_eur(hour, self.booked)
 
     @property
     def help_eur(self) -> Decimal:

@@ -36,7 +36,7 @@ def negotiation(story: Story | None, title: str, nothing: str) -> Chapter:
         "negotiation",
         "One negotiation",
         "negotiation.html.j2",
-        {"story": story, "title": title, "nothing": nothing, "picture": _picture(story)},
+        {"story": story, "title": title, "nothing": nothing, "picture": picture(story)},
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 
 from environment.report.market import Round
 from environment.report.services import Service
@@ -20,6 +20,8 @@ from protocols.trace import Entry
 
 _ORDER = ("tso", "fmo", "dso", "vpp", "cpo", "fo", "v2x_manager", "emsp", "", "ev_owner")
 """From left to right; the empty word is any other role."""
+_BURST = timedelta(minutes=5)
+"""After so long a silence a crowd's messages are no longer one with those before."""
 _ABOUT = ("request_id", "settlement_id", "offer_id", "reference")
 """Where a content says what it is about."""
 _PARTS = ("v2x_manager",)
@@ -203,11 +205,15 @@ def _steps(
     places = {line.key: index for index, line in enumerate(lifelines)}
     steps: list[Step] = []
     burst = 0  # where the present run of messages with a crowd began
+    said = datetime.min.replace(tzinfo=UTC)  # when the last message was
     for entry in entries:
         message = entry.message
         source, target = places[keys[message.sender]], places[keys[message.receiver]]
         act, conversation = message.performative, message.conversation_id
         step = Step(entry.at.astimezone(zone), source, target, act, message.exchange, gist(message), conversation)
+        if steps and entry.at - said > _BURST:
+            burst = len(steps)
+        said = entry.at
         crowd = next((lifelines[end].key for end in (source, target) if lifelines[end].key in CROWDS), None)
         if crowd is None:
             steps.append(step)
