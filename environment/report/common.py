@@ -40,7 +40,8 @@ def negotiation(story: Story | None, title: str, nothing: str) -> Chapter:
     )
 
 
-def _picture(story: Story | None) -> Markup | str:
+def picture(story: Story | None) -> Markup | str:
+    """The sequence diagram of a story, empty for none."""
     if story is None:
         return ""
     names = ", ".join(line.name for line in story.lifelines)
