@@ -80,11 +80,15 @@ class FakeMeter:
         self.name, self.area, self.error_hz = name, area, error_hz
         self.fault: str | None = None
         self.skew_s = 0.0
+        self.slow_s = 0.0
         self.reads = 0
         self.held: float | None = None
 
     async def read(self) -> MeterSample:
         self.reads += 1
+        if self.slow_s:
+            clock = self.area.stage.clock
+            await clock.sleep_until(clock.now() + timedelta(seconds=self.slow_s))
         if self.fault == "lost":
             raise MeterError(self.name, "127.0.0.1:1", "it does not answer", "look at its cable")
         hz = round(self.area.hz() + self.error_hz, 3)
@@ -296,6 +300,38 @@ def test_a_meter_that_jumps_moves_no_charger_and_a_clock_that_jumps_changes_noth
         powers = [rig.drawn(9, s) for s in range(170)]
         assert max(abs(b - a) for a, b in pairwise(powers)) < 1.0  # 13.5 kW by the jump
         assert len({s.at for s in rig.log.seconds}) == len(rig.log.seconds) == 7 * 60 + 1
+        await rig.end()
+
+    run_swarm(main, Stage())
+
+
+def test_a_loop_that_is_late_acts_once_for_all_it_missed_and_never_twice_for_one_second(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def main(stage: Any) -> None:
+        rig = Rig(stage, noisy)
+        control = await rig.begin(monkeypatch, N, Control.CENTRAL)
+        missed: list[int] = []
+        second = control._second
+
+        async def noted(when: datetime, seconds: int) -> None:
+            missed.append(seconds)
+            await second(when, seconds)
+
+        monkeypatch.setattr(control, "_second", noted)
+        await stage.until(10)
+        rig.main.slow_s = 3.6
+        await stage.until(10.1)
+        rig.main.slow_s = 0.0
+        await stage.until(12)
+        times = [s.at for s in rig.log.seconds]
+        assert all(when.microsecond == 0 for when in times)
+        assert len(set(times)) == len(times)
+        gaps = [(b - a).total_seconds() for a, b in pairwise(times)]
+        assert max(gaps) in (3.0, 4.0)
+        assert max(missed) == max(gaps)
+        assert sum(missed) == (times[-1] - at(5)).total_seconds() + 1
+        assert gaps[-60:] == [1.0] * 60
         await rig.end()
 
     run_swarm(main, Stage())
