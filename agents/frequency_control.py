@@ -365,7 +365,7 @@ class FrequencyControl:
                 baseline_kw=self.lot_baseline_kw,
                 soc_percent=self.soc * 100,
                 capacity_kw=self.capacity_kw,
-                activated_kw=self.power_kw - self.lot_baseline_kw - state.nem_kw,
+                activated_kw=self._activated_kw(state),
                 nem_kw=state.nem_kw,
                 nem_on=state.nem_on,
                 aem_on=state.aem_on,
@@ -376,6 +376,14 @@ class FrequencyControl:
                 p_max_kw=sum([unit.most_kw for unit in units]),
             )
         )
+
+    def _activated_kw(self, state: EnergyState) -> float:
+        """What counts as the product's activation: a droop gives more than was sold beyond the end of the band, which is
+        in the power that is logged, and is no part of the product."""
+        rules, kw = self.rules, self.power_kw - self.lot_baseline_kw - state.nem_kw
+        up = self.capacity_kw * (rules.power_up if state.aem_on or not rules.up else 1.0)
+        down = self.capacity_kw * (rules.power_down if state.aem_on or not rules.down else 1.0)
+        return min(max(kw, -up), down)
 
     # ---- orders: each charger is written by one task at a time, the newest order wins, none waits for another
 

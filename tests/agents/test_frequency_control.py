@@ -402,6 +402,21 @@ def test_orders_end_by_themselves_and_are_renewed_before(monkeypatch: pytest.Mon
     run_swarm(main, Stage())
 
 
+def test_what_a_droop_gives_beyond_the_band_is_in_the_power_and_not_in_the_product(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def main(stage: Any) -> None:
+        rig = Rig(stage, lambda s: 49.85)
+        await rig.begin(monkeypatch, N, Control.LOCAL)
+        await stage.until(6)
+        last = rig.log.seconds[-1]
+        assert last.power_kw == pytest.approx(-13.5, abs=0.1)
+        assert last.activated_kw == -9.0
+        await rig.end()
+
+    run_swarm(main, Stage())
+
+
 def test_nothing_is_written_in_a_second_in_which_nothing_changes(monkeypatch: pytest.MonkeyPatch) -> None:
     async def main(stage: Any) -> None:
         rig = Rig(stage, noisy)
