@@ -123,6 +123,7 @@ class CampusCast(Cast[CampusScenario]):
             ),
             ambient_c=costs.ambient_temperature_c,
             margin=costs.forecast_margin_percent / 100,
+            hysteresis_percent=costs.call_off_percent,
             discharge_kw=max((self.lot_of[c].max_discharge_kw for c in chargers), default=0.0),
             typical=self.history,
             ledger=self.props.ledger,

@@ -81,6 +81,13 @@ class CampusPart(GridPart):
     dso: Name
 
 
+class CampusDsoPart(DsoCosts):
+    """What the DSOs reckon with. A service is called off where the loading without it stays `call_off_percent` of the
+    rating below the limit: what was put off comes back at once."""
+
+    call_off_percent: Annotated[float, Field(ge=0, le=50, description="%")] = 12.0
+
+
 class LotPart(SitePart):
     """A parking lot: one V2X manager. Its chargers answer after `delay_s` and move `ramp_kw_per_s`; for a service's
     sake a vehicle is charged up to `store_up_to_percent` at most, where a kWh brings at least the stated benefit after
@@ -206,7 +213,7 @@ class CampusScenario(Scenario):
     fcr: tuple[FcrPart, ...] = ()
     price_change: tuple[PriceChangePart, ...] = ()
     signal: tuple[SignalPart, ...] = ()
-    dso: DsoCosts = DsoCosts()
+    dso: CampusDsoPart = CampusDsoPart()
     capacity: CapacityPart = CapacityPart()
     customers: CustomersPart = CustomersPart()
     fault: tuple[CampusFaultPart, ...] = ()
