@@ -378,8 +378,8 @@ class FrequencyControl:
         )
 
     def _activated_kw(self, state: EnergyState) -> float:
-        """What counts as the product's activation: a droop gives more than was sold beyond the end of the band, which is
-        in the power that is logged, and is no part of the product."""
+        """What counts as the product's activation. Beyond the end of the band a droop gives more than was sold: that is
+        in the power that is logged, and no part of the product."""
         rules, kw = self.rules, self.power_kw - self.lot_baseline_kw - state.nem_kw
         up = self.capacity_kw * (rules.power_up if state.aem_on or not rules.up else 1.0)
         down = self.capacity_kw * (rules.power_down if state.aem_on or not rules.down else 1.0)
