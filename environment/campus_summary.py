@@ -193,7 +193,7 @@ def members(trace: Trace, series: Series, given: Mapping[str, Any]) -> dict[str,
             _part(part, where.get(part.dso), saved.get((part.call.request_id, part.manager)), zone) for part in parts
         ],
         "fcr": {
-            "tests": [_test(test) for test in frequency_services.tests(trace)],
+            "tests": [_test(test) for test in frequency_services.applications(trace)],
             "hours": [_hour(hour, zone) for hour in frequency_services.hours(trace)],
         },
     }

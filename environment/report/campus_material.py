@@ -139,7 +139,7 @@ def read(run: Material) -> CampusMaterial:
     return CampusMaterial(
         run=run,
         parts=congestion_services.parts(run.trace),
-        tests=frequency_services.tests(run.trace),
+        tests=frequency_services.applications(run.trace),
         hours=frequency_services.hours(run.trace),
         owners=frequency_services.owners(run.trace),
         seconds=kept,

@@ -116,7 +116,7 @@ class _Hour:
     reason: str | None = None
 
 
-def tests(trace: Trace) -> tuple[Test, ...]:
+def applications(trace: Trace) -> tuple[Test, ...]:
     """Every application of the trace with its test, in the order in which they were made."""
     found: dict[str, _Test] = {}  # by conversation
     by_id: dict[str, _Test] = {}

@@ -379,7 +379,7 @@ def record(path: Path, cases: tuple[Case, ...] = ("with", "without")) -> None:
                 power[6:9] = 11.0
             if case == "with":
                 power[3:6] -= 6.0 * (7 <= hour < 7.75) + 4.0 * (8 <= hour < 8.5)
-                power[6:9] -= 2.6 * (19.5 <= hour < 20.5)
+                power[6:9] -= 7.0 * (19.5 <= hour < 20.5)
             soc = np.clip(soc + power / 60 / 60 * 100, 5, 95)
             row, loads = {}, []
             for index, campus in enumerate(CAMPUSES):
@@ -387,7 +387,7 @@ def record(path: Path, cases: tuple[Case, ...] = ("with", "without")) -> None:
                 load = (
                     base
                     + (22.0 if index and hour > 16 else 0.0)
-                    + float(power[6 * index : 6 * index + 6].sum()) * (0.85 if index == 0 else 0.8)
+                    + float(power[6 * index : 6 * index + 6].sum()) * (1.2 if index == 0 else 0.8)
                 )
                 row[f"trafo_loading_percent.{campus}"] = load
                 row[f"trafo_p_kw.{campus}"] = load * 1.6
