@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from environment import campus_summary
+from environment.campus_scenario import CampusScenario
 from environment.console import closing
 from environment.launcher import Done
+from environment.report import congestion_services
 from environment.run_folder import read_trace
 from environment.scenario import load
 from environment.series import Series
@@ -63,7 +65,7 @@ def test_what_was_avoided_is_split_by_what_each_was_awarded(
     folder: Path, summary: dict[str, Any], series: Series
 ) -> None:
     trace = read_trace(folder / "trace.jsonl")
-    parts = [p for p in campus_summary.congestion_services.parts(trace) if p.dso.startswith("beof") and p.took_place]
+    parts = [p for p in congestion_services.parts(trace) if p.dso.startswith("beof") and p.took_place]
     noted = NOTED["campuses"]
     alone = campus_summary.avoided_kwh(series, "bornholm", noted, parts)
     (only,) = alone.values()
@@ -96,7 +98,7 @@ def test_a_run_without_seconds_has_no_member_of_them(tmp_path: Path) -> None:
 
 def test_the_notes_of_the_danish_scenario_have_limits_prices_and_wear() -> None:
     scenario = load("denmark")
-    assert isinstance(scenario, campus_summary.CampusScenario)
+    assert isinstance(scenario, CampusScenario)
     noted = campus_summary.notes(scenario)[campus_summary.NOTES]
     json.dumps(noted)
     assert set(noted["limits"]) == {campus.name for campus in scenario.campus}

@@ -14,7 +14,7 @@ from agents.decisions.fcr_products import RULES
 from environment.report import seconds
 from environment.report.envelope import asked_share, envelope, within_share
 from environment.report.frequency_services import applications, hours, owners
-from environment.series import Floats
+from environment.series import Case, Floats
 from protocols import exchanges as x
 from protocols.exchanges.vocabulary import FcrProduct
 
@@ -80,7 +80,7 @@ def test_owners_are_those_that_took_part_with_what_they_heard_and_got(tmp_path: 
 
 def frequency(with_hz: Floats, without_hz: Floats | None) -> seconds.Frequency:
     start = int(BEGIN.timestamp())
-    cases: dict[seconds.Case, Floats] = {"with": with_hz}
+    cases: dict[Case, Floats] = {"with": with_hz}
     if without_hz is not None:
         cases["without"] = without_hz
     return seconds.Frequency(start, cases, np.zeros(len(with_hz)))
