@@ -314,3 +314,23 @@ def test_a_metered_bus_that_is_not_there_is_told_with_its_place_before_anything_
     with pytest.raises(ScenarioError) as error:
         build(loaded, streams(1))
     assert str(error.value).endswith("grid.metered: network 'rural2' has no low-voltage bus 'LV9.1 Bus 1'")
+
+
+class Listening:
+    """Chargers that note from where their response is to be counted."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, float | None]] = []
+
+    def nominate(self, charger_id: str, baseline_kw: float | None) -> None:
+        self.told.append((charger_id, baseline_kw))
+
+
+def test_a_nomination_is_told_once_and_taken_back(plant: Plant) -> None:
+    park, wanted = Listening(), [{}, {"a": 3.0, "b": 0.0}, {"a": 3.0, "b": 0.0}, {"b": -1.0}, {}]
+    of = World(plant, Charging(plant.specs, plant.fleet(), lambda: BEGIN), "with", recorder(plant), lambda: BEGIN)
+    of.nominate()  # nobody nominates anything here
+    of.park, of.nominations = park, lambda: wanted.pop(0)  # type: ignore[assignment]
+    for _ in range(5):
+        of.nominate()
+    assert park.told == [("a", 3.0), ("b", 0.0), ("a", None), ("b", -1.0), ("b", None)]
