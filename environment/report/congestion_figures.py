@@ -92,8 +92,8 @@ class CampusCharts(DayAxes):
             figure, (axes,) = canvas.figure(170 if canvas.narrow else 190)
             self._time(axes, canvas, shade=False)
             looks: tuple[tuple[str, dict[str, Any]], ...] = (
-                ("first", {"color": WITHOUT, "linewidth": 1.5, "linestyle": (0, (4, 2)), "label": "first told"}),
-                ("last", {"color": INK, "linewidth": 1.9, "label": "at last"}),
+                ("first", {"color": WITHOUT, "linewidth": 1.5, "linestyle": (0, (4, 2)), "label": "first"}),
+                ("last", {"color": INK, "linewidth": 1.9, "label": "finally"}),
             )
             for member, look in looks:
                 axes.plot(times, [float(row[member]) for row in rows for _ in range(2)], **look)

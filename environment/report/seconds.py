@@ -30,6 +30,7 @@ NADIR_S: Final = 60
 SETTLED_S: Final = (120, 180)
 """The frequency has settled where its mean is taken, from the trip's beginning: after the primary response, before
 what replaces the unit has come far."""
+_EVER: Final = (datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC))
 _FIRST_HZ: Final = 0.01
 """A trip begins where the frequency is so far below what it was."""
 
@@ -150,16 +151,15 @@ def portfolios(folder: Path) -> tuple[Portfolio, ...]:
 
 
 def _portfolio(log: FcrLog) -> Portfolio | None:
-    span = log.span()
-    if span is None:
-        return None
     rows = [
         (
             s.at.timestamp(), s.hz, s.power_kw, s.baseline_kw, np.nan if s.soc_percent is None else s.soc_percent,
             s.capacity_kw, s.activated_kw, s.nem_kw, s.nem_on, s.aem_on, s.status_on,
         )
-        for s in log.read(*span)
+        for s in log.read(_EVER[0], _EVER[1])
     ]  # fmt: skip
+    if not rows:
+        return None
     values = np.array(rows, dtype=np.float64).T
     return Portfolio(log.resource, log.product, *values)
 
