@@ -88,7 +88,7 @@ def _in_test(material: CampusMaterial, portfolio: Portfolio, trip: Trip) -> bool
 def _answer(portfolio: Portfolio, trip: Trip) -> dict[str, Any]:
     """What a portfolio gave in a trip, by its log. Powers upwards; what is asked for is that of its own frequency."""
     early, part = (portfolio.between(trip.at_s - lead, trip.at_s + AFTER_S) for lead in (60, 0))
-    skip, up = part.start - early.start, -portfolio.activated_kw[part]
+    skip, up, every = part.start - early.start, -portfolio.activated_kw[part], -portfolio.response_kw[part]
     band = envelope(portfolio.rules, portfolio.capacity_kw[early], portfolio.hz[early])
     asked, least = band.asked_kw[skip:], band.least_kw[skip:]
     capacity = float(portfolio.capacity_kw[part].max())
@@ -106,6 +106,7 @@ def _answer(portfolio: Portfolio, trip: Trip) -> dict[str, Any]:
         "capacity": capacity,
         "asked": float(asked[np.argmax(np.abs(asked))]) if asked.size else 0.0,
         "given": float(up[np.argmax(np.abs(up))]) if up.size else 0.0,
+        "all": float(every[np.argmax(np.abs(every))]) if every.size else 0.0,
         "asked_first": bool(begins.size),
         "later": later,
         "then": float(np.interp(EVALUATED_S, at, asked)),

@@ -108,6 +108,7 @@ class FrequencyCharts(DayAxes):
                 t = each.at_s[part] - trip.at_s
                 axes.fill_between(t, band.least_kw[skip:], band.most_kw[skip:], color=WIND, alpha=0.22, linewidth=0)
                 axes.plot(t, band.asked_kw[skip:], color=WIND, linewidth=1.3, linestyle=(0, (4, 2)))
+                axes.plot(t, -each.response_kw[part], color=WITH, linewidth=1.2, linestyle=(0, (1, 1.5)))
                 axes.plot(t, -each.activated_kw[part], color=WITH, linewidth=2)
                 axes.axhline(0, color=MUTED, linewidth=0.8)
                 axes.margins(y=0.12)

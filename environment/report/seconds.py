@@ -89,6 +89,12 @@ class Portfolio:
     def rules(self) -> FcrRules:
         return RULES[self.product]
 
+    @property
+    def response_kw(self) -> Floats:
+        """All that was drawn beyond the baseline and not for energy management. A droop goes on beyond the end of the
+        product's band, where `activated_kw` has only what the product is."""
+        return self.power_kw - self.baseline_kw - self.nem_kw
+
     def between(self, from_s: float, to_s: float) -> slice:
         """The seconds from `from_s` to before `to_s`."""
         return slice(*np.searchsorted(self.at_s, (from_s, to_s)))
@@ -187,7 +193,7 @@ class Throughput:
 
 def throughput(portfolio: Portfolio, part: slice = slice(None)) -> Throughput:
     """By the log, tests included; of `part` of its seconds."""
-    activated = portfolio.activated_kw[part]
+    activated = portfolio.response_kw[part]
     return Throughput(
         up_kwh=float(-activated.clip(max=0).sum() / 3600),
         down_kwh=float(activated.clip(min=0).sum() / 3600),

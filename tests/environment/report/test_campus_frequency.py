@@ -116,6 +116,13 @@ def test_logs_are_read_back_and_their_throughput_is_the_integral_of_what_was_act
     assert seconds.throughput(portfolio, half).logged_hours == 2.0
 
 
+def test_what_a_droop_gives_beyond_its_product_went_through_the_battery_all_the_same(tmp_path: Path) -> None:
+    log(tmp_path, "bornholm-pool", N, 24.0, 50.0, 0.1)
+    (portfolio,) = seconds.portfolios(tmp_path)
+    counted = replace(portfolio, activated_kw=portfolio.activated_kw.clip(-12.0, 12.0))
+    assert seconds.throughput(counted) == seconds.throughput(portfolio)
+
+
 def test_a_run_without_logs_has_no_portfolio_and_no_frequency(tmp_path: Path) -> None:
     assert seconds.portfolios(tmp_path) == ()
     assert seconds.frequency(tmp_path) is None
