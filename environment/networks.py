@@ -8,11 +8,10 @@ is the first network's, and the lines are those of all, the transformer of each 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import Protocol
 
 import numpy as np
 
@@ -20,12 +19,6 @@ from agents.grid_view import Floats, GridState
 from environment.grid import Grid, GridError
 from environment.profiles import Injections, Profiles
 from environment.scenario_parts import GridPart
-
-
-class Solver(Protocol):
-    """What answers for one network, such as `environment.physical_grid.PhysicalGrid`."""
-
-    def solve(self, p_kw: Floats, q_kvar: Floats, *, at: datetime | None = None) -> GridState: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,22 +92,12 @@ class Networks:
 
     def solve(self, p_kw: Floats, q_kvar: Floats, *, at: datetime | None = None) -> GridState:
         """The state by the operators' own power flow. Raises PowerFlowError."""
-        return merged(self.solve_each(self.solvers(lambda grid: grid), p_kw, q_kvar, at))
-
-    def solvers(self, make: Callable[[Grid], Solver]) -> list[Solver]:
-        """One solver for each network, made of its grid."""
-        return [make(member.grid) for member in self.members]
-
-    def solve_each(
-        self, solvers: Sequence[Solver], p_kw: Floats, q_kvar: Floats, at: datetime | None = None
-    ) -> list[GridState]:
-        """The states of the networks, each by its solver. Raises PowerFlowError."""
-        if len(solvers) == 1:
-            return [solvers[0].solve(p_kw, q_kvar, at=at)]
-        return [
-            solver.solve(p_kw[rows].copy(), q_kvar[rows].copy(), at=at)
-            for solver, rows in zip(solvers, self._slices, strict=True)
-        ]
+        return merged(
+            [
+                member.grid.solve(p_kw[rows].copy(), q_kvar[rows].copy(), at=at)
+                for member, rows in zip(self.members, self._slices, strict=True)
+            ]
+        )
 
     def _nearest(self, name: str) -> Network:
         """The network that has a name, or whose own name it begins with; else the first, which will say that it has

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import copy
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandapower as pp
+from pandapower.toolbox import merge_nets
 
 from agents.grid_view import Floats, GridState
 from environment.grid import Grid, PowerFlowError
@@ -25,22 +26,34 @@ _RECYCLE: Final = {"bus_pq": True, "trafo": False, "gen": False}
 
 
 class PhysicalGrid:
-    """The network of a `Grid`, with one net power at each bus. kW and kvar, drawn is positive."""
+    """The networks of one or several `Grid`s, with one net power at each bus. kW and kvar, drawn is positive.
 
-    def __init__(self, grid: Grid) -> None:
-        self._grid = grid
-        net = copy.deepcopy(grid.net)
-        net.load.drop(net.load.index, inplace=True)
-        net.sgen.drop(net.sgen.index, inplace=True)
-        low = net.bus.index[net.bus.index != net.ext_grid.bus.iloc[0]]
+    Several are one pandapower network of islands, each behind its own source: nearly all of a power flow of this size
+    is its preparation, so that two together take little longer than one.
+    """
+
+    def __init__(self, *grids: Grid) -> None:
+        self._grids = grids
+        net, low = _emptied(grids[0])
+        for grid in grids[1:]:
+            other, others = _emptied(grid)
+            net, moved = merge_nets(net, other, validate=False, return_net2_reindex_lookup=True)
+            low += [moved["bus"][bus] for bus in others]
         for bus in low:
             pp.create_load(net, bus, p_mw=0.0, q_mvar=0.0)
         self._net = net
         self._from_scratch()
         self._order = np.asarray(net._pd2ppc_lookups["bus"][low], dtype=np.int64)
+        ends = np.cumsum([len(grid.buses) for grid in grids]).tolist()
+        self._rows = [slice(end - len(grid.buses), end) for end, grid in zip(ends, grids, strict=True)]
 
     def solve(self, p_kw: Floats, q_kvar: Floats, at: datetime | None = None) -> GridState:
-        """The state with this net power at each bus, arrays in the order of the grid's buses. Raises PowerFlowError."""
+        """The state of the first (the only) network. Raises PowerFlowError."""
+        return self.solve_each(p_kw, q_kvar, at)[0]
+
+    def solve_each(self, p_kw: Floats, q_kvar: Floats, at: datetime | None = None) -> list[GridState]:
+        """The state of each network with this net power at each bus, arrays in the order of the networks and of their
+        buses. Raises PowerFlowError."""
         net = self._net
         net.load["p_mw"] = p_kw / 1e3
         net.load["q_mvar"] = q_kvar / 1e3
@@ -48,11 +61,13 @@ class PhysicalGrid:
             pp.runpp(net, recycle=_RECYCLE)
         # With voltages alone, pandapower tells a failure by this flag and not by LoadflowNotConverged.
         if not (self._solved and net._ppc["success"]) and not self._from_scratch():
-            raise PowerFlowError(
-                f"network {self._grid.name!r} cannot carry {p_kw.sum():.0f} kW: the power flow has no solution"
-            )
+            names = " and ".join(repr(grid.name) for grid in self._grids)
+            raise PowerFlowError(f"network {names} cannot carry {p_kw.sum():.0f} kW: the power flow has no solution")
         voltage = net._ppc["internal"]["V"][self._order]
-        return self._grid.states(voltage[None], p_kw[None], q_kvar[None], [at])[0]
+        return [
+            grid.states(voltage[None, rows], p_kw[None, rows], q_kvar[None, rows], [at])[0]
+            for grid, rows in zip(self._grids, self._rows, strict=True)
+        ]
 
     def _from_scratch(self) -> bool:
         """Solves with pandapower's own start, which owes nothing to the minute before. True where it can be solved."""
@@ -64,3 +79,11 @@ class PhysicalGrid:
         else:
             self._solved = bool(self._net._ppc["success"])
         return self._solved
+
+
+def _emptied(grid: Grid) -> tuple[Any, list[int]]:
+    """A copy of the network without loads and generation, and its low-voltage buses."""
+    net = copy.deepcopy(grid.net)
+    net.load.drop(net.load.index, inplace=True)
+    net.sgen.drop(net.sgen.index, inplace=True)
+    return net, [int(bus) for bus in net.bus.index[net.bus.index != net.ext_grid.bus.iloc[0]]]

@@ -161,7 +161,7 @@ class World:
         self.frequency: FrequencySource = self.island or self.area or plant.frequency  # type: ignore[assignment]
         self._begins = plant.scenario.begins.astimezone(UTC)
         self.injections = plant.networks.minutes(plant.scenario.begins, plant.minutes)
-        self._physical = plant.networks.solvers(PhysicalGrid)
+        self._physical = PhysicalGrid(*(member.grid for member in plant.networks.members))
         self._bus = np.array([plant.networks.index(plant.bus_of[c]) for c in park.ids])
         self._before_kwh = park.imported_kwh - park.exported_kwh
         self._last_kw = np.zeros(len(park.ids))
@@ -197,7 +197,7 @@ class World:
         p_kw = self.injections.p_kw[row].copy()
         np.add.at(p_kw, self._bus, charger_kw)
         start = self._begins + row * MINUTE
-        states = self.plant.networks.solve_each(self._physical, p_kw, self.injections.q_kvar[row], start)
+        states = self._physical.solve_each(p_kw, self.injections.q_kvar[row], start)
         self.state = merged(states)
         if self.island is not None:
             self.island.minute(start, float(charger_kw.sum()))

@@ -247,11 +247,15 @@ _SAID = ("at", "sender", "receiver", "performative", "protocol", "content")
 class FastPhysics:
     """`environment.physical_grid.PhysicalGrid` by the matrix form."""
 
-    def __init__(self, grid: Grid) -> None:
-        self._grid = grid
+    def __init__(self, *grids: Grid) -> None:
+        self._grids = grids
 
-    def solve(self, p_kw: Floats, q_kvar: Floats, at: datetime | None = None) -> GridState:
-        return self._grid.solve(p_kw, q_kvar, at=at)
+    def solve_each(self, p_kw: Floats, q_kvar: Floats, at: datetime | None = None) -> list[GridState]:
+        states, first = [], 0
+        for grid in self._grids:
+            rows = slice(first, first := first + len(grid.buses))
+            states.append(grid.solve(p_kw[rows].copy(), q_kvar[rows].copy(), at=at))
+        return states
 
 
 @dataclass(frozen=True)

@@ -42,9 +42,18 @@ def test_one_network_is_passed_through_as_it_is(alone: Networks) -> None:
     assert merged([state]) is state
     ours, theirs = alone.minutes(BEGIN, 30), alone.members[0].profiles.minutes(BEGIN, 30)
     assert np.array_equal(ours.p_kw, theirs.p_kw)
-    [solver] = alone.solvers(PhysicalGrid)
-    [solved] = alone.solve_each([solver], ours.p_kw[0], ours.q_kvar[0])
-    assert np.array_equal(solved.vm_pu, PhysicalGrid(grid).solve(ours.p_kw[0], ours.q_kvar[0]).vm_pu)
+
+
+def test_two_in_one_power_flow_are_what_pandapower_says_of_each(two: Networks) -> None:
+    ours = two.minutes(BEGIN, 1)
+    grids = [member.grid for member in two.members]
+    together = PhysicalGrid(*grids).solve_each(ours.p_kw[0], ours.q_kvar[0], BEGIN)
+    count = len(grids[0].buses)
+    for state, grid, rows in zip(together, grids, (slice(0, count), slice(count, None)), strict=True):
+        alone = PhysicalGrid(grid).solve(ours.p_kw[0][rows], ours.q_kvar[0][rows], BEGIN)
+        assert state.buses == alone.buses
+        assert state.vm_pu == pytest.approx(alone.vm_pu, abs=1e-7)
+        assert state.trafo_loading_percent == pytest.approx(alone.trafo_loading_percent, abs=1e-4)
 
 
 def test_what_is_shipped_once_stands_for_two_places_with_names_of_their_own(two: Networks, alone: Networks) -> None:
