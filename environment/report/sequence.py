@@ -254,9 +254,13 @@ def gist(message: AclMessage) -> str:
     for name, words in (
         ("power_needed_kw", "{} kW needed"),
         ("power_kw", "{} kW"),
+        ("capacity_kw", "{} kW"),
+        ("approved_kw", "{} kW approved"),
         ("cleared_power_kw", "{} kW cleared"),
         ("available_power_kw", "{} kW available"),
         ("delivered_energy_kwh", "{} kWh delivered"),
+        ("up_kwh", "{} kWh up"),
+        ("down_kwh", "{} kWh down"),
     ):
         value = content.get(name)
         if isinstance(value, int | float):
