@@ -12,7 +12,7 @@ import numpy as np
 
 from agents.actor import Actor
 from agents.charger_meters import ChargerMeters
-from agents.decisions.fcr_products import RULES
+from agents.decisions.fcr_products import FcrRules
 from agents.decisions.fcr_settlement import FcrPrices, FcrSettled, Owed, nothing_owed, report_fault, settle_fcr
 from agents.decisions.fleet import Floats
 from agents.ledger import Ledger
@@ -37,9 +37,11 @@ class FrequencyRecord(Protocol):
 
 @dataclass(slots=True)
 class Contract:
-    """Capacity that was bought. `owed` follows the manager's changes (7.3); `until` is when it ends by now."""
+    """Capacity that was bought, by the `rules` that the portfolio was approved by. `owed` follows the manager's
+    changes (7.3); `until` is when it ends by now."""
 
     manager: str
+    rules: FcrRules
     offer: CapacityOffer
     chargers: tuple[str, ...]
     price_eur_per_kw: Decimal
@@ -92,7 +94,7 @@ class SettlementDesk:
             end = start + timedelta(seconds=seconds)
             report = await self._report(contract, start, end)
             settled = settle_fcr(
-                RULES[offer.product],
+                contract.rules,
                 contract.owed,
                 start,
                 end,

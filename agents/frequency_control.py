@@ -12,66 +12,33 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from agents.decisions.fcr_dispatch import Band, Distribution
 from agents.decisions.fcr_energy import EnergyManager, EnergyState, Reservoir
-from agents.decisions.fcr_meters import MeterRules, MeterSelection, Reading, Selected
+from agents.decisions.fcr_meters import MeterRules
 from agents.decisions.fcr_portfolio import Unit, window
 from agents.decisions.fcr_products import FcrRules, change_kw, total_change_kw
 from agents.fcr_log import FcrLog, LoggedSecond
-from agents.fcr_ports import FrequencyMeter, MeterError, MeterSample
+from agents.fcr_ports import FrequencyMeter
+from agents.frequency_chargers import NOMINAL_HZ, POLL_S, SETTLED_S, PortfolioChargers
+from agents.frequency_meters import FrequencyMeters
 from agents.parking import Parking
 from agents.ports import ChargerError, DroopCurve
 from protocols.exchanges.frequency_services import Control
 
 SECOND = timedelta(seconds=1)
-REVERSION_S = 180
-"""An order ends by itself after this time: a manager that has died leaves no vehicle discharging. Three times as long
-as until it is written again."""
-POLL_S = 60
-SETTLED_S = 5
-"""So long after an order a charger must have followed it."""
 OFFSET_EVERY_S = 10.0
 OFFSET_STEP = 0.01
 """LOCAL: the operating point is moved at most so often, and only by more than this part of the capacity."""
 DROOP_RESPONSE_S = 0.0
-NOMINAL_HZ = 50.0
-FOLLOWS_KW = 0.5
-FOLLOWS_SHARE = 0.15
-"""A charger follows when it is off by no more than these, the share being of its capacity."""
-STRIKES = 2
 STEADY_HZ = 0.02
 """A droop is only judged while the frequency has moved by no more than this for a while."""
 
 
-@dataclass(slots=True)
-class _Standing:
-    """What a charger's change has been since when (s), to count what goes through the battery."""
-
-    kw: float
-    since_s: float
-
-
-@dataclass(slots=True)
-class _Order:
-    """What a charger is set to, and since when (s) it has been about that (`about_kw`)."""
-
-    kw: float
-    about_kw: float
-    since_s: float
-
-
-class FrequencyControl:
-    """See the module. `lost_unit(charger_id, why)` and `lost_meters(why)` are called once for each case; whoever is
-    told of a charger gives this control other units.
-
-    `held_kwh` of `size_kwh` is what is in the part of the batteries that is kept for the product, without what the
-    baseline charges. `throughput_kwh` by charger is what went in and out for the product, at the grid's side.
-    `others_kw` is what the chargers that do not serve drew when they were last looked at.
-    """
+class FrequencyControl(PortfolioChargers):
+    """See the module. `lost_meters(why)` is called once for each case, as `lost_unit` is (`PortfolioChargers`)."""
 
     def __init__(
         self,
@@ -85,43 +52,23 @@ class FrequencyControl:
         lost_meters: Callable[[str], None],
         meter_rules: MeterRules | None = None,
     ) -> None:
-        self.agent = agent
-        self.desk = agent.desk
-        self.rules = rules
-        self.control = control
-        self.meters = list(meters)
+        super().__init__(agent, rules, control, lost_unit=lost_unit)
+        self.meters = FrequencyMeters(meters, meter_rules)
         self.log = log
-        self.lost_unit = lost_unit
         self.lost_meters = lost_meters
-        self.meter_rules = meter_rules
         self.watch: Callable[[datetime, EnergyState], None] | None = None
-        self.units: dict[str, Unit] = {}
         self.capacity_kw = 0.0
         self.baseline_kw = 0.0
-        self.held_kwh, self.size_kwh = 0.0, 0.0
         self.hz = NOMINAL_HZ
         self.change_kw = 0.0
         self.power_kw = 0.0
         self.state: EnergyState | None = None
-        self.throughput_kwh: dict[str, float] = {}
-        self.selection: MeterSelection | None = None
         self._energy: EnergyManager | None = None
         self._energy_kwh = 0.0
         self._distribution = Distribution([])
-        self._round = 0
         self._offset_kw, self._offset_at = 0.0, -math.inf
-        self.others_kw = 0.0
-        self._poll_at = 0.0
         self._turn_at = 0.0
         self._polled_kw = 0.0
-        self._anchor: tuple[float, float, datetime] | None = None
-        self._standing: dict[str, _Standing] = {}
-        self._ordered: dict[str, _Order] = {}
-        self._steady_hz, self._steady_since = NOMINAL_HZ, -math.inf
-        self._wanted: dict[str, tuple[float, bool]] = {}
-        self._writing: dict[str, asyncio.Task[None]] = {}
-        self._strikes: dict[str, int] = {}
-        self._failing: set[str] = set()
 
     # ---- beginning, changing, ending
 
@@ -129,11 +76,6 @@ class FrequencyControl:
     def on(self) -> bool:
         """Whether the control is active."""
         return bool(self.units)
-
-    @property
-    def soc(self) -> float:
-        """Of the part that is kept for the product, 0..1."""
-        return 0.0 if self.size_kwh <= 0 else min(max(self.held_kwh / self.size_kwh, 0.0), 1.0)
 
     @property
     def lot_baseline_kw(self) -> float:
@@ -152,7 +94,7 @@ class FrequencyControl:
         stored = sum(unit.stored_kwh for unit in units)
         self.held_kwh, self.size_kwh = window(self.rules, energy_kwh, stored, sum(unit.room_kwh for unit in units))
         self._energy, self._energy_kwh = None, energy_kwh
-        self.selection = MeterSelection([meter.name for meter in self.meters], self.meter_rules)
+        self.meters.begin()
         now_s = self.agent.now().timestamp()
         self._poll_at, self._turn_at = now_s + SETTLED_S, now_s + 900
         self._round += 1
@@ -178,7 +120,7 @@ class FrequencyControl:
         self.capacity_kw = capacity_kw
         self.baseline_kw = sum(unit.baseline_kw for unit in units)
         self._distribution.set_bands([self._band(unit) for unit in units])
-        self._standing = {c: _Standing(self._distribution.changes_kw[c], now_s) for c in self.units}
+        self._stand(self._distribution.changes_kw, now_s)
         self._anchor = None
         work = [self.desk.chargers[c].stop_droop() for c in gone] if self.control is Control.LOCAL else []
         if self.control is Control.LOCAL:
@@ -217,11 +159,6 @@ class FrequencyControl:
                 if isinstance(result, BaseException) and not isinstance(result, ChargerError):
                     raise result
 
-    def _forget(self, charger_id: str) -> None:
-        for book in (self._standing, self._ordered, self._wanted, self._strikes):
-            book.pop(charger_id, None)
-        self._failing.discard(charger_id)
-
     def _manager(self, capacity_kw: float) -> EnergyManager:
         return EnergyManager(self.rules, Reservoir(self.size_kwh, capacity_kw))
 
@@ -247,10 +184,6 @@ class FrequencyControl:
             response_s=DROOP_RESPONSE_S,
         )
 
-    def look_soon(self) -> None:
-        """The other chargers may draw something else from now on."""
-        self._poll_at = min(self._poll_at, self.agent.now().timestamp() + 1)
-
     # ---- each second
 
     async def _run(self, turn: int) -> None:
@@ -270,7 +203,7 @@ class FrequencyControl:
 
     async def _second(self, at: datetime, seconds: int) -> None:
         turn, at_s = self._round, at.timestamp()
-        sample, selected = await self._measure(at_s)
+        sample, selected = await self.meters.second(at_s)
         for line in selected.notices:
             self.agent.notice(line)
         if turn != self._round:
@@ -334,25 +267,6 @@ class FrequencyControl:
         for charger_id, unit in self.units.items():
             self._order(charger_id, unit.baseline_kw + offset_kw * unit.capacity_kw / total, at_s)
 
-    async def _measure(self, at_s: float) -> tuple[MeterSample | None, Selected]:
-        """The meter in use, and the other one where there is a doubt."""
-        assert self.selection is not None
-        used = self.selection.in_use or 0
-        samples = {used: await self._read(used)}
-        readings = {used: _reading(samples[used])}
-        if self.selection.doubts(at_s, readings[used]):
-            other = 1 - used
-            samples[other] = await self._read(other)
-            readings[other] = _reading(samples[other])
-        selected = self.selection.second(at_s, readings)
-        return (None if selected.meter is None else samples.get(selected.meter)), selected
-
-    async def _read(self, which: int) -> MeterSample | None:
-        try:
-            return await self.meters[which].read()
-        except MeterError:
-            return None
-
     def _write_log(self, at: datetime, hz: float, state: EnergyState) -> None:
         assert self.log is not None
         assert self._energy is not None
@@ -384,157 +298,3 @@ class FrequencyControl:
         up = self.capacity_kw * (rules.power_up if state.aem_on or not rules.up else 1.0)
         down = self.capacity_kw * (rules.power_down if state.aem_on or not rules.down else 1.0)
         return min(max(kw, -up), down)
-
-    # ---- orders: each charger is written by one task at a time, the newest order wins, none waits for another
-
-    def _order(self, charger_id: str, power_kw: float, at_s: float, *, beat: bool = False) -> None:
-        order = self._ordered.get(charger_id)
-        if order is None:
-            self._ordered[charger_id] = _Order(power_kw, power_kw, at_s)
-        else:
-            order.kw = power_kw
-            if abs(power_kw - order.about_kw) > FOLLOWS_KW:
-                order.about_kw, order.since_s = power_kw, at_s
-        self._wanted[charger_id] = (power_kw, beat)
-        if charger_id not in self._writing:
-            self._writing[charger_id] = self.agent.spawn(self._write(charger_id), f"sets {charger_id}")
-
-    async def _write(self, charger_id: str) -> None:
-        charger = self.desk.chargers[charger_id]
-        try:
-            while (order := self._wanted.pop(charger_id, None)) is not None:
-                power_kw, beat = order
-                try:
-                    await charger.set_power(round(power_kw, 3), REVERSION_S)
-                    if beat:
-                        await charger.heartbeat()
-                    self._failing.discard(charger_id)
-                except ChargerError as error:
-                    if charger_id in self.units and charger_id not in self._failing:
-                        self._failing.add(charger_id)
-                        self._poll_at = min(self._poll_at, self.agent.now().timestamp() + SETTLED_S)
-                        self.agent.notice(str(error))
-        finally:
-            del self._writing[charger_id]
-
-    async def _written(self) -> None:
-        if self._writing:
-            await asyncio.gather(*self._writing.values())
-
-    # ---- looking after the chargers
-
-    async def _poll(self, turn: int) -> None:
-        """Reads the chargers: who follows, what is in the batteries, what the others draw; renews the orders."""
-        await self.desk.read()
-        if turn != self._round:
-            return
-        now = self.agent.now()
-        now_s = now.timestamp()
-        self.others_kw = sum(
-            reading.power_kw
-            for c in self.desk.chargers
-            if c not in self.units and (reading := self.desk.reading(c)) is not None
-        )
-        for charger_id in tuple(self.units):
-            if (fault := self._fault(charger_id, now_s)) is None:
-                self._strikes.pop(charger_id, None)
-            else:
-                self._strike(charger_id, fault)
-        self._weigh(now)
-        for charger_id in self.units:
-            if charger_id not in self._strikes:
-                self._order(charger_id, self._ordered[charger_id].kw, now_s, beat=True)
-
-    def _fault(self, charger_id: str, now_s: float) -> str | None:
-        """Why a charger is of no use, None where it does what it should."""
-        reading = self.desk.reading(charger_id)
-        if reading is None:
-            return "does not answer"
-        if not reading.connected:
-            self._strikes[charger_id] = STRIKES
-            return "has no vehicle any more"
-        if charger_id in self._failing:
-            return "takes no setpoint"
-        unit = self.units[charger_id]
-        order = self._ordered[charger_id]
-        expected = order.kw
-        if now_s - order.since_s < SETTLED_S:
-            return None
-        if self.control is Control.LOCAL:
-            own = change_kw(self.rules, unit.capacity_kw, reading.frequency_hz)
-            if abs(own) >= unit.capacity_kw or now_s - self._steady_since < SETTLED_S:
-                return None  # beyond full activation a charger may give more, and no droop is without delay
-            expected += own
-        off = abs(reading.power_kw - expected)
-        if off <= FOLLOWS_KW + FOLLOWS_SHARE * unit.capacity_kw:
-            return None
-        return f"draws {reading.power_kw:.1f} kW where {expected:.1f} kW were ordered"
-
-    def _strike(self, charger_id: str, fault: str) -> None:
-        if charger_id not in self.units:
-            return
-        self._strikes[charger_id] = self._strikes.get(charger_id, 0) + 1
-        if self._strikes[charger_id] >= STRIKES:
-            self._strikes.pop(charger_id)
-            self.lost_unit(charger_id, fault)
-        else:
-            self._poll_at = min(self._poll_at, self.agent.now().timestamp() + SETTLED_S)
-
-    def _weigh(self, now: datetime) -> None:
-        """Puts the estimate right by what the chargers say is in the batteries, less what the baseline charged."""
-        energies = []
-        for charger_id in self.units:
-            reading = self.desk.reading(charger_id)
-            if reading is None or reading.energy_kwh is None:
-                self._anchor = None
-                return
-            energies.append(reading.energy_kwh)
-        total = sum(energies)
-        if self._anchor is None:
-            self._anchor = (self.held_kwh, total, now)
-            return
-        held, before, since = self._anchor
-        hours = (now - since) / timedelta(hours=1)
-        charged = sum(u.baseline_kw * u.efficiency_charge for u in self.units.values()) * hours
-        self.held_kwh = held + total - before - charged
-
-    # ---- what went through the batteries
-
-    def _account(self, at_s: float) -> None:
-        for charger_id, standing in self._standing.items():
-            self._account_one(charger_id, standing.kw, at_s)
-
-    def _account_one(self, charger_id: str, kw: float, at_s: float) -> None:
-        standing = self._standing.get(charger_id)
-        if standing is None:
-            self._standing[charger_id] = _Standing(kw, at_s)
-            return
-        kwh = abs(standing.kw) * (at_s - standing.since_s) / 3600
-        self.throughput_kwh[charger_id] = self.throughput_kwh.get(charger_id, 0.0) + kwh
-        standing.kw, standing.since_s = kw, at_s
-
-
-def scaled(units: Sequence[Unit], capacity_kw: float, baseline_kw: float | None = None) -> tuple[Unit, ...]:
-    """These units with `capacity_kw` together, each with its part, and where `baseline_kw` is given with that together
-    as their operating point: what is claimed, whether they can do it or not."""
-    total = sum(unit.capacity_kw for unit in units)
-    if total <= 0:
-        return tuple(units)
-    return tuple(
-        replace(
-            unit,
-            capacity_kw=unit.capacity_kw * capacity_kw / total,
-            baseline_kw=unit.baseline_kw if baseline_kw is None else baseline_kw * unit.capacity_kw / total,
-        )
-        for unit in units
-    )
-
-
-def shares(units: Mapping[str, Unit]) -> dict[str, float]:
-    """Each charger's part of the capacity, 0..1."""
-    total = sum(unit.capacity_kw for unit in units.values())
-    return {c: unit.capacity_kw / total if total > 0 else 0.0 for c, unit in units.items()}
-
-
-def _reading(sample: MeterSample | None) -> Reading | None:
-    return None if sample is None else Reading(sample.hz, sample.at.timestamp())

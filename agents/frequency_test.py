@@ -13,9 +13,9 @@ from collections.abc import Awaitable, Sequence
 from datetime import datetime, timedelta
 
 from agents.decisions.fcr_energy import EnergyState
-from agents.decisions.fcr_portfolio import Unit
+from agents.decisions.fcr_portfolio import Unit, scaled
 from agents.fcr_ports import TestBench
-from agents.frequency_control import FrequencyControl, scaled
+from agents.frequency_control import FrequencyControl
 from behaviours.ports import Clock
 from protocols.exchanges.frequency_services import (
     MOST_SAMPLES,

@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 
 from agents.actor import Actor
-from agents.decisions.fcr_products import RULES, FcrRules
+from agents.decisions.fcr_products import RULES, FcrRules, agreed
 from agents.decisions.fcr_settlement import Owed, amount_to_buy, price_of
 from agents.fcr_contracts import METERED_AFTER, MINUTE, Contract, FcrTariff, FrequencyRecord, SettlementDesk
 from agents.ledger import Ledger, LedgerError
@@ -43,9 +43,11 @@ ROUNDED_KW = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """What a portfolio may offer, `approved_kw` at most (3.7: "a maximum threshold is also established")."""
+    """What a portfolio may offer by these rules, `approved_kw` at most (3.7: "a maximum threshold is also
+    established")."""
 
     manager: str
+    rules: FcrRules
     application: ParticipationApplication
     approved_kw: float
     valid_until: datetime
@@ -113,7 +115,8 @@ class FrequencyTso(Actor):
             course.ended, course.reason = self.now(), "nobody waits for it any more"
             return None
         await unless(incoming.cancelled, self.clock.sleep_until(application.test_from))
-        await run_test(self, course, RULES[application.product], incoming.cancelled)
+        rules = agreed(RULES[application.product], nem_disable_minutes=application.nem_disable_minutes)
+        await run_test(self, course, rules, incoming.cancelled)
         if course.cancelled:
             return None
         if course.reason is not None:
@@ -124,7 +127,7 @@ class FrequencyTso(Actor):
                 )
             )
         self.approvals[application.portfolio_id] = Approval(
-            incoming.sender, application, course.approved_kw, application.valid_until
+            incoming.sender, rules, application, course.approved_kw, application.valid_until
         )
         return Inform(
             Prequalification(
@@ -162,6 +165,10 @@ class FrequencyTso(Actor):
                 return refusal("in-two-portfolios", f"{', '.join(both)} is in portfolio {other.portfolio_id} already")
         if any(not t.ended and t.application.portfolio_id == application.portfolio_id for t in self.tests.values()):
             return refusal("under-test", f"portfolio {application.portfolio_id} is under test already")
+        try:
+            agreed(rules, nem_disable_minutes=application.nem_disable_minutes)
+        except ValueError as error:
+            return refusal("not-agreed", str(error))
         if (fault := too_small(rules, application)) is not None:
             return refusal("too-small", fault)
         return None
@@ -197,6 +204,7 @@ class FrequencyTso(Actor):
         price = price_of(ceiling, wanted, bought + kw)
         contract = Contract(
             manager=incoming.sender,
+            rules=approval.rules,
             offer=offer,
             chargers=tuple(sorted(unit.charger_id for unit in approval.application.units)),
             price_eur_per_kw=price,

@@ -16,7 +16,7 @@ import numpy as np
 
 from agents.actor import Actor
 from agents.decisions.fcr_judgement import judge, judge_step
-from agents.decisions.fcr_products import FcrRules, needs
+from agents.decisions.fcr_products import FcrRules, is_limited, needs
 from agents.decisions.fcr_sequences import frequency_at, steps
 from behaviours.outcomes import Agreed, Informed, Outcome
 from protocols.exchanges.frequency_services import Finding, ParticipationApplication, TestRecord, TestStep
@@ -30,8 +30,6 @@ BASELINE_PART = 0.05
 """Of the capacity: so far the operating point may be from the one asked for."""
 CLOCK = timedelta(seconds=2)
 """By so much the clocks may differ."""
-HOURS_THAT_LIMIT = 2.0
-"""Technical requirements 3.5: a reservoir that lasts for less of full activation is a limited one."""
 ROUNDED = 1e-6
 
 _T = TypeVar("_T")
@@ -60,12 +58,6 @@ class TestCourse:
     @property
     def passed(self) -> bool:
         return self.ended is not None and not self.cancelled and self.reason is None
-
-
-def is_limited(rules: FcrRules, capacity_kw: float, energy_kwh: float) -> bool:
-    """Whether full activation lasts less than two hours. A product in both directions starts in the middle of its
-    reservoir, so that it needs the energy of two hours each way: Table 10 gives a limited one an hour each way."""
-    return energy_kwh < HOURS_THAT_LIMIT * capacity_kw * (rules.up + rules.down)
 
 
 def too_small(rules: FcrRules, application: ParticipationApplication) -> str | None:

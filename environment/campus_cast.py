@@ -179,6 +179,7 @@ class CampusCast(Cast[CampusScenario]):
             first_hour=first.astimezone(UTC),
             last_hour=scenario.next_at(fcr.last_hour, first).astimezone(UTC),
             price_eur_per_kw=fcr.price_eur_per_kw,
+            nem_disable_minutes=fcr.nem_disable_minutes,
             cancels_test_at=self._optional(fcr.cancel_test, applied),
             withdraw_at=self._optional(fcr.withdraw, applied),
             # The market's least is 0.1 MW, which is what the run's chargers stand for (`[area] represents`).

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from agents.decisions.fcr_products import RULES, agreed
 from environment.market_scenario import DsoCosts
 from environment.scenario_parts import (
     ClockTime,
@@ -107,8 +108,10 @@ class LotPart(SitePart):
 
 class FcrPart(Part):
     """A lot's part in frequency control: `capacity_kw` is what it claims when it applies, `energy_kwh` the part of its
-    batteries that it keeps for it. Capacity is offered for each whole hour from `first_hour` to `last_hour`. The lot's
-    owner may change his mind: `cancel_test` ends a test that is under way, `withdraw` the participation."""
+    batteries that it keeps for it, `nem_disable_minutes` the endurance up to which energy management refills them,
+    where the TSO is asked to agree to another one than the rules' own. Capacity is offered for each whole hour from
+    `first_hour` to `last_hour`. The lot's owner may change his mind: `cancel_test` ends a test that is under way,
+    `withdraw` the participation."""
 
     lot: Name
     product: Annotated[FcrProduct, Field(strict=False)]
@@ -120,6 +123,7 @@ class FcrPart(Part):
     capacity_kw: Kw
     energy_kwh: Kwh
     price_eur_per_kw: CapacityEur
+    nem_disable_minutes: Annotated[float, Field(gt=0, le=1_440, description="min")] | None = None
     cancel_test: ClockTime | None = None
     withdraw: ClockTime | None = None
 
@@ -314,6 +318,10 @@ class CampusScenario(Scenario):
         for name, clock in (("first_hour", fcr.first_hour), ("last_hour", fcr.last_hour)):
             if clock != time(clock.hour):
                 yield f"{place}: {name} is {clock:%H:%M}; capacity is bought by whole hours, write {clock:%H}:00"
+        try:
+            agreed(RULES[fcr.product], nem_disable_minutes=fcr.nem_disable_minutes)
+        except ValueError as error:
+            yield f"{place}: nem_disable_minutes: {error}"
         if fcr.first_hour == fcr.last_hour:
             yield f"{place}: first_hour and last_hour are the same; give when delivery begins and when it ends"
         applied = self.next_at(fcr.application, self.begins)

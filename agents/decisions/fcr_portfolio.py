@@ -180,6 +180,22 @@ def make_up(present: Sequence[Unit], could: Sequence[Unit], wanted_kw: float) ->
     return tuple(units.values())
 
 
+def scaled(units: Sequence[Unit], capacity_kw: float, baseline_kw: float | None = None) -> tuple[Unit, ...]:
+    """These units with `capacity_kw` together, each with its part, and where `baseline_kw` is given with that together
+    as their operating point: what is claimed, whether they can do it or not."""
+    total = sum(unit.capacity_kw for unit in units)
+    if total <= 0:
+        return tuple(units)
+    return tuple(
+        replace(
+            unit,
+            capacity_kw=unit.capacity_kw * capacity_kw / total,
+            baseline_kw=unit.baseline_kw if baseline_kw is None else baseline_kw * unit.capacity_kw / total,
+        )
+        for unit in units
+    )
+
+
 @dataclass(slots=True)
 class Earnings:
     """What the owners have earned by their vehicles' capacity, EUR by charger."""

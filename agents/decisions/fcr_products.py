@@ -14,6 +14,12 @@ from dataclasses import dataclass
 
 from protocols.exchanges.vocabulary import FcrProduct
 
+HOURS_THAT_LIMIT = 2.0
+"""Section 3.5: a reservoir that lasts for less of full activation is a limited one."""
+LEAST_RECOVERY_MINUTES = 2.0
+"""So far above the threshold that turns energy management on the one that turns it off must lie at least: with less it
+would go on and off faster than its power fades in and out (equation 15). This project's choice of a bound."""
+
 
 @dataclass(frozen=True)
 class PowerSystem:
@@ -190,14 +196,24 @@ class Needs:
     down_kwh: float
 
 
-def agreed(rules: FcrRules, *, nem_disable_minutes: float) -> FcrRules:
-    """The rules with another threshold at which NEM goes off, as the TSO may agree to (note to table 11).
+def agreed(rules: FcrRules, *, nem_disable_minutes: float | None) -> FcrRules:
+    """The rules with another threshold at which NEM goes off, as the TSO may agree to (note to table 11); None leaves
+    them as they are.
 
-    Raises ValueError where it lies below the one that turns NEM on, or there is no NEM.
+    Raises ValueError where there is no NEM, where its own threshold leaves no choice (FCR-D, where it goes on and off
+    at the same), and outside `LEAST_RECOVERY_MINUTES` above the threshold that turns NEM on to the table's own.
     """
-    if rules.thresholds is None or nem_disable_minutes < rules.thresholds.nem_enable:
-        raise ValueError("NEM must go off no earlier than it goes on")
-    return dataclasses.replace(rules, thresholds=dataclasses.replace(rules.thresholds, nem_disable=nem_disable_minutes))
+    if nem_disable_minutes is None:
+        return rules
+    limits = rules.thresholds
+    if limits is None or limits.nem_disable <= limits.nem_enable:
+        raise ValueError(f"{rules.name} has no energy management whose end can be chosen")
+    least, most = limits.nem_enable + LEAST_RECOVERY_MINUTES, limits.nem_disable
+    if not least <= nem_disable_minutes <= most:
+        raise ValueError(
+            f"energy management of {rules.name} ends at {least:g} to {most:g} minutes, not at {nem_disable_minutes:g}"
+        )
+    return dataclasses.replace(rules, thresholds=dataclasses.replace(limits, nem_disable=nem_disable_minutes))
 
 
 def needs(rules: FcrRules, capacity_kw: float) -> Needs:
@@ -210,9 +226,13 @@ def needs(rules: FcrRules, capacity_kw: float) -> Needs:
     )
 
 
-def is_limited(capacity_kw: float, energy_kwh: float) -> bool:
-    """Whether a reservoir counts as limited (LER): less than two hours of full activation (section 3.5)."""
-    return energy_kwh < 2 * capacity_kw
+def is_limited(rules: FcrRules, capacity_kw: float, energy_kwh: float) -> bool:
+    """Whether a reservoir counts as limited (LER): less than two hours of full activation (section 3.5).
+
+    Two hours in each direction that the product has: a symmetric one starts in the middle of its reservoir, so that of
+    two hours from end to end only one is left either way, which is what table 10 asks of a limited reservoir.
+    """
+    return energy_kwh < HOURS_THAT_LIMIT * capacity_kw * (rules.up + rules.down)
 
 
 def saturated(rules: FcrRules, hz: float) -> float:

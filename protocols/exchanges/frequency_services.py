@@ -63,6 +63,8 @@ class ParticipationApplication(Content):
 
     `capacity_kw`: the steady state response at full activation, as the manager calculates it. `energy_kwh`: the part of
     the batteries that is kept for the product, from empty to full. `baseline_kw` is where the test starts from.
+    `nem_disable_minutes`: the endurance at which energy management shall go off, where the TSO is asked to agree to
+    another one than the rules' own (note to their table 11).
     """
 
     exchange: Literal["7.1"] = "7.1"
@@ -73,6 +75,7 @@ class ParticipationApplication(Content):
     energy_kwh: MagnitudeKwh
     baseline_kw: Kw
     control: Control
+    nem_disable_minutes: Annotated[float, Field(gt=0, le=1_440, json_schema_extra={"x-unit": "min"})] | None = None
     units: tuple[PortfolioUnit, ...]
     test_from: Time
     valid_until: Time

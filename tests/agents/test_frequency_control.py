@@ -18,7 +18,8 @@ from agents.decisions.fcr_products import RULES
 from agents.decisions.fcr_sequences import frequency_at
 from agents.fcr_log import LoggedSecond
 from agents.fcr_ports import MeterError, MeterSample
-from agents.frequency_control import OFFSET_EVERY_S, REVERSION_S, FrequencyControl
+from agents.frequency_chargers import REVERSION_S
+from agents.frequency_control import OFFSET_EVERY_S, FrequencyControl
 from agents.ports import DroopCurve
 from protocols.exchanges.frequency_services import Control, SignalPiece
 from protocols.exchanges.vocabulary import FcrProduct

@@ -136,14 +136,20 @@ def test_a_charger_may_ignore_what_it_is_told_and_a_meter_be_lost() -> None:
             "fcr of 'bornholm-pool': fcr-ce is Continental Europe's; the area is Nordic: fcr-d-down, fcr-d-up, fcr-n",
         ),
         (
-            'first_hour = "00:00"',
+            'first_hour = "01:00"',
             'first_hour = "00:30"',
             "fcr of 'bornholm-pool': first_hour is 00:30; capacity is bought by whole hours, write 00:00",
         ),
         (
-            'first_hour = "00:00"',
+            'first_hour = "01:00"',
             'first_hour = "05:00"',
             "fcr of 'bornholm-pool': first_hour and last_hour are the same; give when delivery begins and when it ends",
+        ),
+        (
+            "nem_disable_minutes = 35.0",
+            "nem_disable_minutes = 25.0",
+            "fcr of 'bornholm-pool': nem_disable_minutes: "
+            "energy management of FCR-N ends at 32 to 57.5 minutes, not at 25",
         ),
         (
             'test_from = "17:30"',

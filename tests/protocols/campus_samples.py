@@ -123,6 +123,7 @@ CAMPUS_SAMPLES: tuple[x.Content, ...] = (
         energy_kwh=260.0,
         baseline_kw=0.0,
         control=x.Control.LOCAL,
+        nem_disable_minutes=35.0,
         units=(x.PortfolioUnit(charger_id="c1", max_charge_kw=11.0, max_discharge_kw=10.0, capacity_kw=7.4),),
         test_from=START,
         valid_until=START + timedelta(days=365),

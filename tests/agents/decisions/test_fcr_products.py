@@ -121,10 +121,13 @@ def test_the_constants_of_the_rules_stand_where_they_are_used() -> None:
     assert N.performance.kinetic_mws / N.performance.rated_mw == pytest.approx(4.5238, abs=1e-4)
 
 
-def test_less_than_two_hours_of_full_activation_is_a_limited_reservoir() -> None:
-    """Section 3.5."""
-    assert is_limited(40.0, 79.9)
-    assert not is_limited(40.0, 80.0)
+@pytest.mark.parametrize(("rules", "enough_kwh"), [(D_UP, 80.0), (D_DOWN, 80.0), (N, 160.0), (CE, 160.0)])
+def test_less_than_two_hours_of_full_activation_each_way_is_a_limited_reservoir(
+    rules: FcrRules, enough_kwh: float
+) -> None:
+    """Section 3.5; in both directions from the middle."""
+    assert is_limited(rules, 40.0, enough_kwh - 0.1)
+    assert not is_limited(rules, 40.0, enough_kwh)
 
 
 def test_the_tso_may_agree_to_another_end_of_nem_but_not_to_one_before_its_start() -> None:
@@ -132,7 +135,10 @@ def test_the_tso_may_agree_to_another_end_of_nem_but_not_to_one_before_its_start
     changed = agreed(N, nem_disable_minutes=35.0).thresholds
     assert changed is not None
     assert (changed.nem_enable, changed.nem_disable) == (30.0, 35.0)
-    with pytest.raises(ValueError, match="no earlier"):
-        agreed(N, nem_disable_minutes=29.0)
-    with pytest.raises(ValueError, match="no earlier"):
-        agreed(CE, nem_disable_minutes=60.0)
+    assert agreed(N, nem_disable_minutes=None) is N
+    for minutes in (29.0, 31.9, 57.6):
+        with pytest.raises(ValueError, match=r"ends at 32 to 57\.5 minutes"):
+            agreed(N, nem_disable_minutes=minutes)
+    for rules in (D_UP, CE):
+        with pytest.raises(ValueError, match="no energy management whose end can be chosen"):
+            agreed(rules, nem_disable_minutes=20.0)
