@@ -9,6 +9,7 @@ from datetime import datetime
 
 from agents.decisions.merit_order import HOURS, Activation, Entry, Service, walk
 from agents.periods import QUARTER
+from behaviours.initiating import Tender
 from protocols.exchanges.congestion_services import CongestionCall, CustomerAward
 
 SAME_KW = 1e-3
@@ -40,12 +41,13 @@ class Offered:
 @dataclass(slots=True)
 class Serving:
     """One vehicle's part of a service: `reduction_kw` is what it was awarded, by market period, at most its
-    activation's. `ended` is set when it serves no more."""
+    activation's. `tender` is the conversation with the driver. `ended` is set when it serves no more."""
 
     part: Activation
     reduction_kw: tuple[float, ...]
     owner: str
     award: CustomerAward
+    tender: Tender = field(repr=False)
     ended: datetime | None = None
 
     def set_kw(self, period: int) -> float:

@@ -17,7 +17,7 @@ from agents.periods import QUARTER
 from agents.quarter_cycle import ANSWER_TIME
 from agents.v2x_desk import V2xDesk
 from behaviours.initiating import Tender
-from behaviours.outcomes import Informed, Proposed
+from behaviours.outcomes import CalledOff, Informed, Proposed
 from protocols.exchanges.congestion_services import (
     CustomerAnswer,
     CustomerAward,
@@ -25,6 +25,7 @@ from protocols.exchanges.congestion_services import (
     CustomerRequest,
     Remuneration,
 )
+from protocols.exchanges.plain import Cancellation
 
 WAVE_TIME = timedelta(minutes=1)
 """So long a driver may take to answer."""
@@ -74,9 +75,9 @@ async def ask(
     return None
 
 
-async def award(help_: Help, willing: Willing, reduction_kw: tuple[float, ...], now: datetime) -> Serving | None:
-    """The award of so much (by market period) to one driver; None where it is so little that it is not needed, or the
-    driver does not confirm it."""
+async def engage(help_: Help, willing: Willing, reduction_kw: tuple[float, ...], now: datetime) -> Serving | None:
+    """What one driver is to be awarded: so much, by market period. None where it is so little that it is not needed:
+    the driver hears it."""
     energy = energy_kwh(reduction_kw)
     mean = energy / (len(reduction_kw) * (QUARTER / _HOUR))
     if mean <= SAME_KW:
@@ -88,10 +89,21 @@ async def award(help_: Help, willing: Willing, reduction_kw: tuple[float, ...], 
         power_kw=round(mean, 3),
         benefit_eur=cents(Decimal(repr(willing.part.driver_eur_per_kwh * energy))),
     )
-    result = await willing.tender.award({willing.owner: content}, done_by=now + WAVE_TIME)
-    if not isinstance(result[willing.owner], Informed):
-        return None
-    return Serving(willing.part, reduction_kw, willing.owner, content)
+    return Serving(willing.part, reduction_kw, willing.owner, content, willing.tender)
+
+
+async def award(help_: Help, serving: Serving) -> str | None:
+    """The award, and the driver's part until its end; why the driver does not hold to it, None where it does."""
+    result = await serving.tender.award({serving.owner: serving.award}, done_by=help_.end + WAVE_TIME)
+    outcome = result[serving.owner]
+    return None if isinstance(outcome, Informed | CalledOff) else str(outcome)
+
+
+async def tell_over(actor: Actor, help_: Help, serving: Serving, reason: str) -> None:
+    """FIPA's cancel to a driver whose part ends before it was to end. A driver who has nothing to stop any more, or who
+    does not answer, is left alone: the charger is set by the manager."""
+    words = Cancellation(reference=help_.id, reason=reason)
+    await serving.tender.cancel(serving.owner, words, actor.now() + WAVE_TIME)
 
 
 def delivered_kwh(desk: V2xDesk, help_: Help, serving: Serving, ended: datetime) -> float:
@@ -142,7 +154,10 @@ async def pay(actor: Actor, ledger: Ledger, help_: Help, serving: Serving, kwh: 
 
 
 async def pay_all(actor: Actor, ledger: Ledger, desk: V2xDesk, help_: Help, ended: datetime) -> None:
-    """Pays every driver who served, also those who had to stop."""
+    """Tells the drivers of an early end; then pays every driver who served, also those who had to stop."""
+    if ended < help_.end:
+        reason = "the network has room again"
+        await asyncio.gather(*(tell_over(actor, help_, each, reason) for each in help_.serving.values()))
     served = [*help_.serving.values(), *help_.dropped]
     due = [(each, delivered_kwh(desk, help_, each, ended)) for each in served]
     await asyncio.gather(*(pay(actor, ledger, help_, each, kwh, ended) for each, kwh in due))

@@ -12,10 +12,11 @@ from itertools import count
 from typing import ClassVar
 
 from agents.actor import Actor
+from agents.congestion_calling_off import FRESH, CallingOff
 from agents.congestion_meters import CampusMeters
 from agents.congestion_orders import CongestionOrder, OrderedServices
 from agents.congestion_schedules import Schedules
-from agents.congestion_watch import Congestion, CongestionWatch, less, overloads
+from agents.congestion_watch import Congestion, CongestionWatch, less
 from agents.decisions.congestion_award import LEAST_KW, Candidate, by_charger, choose_offers, offer_fault
 from agents.decisions.congestion_price import CongestionPrices, congestion_prices, second_prices
 from agents.decisions.pricing import OperatorCosts
@@ -27,11 +28,10 @@ from agents.periods import QUARTER, next_quarter, quarter_at, quarters
 from agents.ports import GridModel
 from agents.quarter_cycle import ANSWER_TIME, MANAGER_TIME, VOLTAGE_AFTER
 from behaviours.initiating import Tender
-from behaviours.outcomes import CalledOff, Failed, Informed, Proposed, Silent, Subscribed
+from behaviours.outcomes import CalledOff, Informed, Proposed, Refused, Silent, Subscribed
 from behaviours.swarm import Swarm
 from protocols.exchanges.congestion_services import (
     CongestionCall,
-    CongestionEnd,
     ScheduleSubscription,
     SolutionAward,
     SolutionOffer,
@@ -43,10 +43,10 @@ NOTICE = timedelta(minutes=5)
 """No service starts sooner after a look: two calls, and the managers ask their drivers."""
 LEAD = QUARTER
 """A need that begins later than this after the first period is left to the next look, which knows more of it."""
-FRESH = timedelta(minutes=3)
-"""The meters are read as means of so long."""
 TELL_AGAIN = timedelta(hours=1)
 """What lasts is told again after so long."""
+NOTHING_TO_GIVE = ("no-vehicle", "promised", "no-room", "not-worth-it")
+"""Codes of refusals that are no warnings: nobody is there, or is free, or can do it, or it does not pay."""
 _TOP_UPS = 2
 
 
@@ -63,8 +63,8 @@ class CongestionDso(Actor):
     asked for than the look says. `hysteresis_percent`: a service is called off where the loading without it stays that
     far below the limit. `discharging_extra_eur_per_kwh`: what a kWh given back costs more than one not drawn.
     `baseline_tolerance`: kW, and part of what was told, by which an offer's baseline may exceed the schedule.
-    `penalty_part` of the reduction price for each kWh missing beyond `tolerance`. `discharge_kw`: the most that one
-    charger gives back.
+    `penalty_part` of the reduction price for each kWh missing beyond `tolerance`. `charge_kw`, `discharge_kw`: the most
+    that one charger takes and gives back.
     """
 
     role: ClassVar[Role] = Role.DSO
@@ -95,6 +95,7 @@ class CongestionDso(Actor):
         baseline_tolerance: tuple[float, float] = (2.0, 0.1),
         penalty_part: Decimal = Decimal("0.5"),
         tolerance: Decimal = Decimal("0.05"),
+        charge_kw: float = 11.0,
         discharge_kw: float = 10.0,
         memory: Memory | None = None,
     ) -> None:
@@ -108,7 +109,6 @@ class CongestionDso(Actor):
         self.until = until
         self.changes = tuple(sorted(changes))
         self.horizon = horizon
-        self.hysteresis_percent = hysteresis_percent
         self.extra = discharging_extra_eur_per_kwh
         self.baseline_tolerance = baseline_tolerance
         self.discharge_kw = discharge_kw
@@ -125,6 +125,17 @@ class CongestionDso(Actor):
         self.meters = CampusMeters(self)
         self.orders = OrderedServices(
             self, ledger, self.meters, penalty_part=penalty_part, tolerance=tolerance, memory=memory or Memory()
+        )
+        self.calling_off = CallingOff(
+            self,
+            self.schedules,
+            self.watch,
+            self.meters,
+            self.orders,
+            self._chargers_of,
+            self.connections,
+            hysteresis_percent,
+            charge_kw,
         )
         self._numbers = count(1)
         self._subscribed: dict[str, bool] = {}
@@ -185,7 +196,7 @@ class CongestionDso(Actor):
         """Calls off what is not needed any more, then asks for what is. `learn`: once in each period, what
         the meters show is held against the schedules."""
         async with self._looking:
-            self._resume()
+            self.calling_off.resume()
             read_at = self.now().replace(second=0, microsecond=0)
             metered = await self.meters.by_bus(self.connections, read_at - FRESH, read_at)
             now = self.now()
@@ -196,7 +207,7 @@ class CongestionDso(Actor):
             first = next_quarter(now + NOTICE)
             periods = min(self.horizon, self._periods_from(first))
             limits = self.limits(now)
-            self._call_off_unneeded(services, limits)
+            self.calling_off.mark(services, limits, lambda begin: min(self.horizon, self._periods_from(begin)))
             if periods < 1:
                 return
             charging = self.schedules.expected(first, periods, services)
@@ -235,18 +246,29 @@ class CongestionDso(Actor):
             return
         share = need.power_kw / congestion.flexible_kw if congestion.flexible_kw > 0 else 1.0
         prices = congestion_prices(congestion.most, share, self.extra)
-        missing, managers = await self._tender(congestion, need.power_kw, prices, managers, limits)
+        asked = [manager for manager in managers if self._draws(manager, congestion)] or managers
+        missing, again = await self._tender(congestion, need.power_kw, prices, asked, limits)
         if missing < LEAST_KW:
             return
+        again = [manager for manager in managers if manager in again or manager not in asked]
         dearer = second_prices(prices, self.extra)
-        if managers and dearer != prices and need.start >= self.now() + ANSWER_TIME:
-            missing, _ = await self._tender(congestion, missing, dearer, managers, limits)
+        if again and (dearer != prices or len(asked) < len(managers)) and need.start >= self.now() + ANSWER_TIME:
+            missing, _ = await self._tender(congestion, missing, dearer, again, limits)
         if missing >= LEAST_KW:
             begins = f"{need.start.astimezone(self.zone):%H:%M}"
             self._tell(
                 f"missing {where}",
                 f"{missing:.1f} of {need.power_kw:.1f} kW at {where} from {begins} are not offered",
             )
+
+    def _draws(self, manager: str, congestion: Congestion) -> bool:
+        """Whether its schedule draws anything there meanwhile. Who draws nothing can at most give back, which no
+        schedule shows: it is asked where the others leave something missing."""
+        need = congestion.need
+        periods = (need.end - need.start) // QUARTER
+        services = self.orders.under_way(self.now())
+        told = self.schedules.manager_kw(manager, congestion.buses, need.start, periods, services)
+        return max(told, default=0.0) >= LEAST_KW
 
     def _behind(self, buses: Sequence[str]) -> list[str]:
         """The managers that tell what they do, have chargers there, and keep enough of what they promise."""
@@ -313,6 +335,8 @@ class CongestionDso(Actor):
         if tender.silent:
             self._tell(f"silent {manager}", f"{manager} does not answer {call.request_id}")
         for refusal in tender.refusals:
+            if isinstance(refusal, Refused) and getattr(refusal.content, "code", "") in NOTHING_TO_GIVE:
+                continue  # as it may be: the trace has it
             self._tell(f"refuses {manager}", f"{manager} does not help with {call.request_id}: {refusal}")
         for proposed in tender.proposals:
             fault = self._fault(call, manager, proposed, scheduled_kw)
@@ -370,7 +394,7 @@ class CongestionDso(Actor):
             shares[bus] = shares.get(bus, 0.0) + kw
         return shares
 
-    # ---- the services, and 3.3 -------------------------------------------------------------------------------------
+    # ---- the services ----------------------------------------------------------------------------------------
 
     def _order(self, call: CongestionCall, manager: str, tender: Tender, offer: SolutionOffer, power: float) -> None:
         service = CongestionOrder(
@@ -406,77 +430,6 @@ class CongestionDso(Actor):
             return
         chargers = self._chargers_of(service.manager, service.call.buses)
         await self.orders.settle(service, chargers)
-
-    def _resume(self) -> None:
-        """What was to be called off at the end of the period, and is not yet, is looked at again."""
-        for service in self.orders.services:
-            if service.calling is not None and service.stopped_at is None and self.now() < service.ends:
-                service.calling.cancel()
-                service.calling, service.ends = None, service.end
-
-    def _call_off_unneeded(self, services: Sequence[CongestionOrder], limits: Limits) -> None:
-        """Marks the services without which the limits hold, the dearest first, to end with this period: until then they
-        are paid. One that has not begun yet ends before it begins."""
-        tight = Limits(
-            limits.transformer_percent - self.hysteresis_percent, limits.line_percent - self.hysteresis_percent
-        )
-        now = self.now()
-        start = next_quarter(now)
-        active = [s for s in services if s.ends > max(start, s.start) and s.stopped_at is None and s.calling is None]
-        for service in sorted(active, key=lambda s: (-s.price, -s.power_kw, s.request_id, s.manager)):
-            begun = service.start <= now
-            first = start if begun else service.start
-            periods = quarters(first, service.end)
-            with_it = self._overloaded(services, first, periods, tight)
-            service.ends = first
-            without = self._overloaded(services, first, periods, tight)
-            elements = {reason.partition(" at ")[0] for reason in service.call.elements}
-            if without - with_it or without & elements:
-                service.ends = service.end
-                continue
-            reason = "the limits hold without it"
-            service.calling = self.spawn(
-                self._call_off(service, first if begun else now, reason),
-                f"calls off {service.request_id} of {service.manager}",
-            )
-
-    def _overloaded(
-        self, services: Sequence[CongestionOrder], first: datetime, periods: int, limits: Limits
-    ) -> set[str]:
-        charging = self.schedules.expected(first, periods, services)
-        states = self.watch.states(charging, first, self.now())
-        return {violation.element for state in states for violation in overloads(state, limits)}
-
-    async def _call_off(self, service: CongestionOrder, at: datetime, reason: str) -> None:
-        """3.3: FIPA's cancel, with what the meters say was provided and for how long."""
-        await self.clock.sleep_until(at)
-        service.stopped_at = now = self.now()
-        lasted = max(timedelta(), now - service.start)
-        end = CongestionEnd(
-            reference=service.request_id,
-            service=service.call.service,
-            p_kw=round(await self._provided_kw(service, now), 3) if lasted else 0.0,
-            q_kvar=0.0,
-            duration_minutes=int(lasted.total_seconds() // 60),
-            reason=reason,
-        )
-        outcome = await service.tender.cancel(service.manager, end, self.now() + ANSWER_TIME)
-        over = isinstance(outcome, Failed) and getattr(outcome.content, "code", "") == "over"
-        if isinstance(outcome, Informed) or over:
-            return
-        self.notice(f"{service.request_id} of {service.manager} is not called off: {outcome}")
-        if isinstance(outcome, Failed):
-            service.stopped_at, service.ends = None, service.end
-
-    async def _provided_kw(self, service: CongestionOrder, at: datetime) -> float:
-        """What the meters showed below the baseline just now; what was awarded where they are silent."""
-        chargers = self._chargers_of(service.manager, service.call.buses)
-        start = max(service.start, at - FRESH)
-        metered = await self.meters.read(chargers, start, at, at - start)
-        if metered.keys() < chargers or not chargers:
-            return service.power_kw
-        drawn = sum(kw for series in metered.values() for kw in series)
-        return min(service.power_kw, max(0.0, service.baseline_kw(start) - drawn))
 
     # ---- notices ---------------------------------------------------------------------------------------------------
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from agents.congestion_book import Help
-from agents.congestion_customers import WAVE_TIME, Willing, ask, award, pay_all
+from agents.congestion_book import Help, Serving
+from agents.congestion_customers import WAVE_TIME, Willing, ask, award, engage, pay_all, tell_over
 from agents.decisions.congestion_offer import Willingness, next_wave
 from agents.decisions.merit_order import Activation, CongestionTerms
 from agents.decisions.retail_plan import hours_needed
@@ -20,6 +20,8 @@ from behaviours.swarm import Swarm
 
 CHECKED_AFTER = timedelta(minutes=1)
 """So long after it was set a charger must do as it was told."""
+HEARD_AFTER = timedelta(seconds=5)
+"""So long after their award drivers who do not hold to what they agreed to have said so."""
 KEPT = timedelta(days=1)
 
 
@@ -68,14 +70,18 @@ class CongestionServing(Parking):
                 by = self.now() + WAVE_TIME
                 asked = [ask(self, help_.offered, self.desk.owner_of(c) or "", each, by) for c, each in wave.items()]
                 answered = await asyncio.gather(*asked)
+                engaged = False
                 for (charger_id, options), willing in zip(wave.items(), answered, strict=True):
                     kind = options[0][1].kind if willing is None else willing.part.kind
                     self.willingness = self.willingness.after(kind, willing is not None)
                     if willing is not None and await self._engage(help_, willing):
+                        engaged = True
                         continue
                     self._let_go(charger_id, help_)
                     if willing is not None and max(help_.missing_kw(self.now())) < LEAST_OFFER_KW:
                         help_.asked.discard(charger_id)  # was not needed, and may be when another one fails
+                if engaged:
+                    await self.clock.sleep_until(self.now() + HEARD_AFTER)
 
     def _wave(self, help_: Help) -> dict[str, list[tuple[str, Activation]]]:
         """Whom to ask next for what; they are claimed. Nobody where the promise is kept."""
@@ -91,17 +97,28 @@ class CongestionServing(Parking):
         return wave
 
     async def _engage(self, help_: Help, willing: Willing) -> bool:
-        """Awards a driver who agreed what is still missing; False where that is nothing, or it is not confirmed."""
+        """Awards a driver who agreed what is still missing; False where that is nothing."""
         now = self.now()
         missing = [0.0] * help_.offered.service.periods if help_.ended is not None else help_.missing_kw(now)
         reduction = tuple(min(a, b) for a, b in zip(willing.part.reduction_kw, missing, strict=True))
-        serving = await award(help_, willing, reduction, now)
-        if serving is None or help_.ended is not None:
+        serving = await engage(help_, willing, reduction, now)
+        if serving is None:
             return False
         help_.serving[willing.part.charger_id] = serving
+        self.spawn(self._hear(help_, serving), f"hears {serving.owner}")
         self.replan([willing.part.charger_id])
         await self._set(help_, [willing.part.charger_id])
         return True
+
+    async def _hear(self, help_: Help, serving: Serving) -> None:
+        """The driver's word until the end: who does not hold to it is replaced."""
+        against = await award(help_, serving)
+        charger_id = serving.part.charger_id
+        if against is None or help_.ended is not None or help_.serving.get(charger_id) is not serving:
+            return
+        self.notice(f"{serving.owner} does not hold to {help_.id}: {against}")
+        await self._drop(help_, charger_id)
+        await self._fill(help_)
 
     def _let_go(self, charger_id: str, help_: Help) -> None:
         """Gives up the claim, to the next service where one is waiting for the vehicle."""
@@ -178,6 +195,7 @@ class CongestionServing(Parking):
             said = "is silent" if reading is None else f"draws {reading.power_kw:.1f} kW"
             self.notice(f"charger {charger_id} {said} instead of {serving.set_kw(period):.1f} kW for {help_.id}")
             self._disobeyed.add(charger_id)
+            self.spawn(tell_over(self, help_, serving, "the charger does not obey"), "tells a driver")
             await self._drop(help_, charger_id)
             lost += 1
         if lost:
@@ -195,6 +213,8 @@ class CongestionServing(Parking):
         for help_ in tuple(self._helps.values()):
             if charger_id in help_.serving and help_.ended is None:
                 self.notice(f"the vehicle at {charger_id} left during {help_.id}")
+                told = tell_over(self, help_, help_.serving[charger_id], "the vehicle has left")
+                self.spawn(told, "tells a driver")
                 help_.drop(charger_id, self.now())
                 self.spawn(self._fill(help_), "asks further drivers")
 

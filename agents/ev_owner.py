@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,6 +22,7 @@ from behaviours.answering import (
     Refuse,
     RejectProposal,
     answers,
+    cancels,
     failure,
     refusal,
 )
@@ -187,7 +189,7 @@ class EvOwner(Actor):
 
     @answers(CustomerAward, on=Performative.ACCEPT_PROPOSAL)
     async def on_customer_award(self, award: CustomerAward, incoming: Incoming) -> Inform | Failure:
-        """3.2, the manager's word: confirmed where it is what was agreed to, and pays as it said."""
+        """3.2, the manager's word: held to until the end where it is what was agreed to, and pays as it said."""
         request, option = self._taken.pop(award.request_id, (None, None))
         if request is None or option is None or award.activation_id != option.activation_id:
             return failure("not-as-agreed", "I have not agreed to that")
@@ -197,7 +199,25 @@ class EvOwner(Actor):
         if float(award.benefit_eur) < due - CENT_EUR:
             return failure("not-as-agreed", f"{award.benefit_eur} EUR are less than the {due:.2f} EUR that were said")
         self._awarded[award.request_id] = request, award
+        await self._served(request, incoming.cancelled)
         return Inform(Done(reference=award.request_id))
+
+    async def _served(self, request: CustomerRequest, cancelled: asyncio.Event) -> None:
+        """Waits for the end of a service: as it was asked for, or sooner."""
+        end = request.start + timedelta(minutes=request.duration_minutes)
+        ends = [asyncio.ensure_future(each) for each in (self.clock.sleep_until(end), cancelled.wait())]
+        try:
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in ends:
+                each.cancel()
+
+    @cancels(CustomerRequest)
+    async def on_early_end(self, request: CustomerRequest, incoming: Incoming) -> Inform:
+        """3.2, FIPA's cancel: the service ends before its time, or is not needed; the charger is the manager's to set.
+        What was delivered until then is due."""
+        self._taken.pop(request.request_id, None)
+        return Inform(Done(reference=request.request_id))
 
     @answers(Reason, on=Performative.REJECT_PROPOSAL)
     async def on_not_needed(self, reason: Reason, incoming: Incoming) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import datetime
+
 from agents.congestion_help import CongestionHelp
 from agents.frequency_service import FrequencyService
+from agents.periods import QUARTER, quarter_at
 
 
 class ParkingManager(CongestionHelp, FrequencyService):
@@ -14,5 +18,18 @@ class ParkingManager(CongestionHelp, FrequencyService):
     whose units "must measure the frequency and automatically activate reserves on their own".
 
     A vehicle serves one of the two at a time: what one has claimed the other leaves alone. Both follow the same plan
-    where they do nothing (`agents.parking`).
+    where they do nothing (`agents.parking`), and the DSO is told of both (3.x.5): a vehicle that bears frequency
+    control stands at its operating point in the hours that are still to be sold as well, and charges after them.
     """
+
+    def committed_kw(self, charger_id: str, now: datetime) -> Mapping[datetime, float]:
+        """With the hours of frequency control that are not sold yet: capacity is sold hour by hour, shortly before."""
+        orders = dict(super().committed_kw(charger_id, now))
+        if self.fcr is None or not self.portfolio_id or self.claimed.get(charger_id) != self.portfolio_id:
+            return orders
+        standing = orders[max(orders)] if orders else 0.0
+        quarter = max(quarter_at(now), self.fcr.first_hour)
+        while quarter < self.fcr.last_hour:
+            orders.setdefault(quarter, standing)
+            quarter += QUARTER
+        return orders

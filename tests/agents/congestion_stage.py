@@ -135,9 +135,9 @@ def activation(
 class Lot(Actor):
     """A V2X manager whose chargers draw `plan` (kW by bus), and that keeps what it promises unless told otherwise.
 
-    `offers`: kW of an offer to a call, 0 refuses, None keeps silent; `changes`: fields of an offer that are not as they
-    should be. `result` of an award: "done", "fails" (at once) or "silent". `delivers`: part of what was awarded that
-    the meters show. `tells`: whether schedules are sent.
+    `offers`: kW of an offer to a call, 0 refuses (with the code `refuses`), None keeps silent; `changes`: fields of an
+    offer that are not as they should be. `result` of an award: "done", "fails" (at once) or "silent". `delivers`: part
+    of what was awarded that the meters show. `tells`: whether schedules are sent.
     """
 
     role = Role.V2X_MANAGER
@@ -153,6 +153,7 @@ class Lot(Actor):
         self.result, self.delivers = "done", 1.0
         self.accepts: str | None = "yes"
         self.stops = True
+        self.refuses = "not-worth-it"
         self.calls: list[x.CongestionCall] = []
         self.won: list[tuple[datetime, x.CongestionCall, float]] = []
         self.lost: list[x.Reason] = []
@@ -213,7 +214,7 @@ class Lot(Actor):
         if kw is None:
             await asyncio.Event().wait()
         if not kw:
-            return refusal("not-worth-it", "it would not pay")
+            return refusal(self.refuses, "it would not pay")
         periods = [call.start + k * QUARTER for k in range((call.end - call.start) // QUARTER)]
         mine = [bus for bus in self.buses() if bus in call.buses]
         values: dict[str, Any] = {

@@ -15,7 +15,7 @@ from typing import Any
 from agents.actor import Actor
 from agents.congestion_help import CongestionHelp
 from agents.parking import Lot, Parking
-from behaviours.answering import Incoming, Inform, Propose, Reply, answers, refusal
+from behaviours.answering import Incoming, Inform, Propose, Reply, answers, cancels, failure, refusal
 from behaviours.initiating import Tender
 from environment.vehicles import Vehicle
 from protocols import exchanges as x
@@ -62,7 +62,10 @@ class IgnoringCharger(FakeCharger):
 
 
 class LotDriver(Actor):
-    """An EV owner who takes the option that `takes` names: its number, None to decline; "silent" says nothing."""
+    """An EV owner who takes the option that `takes` names: its number, None to decline; "silent" says nothing.
+
+    `holds`: "done" confirms an award at once, "on" holds to it until it is called off, "fails" does not hold to it.
+    """
 
     role = Role.EV_OWNER
 
@@ -72,6 +75,8 @@ class LotDriver(Actor):
         self.asked: list[tuple[datetime, x.CustomerRequest]] = []
         self.awards: list[x.CustomerAward] = []
         self.not_needed = 0
+        self.holds = "done"
+        self.ended: list[tuple[datetime, x.Cancellation]] = []
         self.paid: list[x.Remuneration] = []
 
     async def announce(self, manager: str, car: Car) -> Any:
@@ -103,7 +108,16 @@ class LotDriver(Actor):
     @answers(x.CustomerAward, on=Performative.ACCEPT_PROPOSAL)
     async def on_award(self, award: x.CustomerAward, incoming: Incoming) -> Reply:
         self.awards.append(award)
+        if self.holds == "fails":
+            return failure("changed-my-mind", "I must go")
+        if self.holds == "on":
+            await incoming.cancelled.wait()
         return Inform(x.Done(reference=award.request_id))
+
+    @cancels(x.CustomerRequest)
+    async def on_end(self, request: x.CustomerRequest, incoming: Incoming) -> Inform:
+        self.ended.append((self.now(), x.Cancellation.from_json(incoming.message.content)))
+        return Inform(x.Done(reference=request.request_id))
 
     @answers(x.Reason, on=Performative.REJECT_PROPOSAL)
     async def on_rejection(self, reason: x.Reason, incoming: Incoming) -> None:

@@ -174,68 +174,6 @@ def test_a_change_of_the_signal_within_the_quarter_leads_to_a_call_and_its_end_t
     run_swarm(main, Stage())
 
 
-def test_a_service_that_is_not_needed_any_more_is_called_off_with_the_quarter_and_paid_until_then() -> None:
-    async def main(stage: Stage) -> None:
-        # planned for 75 kW; at 06:25 the drivers change their minds and the manager's plan from 06:30 on is 40 kW
-        def plan(when: datetime) -> dict[str, float]:
-            return {"b1": 40.0 if stage.clock.now() >= at(25) and when >= at(30) else 75.0}
-
-        here = await campus(stage, {"lot": plan}, limits=lambda when: Limits(transformer_percent=70.0))
-        await stage.until(40)
-        (call,) = here.calls("lot")
-        assert (call.start, call.end) == (at(15), at(75))
-        assert here.lots["lot"].ends == []
-        await stage.until(46)
-        ((when, end),) = here.lots["lot"].ends
-        assert (when, end.reference, end.duration_minutes) == (at(45), call.request_id, 30)
-        assert end.p_kw == pytest.approx(5.0, abs=0.1)
-        await stage.until(50)
-        (settlement,) = here.lots["lot"].settlements
-        assert (settlement.start, settlement.end) == (at(15), at(45))
-        assert settlement.baseline_kw == (75.0, 75.0)
-
-    run_swarm(main, Stage())
-
-
-def test_the_dearest_is_called_off_first_and_the_other_kept_where_it_is_needed() -> None:
-    async def main(stage: Stage) -> None:
-        base = between(0, 40, {"a2": 10.0, "b1": 10.0}, {"a2": 6.0})
-        plans = {"lot1": steady(a1=32.0), "lot2": steady(b1=65.0)}
-
-        def prepare(here: Campus) -> None:
-            here.lots["lot1"].kind = "discharge"
-
-        here = await campus(
-            stage,
-            plans,
-            offers=dict.fromkeys(plans, lambda call: 10.0),
-            model=TwoFeeders(lambda when: base(stage.clock.now())),
-            prepare=prepare,
-        )
-        await stage.until(61)
-        (dear,), (cheap, *_) = here.lots["lot1"].won, here.lots["lot2"].won
-        assert (dear[2], cheap[2]) == (pytest.approx(7.0, abs=0.01), 10.0)
-        # of the 17 kW that were needed 3 still are: without the dearer 7 kW it is 93 %, without both 103
-        assert [(when, end.reference) for when, end in here.lots["lot1"].ends] == [(at(60), dear[1].request_id)]
-        assert here.lots["lot2"].ends == []
-
-    run_swarm(main, Stage())
-
-
-def test_a_service_stays_where_the_loading_without_it_is_close_to_the_limit() -> None:
-    async def main(stage: Stage) -> None:
-        base = between(0, 40, {"a2": 20.0, "b1": 10.0}, {"a2": 12.0})
-        here = await campus(
-            stage, {"lot": steady(b1=64.0, a1=20.0)}, model=TwoFeeders(lambda when: base(stage.clock.now())), until=120
-        )
-        await stage.until(74)
-        # 96 % without it, the limit is 100 and the hysteresis 5
-        assert len(here.lots["lot"].won) == 1
-        assert here.lots["lot"].ends == []
-
-    run_swarm(main, Stage())
-
-
 def test_a_delivery_is_settled_by_the_meters_to_the_cent_and_booked() -> None:
     async def main(stage: Stage) -> None:
         plan = between(30, 60, {"b1": 120.0}, {"b1": 5.0})
@@ -354,13 +292,23 @@ def test_an_overstated_baseline_is_held_against_the_schedule_of_before_the_call(
 
 
 @pytest.mark.parametrize(
-    ("offer", "words"), [(0.0, "it would not pay"), (None, f"{jid('lot')} does not answer dso-congestion-1")]
+    ("offer", "code", "told"),
+    [
+        (0.0, "not-worth-it", None),
+        (0.0, "no-vehicle", None),
+        (0.0, "not-possible", "refused by lot@localhost: it would not pay"),
+        (None, "", f"{jid('lot')} does not answer dso-congestion-1"),
+    ],
 )
-def test_a_manager_that_refuses_or_keeps_silent_is_told_once_and_asked_again(offer: float | None, words: str) -> None:
+def test_a_manager_that_gives_nothing_is_asked_again_and_told_once_unless_it_has_nothing_to_give(
+    offer: float | None, code: str, told: str | None
+) -> None:
     async def main(stage: Stage) -> None:
         here = await campus(stage, OVER, offers={"lot": lambda call: offer})
+        here.lots["lot"].refuses = code
         await stage.until(59)
-        assert stage.noticed(words) == 1
+        assert len(stage.notices) == (1 if told is None else 2)
+        assert told is None or stage.noticed(told) == 1
         assert stage.noticed("are not offered") == 1
         assert len({call.start for call in here.calls("lot")}) == 4
         # who refuses is asked once more at a higher price, who keeps silent is not
@@ -410,23 +358,6 @@ def test_a_manager_without_a_result_at_the_end_is_settled_by_the_meters() -> Non
         await stage.until(60)
         assert stage.noticed(f"has no result: no answer from {jid('lot')}") == 1
         assert stage.balance("lot") == here.lots["lot"].settlements[0].remuneration_eur > 0
-
-    run_swarm(main, Stage())
-
-
-def test_a_manager_that_does_not_stop_goes_on_and_is_settled_to_the_end() -> None:
-    async def main(stage: Stage) -> None:
-        def plan(when: datetime) -> dict[str, float]:
-            return {"b1": 40.0 if stage.clock.now() >= at(25) and when >= at(30) else 75.0}
-
-        def prepare(here: Campus) -> None:
-            here.lots["lot"].stops = False
-
-        here = await campus(stage, {"lot": plan}, limits=lambda when: Limits(transformer_percent=70.0), prepare=prepare)
-        await stage.until(47)
-        assert stage.noticed("dso-congestion-1 of lot@localhost is not called off: failed by lot@localhost") == 1
-        await stage.until(80)
-        assert here.lots["lot"].settlements[0].end == at(75)
 
     run_swarm(main, Stage())
 
@@ -555,5 +486,30 @@ def test_voltages_and_what_is_fed_back_are_only_told_once() -> None:
         assert stage.noticed("voltages are not asked for here") == 1
         assert stage.noticed("line A at 120.0 % (limit 100.0) from what is fed back") == 1
         assert here.calls("lot") == []
+
+    run_swarm(main, Stage())
+
+
+def test_who_draws_nothing_is_asked_only_for_what_the_others_leave_open() -> None:
+    async def main(stage: Stage) -> None:
+        plans = {"busy": between(30, 60, {"a2": 40.0, "b1": 70.0}, {"a2": 5.0, "b1": 5.0}), "idle": steady(a1=0.0)}
+        here = await campus(stage, plans, offers={"busy": lambda call: 6.0, "idle": lambda call: 0.0})
+        await stage.until(59)
+        first, again, *_ = here.calls("busy")
+        assert first.power_kw == pytest.approx(10.0, abs=0.01)
+        assert [call.request_id for call in here.calls("idle")] == [again.request_id]
+        assert here.calls("idle")[0].power_kw == pytest.approx(4.0, abs=0.01)
+        assert stage.noticed("does not help") == 0
+
+    run_swarm(main, Stage())
+
+
+def test_who_draws_nothing_is_left_alone_where_the_others_are_enough() -> None:
+    async def main(stage: Stage) -> None:
+        plans = {"busy": between(30, 60, {"a2": 40.0, "b1": 70.0}, {"a2": 5.0, "b1": 5.0}), "idle": steady(a1=0.0)}
+        here = await campus(stage, plans, offers={"busy": lambda call: call.power_kw, "idle": lambda call: 5.0})
+        await stage.until(59)
+        assert len(here.calls("busy")) == 1
+        assert here.calls("idle") == []
 
     run_swarm(main, Stage())

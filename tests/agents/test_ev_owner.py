@@ -14,7 +14,7 @@ from agents.decisions.participation import Preference
 from agents.ev_owner import EvOwner, Visit
 from agents.ledger import Ledger
 from behaviours.answering import Incoming, Inform, Reply, answers
-from behaviours.outcomes import Accepted, Failed, Informed, Refused, Rejected
+from behaviours.outcomes import Accepted, CalledOff, Failed, Informed, Refused, Rejected
 from protocols import exchanges as x
 from protocols.roles import Role
 from tests.agents.stage import MINUTE, PlainVpp, Stage, at
@@ -325,7 +325,7 @@ async def awarded(manager: Manager, tender: Any, **changed: Any) -> Any:
         "benefit_eur": Decimal("0.50"),
     }
     word = x.CustomerAward(**values | changed)
-    return (await tender.award({jid("ev-1"): word}, done_by=manager.now() + MINUTE))[jid("ev-1")]
+    return (await tender.award({jid("ev-1"): word}, done_by=at(91)))[jid("ev-1")]
 
 
 def remuneration(**changed: Any) -> x.Remuneration:
@@ -363,6 +363,29 @@ def test_an_activation_that_suits_the_driver_is_named_and_its_award_confirmed() 
         assert proposal.content == x.CustomerAnswer(request_id="r1", activation_id="r1/2")
         result = await awarded(manager, tender, activation_id="r1/2")
         assert isinstance(result, Informed)
+        assert manager.now() == at(90), "the driver holds to it until the end"
+
+    run_swarm(main, unjudged())
+
+
+def test_a_driver_hears_of_an_early_end_and_what_was_delivered_until_then_is_due() -> None:
+    """3.3 as it comes to the customers: FIPA's cancel in the conversation of 3.2."""
+
+    async def main(stage: Stage) -> None:
+        manager, _ = await lot_driver(stage)
+        tender = await asked(manager, customer_request())
+        result = manager.spawn(awarded(manager, tender), "award")
+        await stage.until(75)
+        assert not result.done()
+        end = x.Cancellation(reference="r1", reason="the network has room again")
+        answer = await tender.cancel(jid("ev-1"), end, at(76))
+        assert (type(answer), answer.content) == (Informed, x.Done(reference="r1"))
+        await stage.until(75.5)
+        assert isinstance(result.result(), CalledOff)
+        # 10 kW for a quarter of an hour at the 0.10 EUR/kWh of the award
+        assert isinstance(await told(manager, remuneration(energy_kwh=2.5, amount_eur=Decimal("0.25"))), Informed)
+        less = remuneration(remuneration_id="less", energy_kwh=2.5, amount_eur=Decimal("0.20"))
+        assert "0.25 EUR are due for 2.5 kWh" in (await told(manager, less)).reason
 
     run_swarm(main, unjudged())
 
