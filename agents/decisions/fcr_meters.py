@@ -19,6 +19,8 @@ from dataclasses import dataclass
 class MeterRules:
     """When a meter is not believed. Frequencies in Hz, times in s; all but the accuracy are this project's choice.
 
+    `still_s`: a value that stands still for so long is compared with the other meter's; one that comes twice is common.
+
     `jump_hz_per_s`: faster than an area's frequency can go (the reference incident at the least inertia makes less than
     0.4). `bound_hz`: so much of a difference is faded out at a changeover, over `fade_s`; what is beyond it must be a
     disturbance that the ill meter missed, and is acted on at once.
@@ -26,6 +28,7 @@ class MeterRules:
 
     accuracy_hz: float = 0.010
     frozen_after_s: float = 5.0
+    still_s: float = 2.0
     moved_hz: float = 0.010
     moves: int = 3
     disagree_for_s: float = 3.0
@@ -74,6 +77,7 @@ class _Meter:
         "ill",
         "ill_since",
         "name",
+        "others_from_hz",
         "others_moves",
         "others_travel",
         "present",
@@ -92,6 +96,7 @@ class _Meter:
         self.read_at = self.clock_since = self.value_since = -math.inf
         self.skew_s: float | None = None
         self.others_moves, self.others_travel = 0, 0.0
+        self.others_from_hz: float | None = None
         self.agreed_hz: float | None = None
         self.ill: str | None = None
         self.ill_since = -math.inf
@@ -136,12 +141,33 @@ class MeterSelection:
             self.in_use is None
             or reading is None
             or meter.ill is not None
-            or reading.hz == meter.hz
+            or (reading.hz == meter.hz and at_s - meter.value_since >= self.rules.still_s)
             or reading.clock_s == meter.clock_s
             or not abs(reading.hz - meter.hz) <= self.rules.accuracy_hz
             or self._apart_since is not None
             or at_s - self._other_read_at >= self.rules.other_every_s
         )
+
+    def between(self, at_s: float, hz: float, last_hz: float, other_hz: float | None = None) -> float | None:
+        """The frequency to act on between two seconds, when the meter in use says `hz` and `last_hz` was acted on; None
+        where the next second must decide.
+
+        That is so while there is any doubt, and for a change beyond what two meters may differ by unless the other one
+        (`other_hz`) says the same: a meter that jumps moves no charger.
+        """
+        rules = self.rules
+        if self.in_use is None or self.meters[self.in_use].ill is not None or self._apart_since is not None:
+            return None
+        seen = hz + self._faded(at_s)
+        if not rules.plausible_hz[0] <= hz <= rules.plausible_hz[1]:
+            return None
+        if self.needs_other(hz, last_hz) and not (other_hz is not None and abs(other_hz - hz) <= rules.tolerance_hz):
+            return None
+        return seen
+
+    def needs_other(self, hz: float, last_hz: float) -> bool:
+        """Whether a change between two seconds is so large that the other meter must have seen it too."""
+        return abs(hz - last_hz) > self.rules.tolerance_hz
 
     # ---- one second
 
@@ -169,7 +195,8 @@ class MeterSelection:
             return False
         meter.step_hz = 0.0 if math.isnan(meter.hz) else abs(reading.hz - meter.hz)
         if reading.hz != meter.hz:
-            meter.value_since, meter.others_moves, meter.others_travel = at_s, 0, 0.0
+            meter.value_since = at_s
+            meter.others_moves, meter.others_travel, meter.others_from_hz = 0, 0.0, None
         if reading.clock_s != meter.clock_s:
             meter.clock_since = at_s
             skew = reading.clock_s - at_s
@@ -182,14 +209,17 @@ class MeterSelection:
 
     def _watch_stillness(self, fresh: Sequence[int]) -> None:
         """Counts how often one meter moved while the other's value stood still: a frequency that is held by a test
-        bench is no frozen meter, and one that moved once may itself have jumped."""
+        bench is no frozen meter, and one that moved once may itself have jumped. Of one that is ill only its moves say
+        anything, not how far it is from the other."""
         if len(fresh) < 2:
             return
         for i in fresh:
             meter, other = self.meters[i], self.meters[1 - i]
+            if meter.others_from_hz is None:
+                meter.others_from_hz = meter.hz if other.ill is None else other.hz
             if meter.value_since < meter.read_at and other.step_hz > 0:
                 meter.others_moves += 1
-                meter.others_travel = max(meter.others_travel, abs(other.hz - meter.hz))
+                meter.others_travel = max(meter.others_travel, abs(other.hz - meter.others_from_hz))
 
     def _frozen(self, at_s: float, meter: _Meter) -> bool:
         rules = self.rules
@@ -253,6 +283,8 @@ class MeterSelection:
         if meter.ill is None:
             meter.ill, meter.ill_since = words, at_s
             notices.append(f"frequency meter {meter.name} {words}")
+            for other in self.meters:
+                other.others_moves, other.others_travel, other.others_from_hz = 0, 0.0, None
 
     def _recover(self, at_s: float, readings: Mapping[int, Reading | None], notices: list[str]) -> None:
         for i, meter in enumerate(self.meters):

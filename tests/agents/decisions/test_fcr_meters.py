@@ -121,6 +121,29 @@ def test_a_backup_that_jumps_is_not_used_and_the_main_meter_goes_on() -> None:
     assert "backup jumped" in notices(found)[0]
 
 
+def test_a_frequency_that_stands_still_is_not_frozen_by_the_witness_of_a_meter_that_has_jumped() -> None:
+    """The main meter has jumped and goes on by its own error of a millihertz: the frequency does not move."""
+
+    def main(t: int) -> Reading:
+        return Reading(round((noise(t) if t < 50 else 50.15) + 0.001 * (t % 2), 3), 1000.0 + t)
+
+    def still(t: int) -> Reading:
+        return Reading(noise(min(t, 50)), 7.0 + t)
+
+    _, found = play(main, still, 100)
+    assert len(notices(found)) == 2, "main jumped, backup is used"
+    assert "main jumped" in notices(found)[0]
+    assert found[-1].hz == pytest.approx(noise(50), abs=0.002)
+
+
+def test_a_meter_that_freezes_while_the_other_is_ill_is_found_by_the_others_moves() -> None:
+    def main(t: int) -> Reading:
+        return Reading(noise(t) + (0.15 if t >= 50 else 0.0), 1000.0 + t)
+
+    _, found = play(main, lambda t: Reading(noise(min(t, 80)), 7.0 + t), 120)
+    assert "backup is frozen" in " ".join(notices(found))
+
+
 def test_a_real_disturbance_that_both_see_is_followed_at_once() -> None:
     def both(t: int) -> Reading:
         return Reading(noise(t) - min(0.3 * max(0, t - 49), 0.6), float(t))
