@@ -146,15 +146,23 @@ class FrequencyApplication(FrequencyPortfolio):
     async def _cancel_test(self, at: datetime, reason: str) -> None:
         """7.3 in the middle of the test."""
         await self.clock.sleep_until(at)
+        if self._application is not None and self.test is not None:
+            self.notice(f"the test of {self.portfolio_id} is called off: {reason}")
+            await self._call_test_off(reason)
+
+    async def _call_test_off(self, reason: str) -> bool:
+        """7.3: False where there is no test. The TSO is told before the step under way is broken off, which it would
+        take for a portfolio that has failed; the chargers do not wait for its answer."""
         agreed, test = self._application, self.test
         if agreed is None or test is None:
-            return
+            return False
         self._application = None
-        test.stop(reason)
-        self.notice(f"the test of {self.portfolio_id} is called off: {reason}")
         end = ParticipationEnd(reference=test.application.application_id, start=self.now(), reason=reason)
+        telling = self.spawn(self._cancel_fcr(agreed, end), "calls the test off")
+        test.stop(reason)
         await self._end_test()
-        await self._cancel_fcr(agreed, end)
+        await telling
+        return True
 
     async def _end_test(self) -> None:
         if self.test is None:

@@ -19,7 +19,6 @@ from agents.frequency_owners import FrequencyOwners
 from agents.frequency_terms import HOUR, FcrTerms
 from agents.periods import QUARTER, quarter_at
 from behaviours.swarm import Swarm
-from protocols.exchanges.frequency_services import ParticipationEnd
 
 __all__ = ["FcrTerms", "FrequencyService"]
 
@@ -99,13 +98,7 @@ class FrequencyService(FrequencyApplication, FrequencyDelivery, FrequencyOwners)
     async def _stop_all(self, why: str) -> None:
         """The service stops at once, in test or delivery, and the TSO is told."""
         self.notice(f"{self._rules.name} stops: {why}")
-        agreed, test = self._application, self.test
-        if agreed is not None and test is not None:
-            self._application = None
-            test.stop(why)
-            await self._end_test()
-            end = ParticipationEnd(reference=test.application.application_id, start=self.now(), reason=why)
-            await self._cancel_fcr(agreed, end)
+        if await self._call_test_off(why):
             return
         await self._end_service()
         for sold in [sold for sold in self.sold.values() if sold.offer.end > self.now()]:
