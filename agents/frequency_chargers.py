@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any, Protocol
 
 from agents.decisions.fcr_portfolio import Unit
 from agents.decisions.fcr_products import FcrRules, change_kw
-from agents.parking import Parking
 from agents.ports import ChargerError
+from agents.v2x_desk import V2xDesk
+from behaviours.ports import Clock
 from protocols.exchanges.frequency_services import Control
 
 REVERSION_S = 180
@@ -47,6 +49,22 @@ class _Order:
     since_s: float
 
 
+class Controller(Protocol):
+    """Whose chargers they are: what the control of a portfolio needs of an agent."""
+
+    @property
+    def desk(self) -> V2xDesk: ...
+
+    @property
+    def clock(self) -> Clock: ...
+
+    def now(self) -> datetime: ...
+
+    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]: ...
+
+    def notice(self, text: str) -> None: ...
+
+
 class PortfolioChargers:
     """See the module. `lost_unit(charger_id, why)` is called once for each charger that is of no use any more; whoever
     is told gives this other units.
@@ -57,7 +75,7 @@ class PortfolioChargers:
     """
 
     def __init__(
-        self, agent: Parking, rules: FcrRules, control: Control, *, lost_unit: Callable[[str, str], None]
+        self, agent: Controller, rules: FcrRules, control: Control, *, lost_unit: Callable[[str, str], None]
     ) -> None:
         self.agent = agent
         self.desk = agent.desk

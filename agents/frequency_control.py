@@ -11,38 +11,40 @@ kW drawn from the grid; a change below 0 is upward activation.
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
-from agents.decisions.fcr_dispatch import Band, Distribution
+from agents.decisions.fcr_dispatch import Distribution
 from agents.decisions.fcr_energy import EnergyManager, EnergyState, Reservoir
 from agents.decisions.fcr_meters import MeterRules
 from agents.decisions.fcr_portfolio import Unit, window
-from agents.decisions.fcr_products import FcrRules, change_kw, total_change_kw
+from agents.decisions.fcr_products import FcrRules, total_change_kw
 from agents.fcr_log import FcrLog, LoggedSecond
 from agents.fcr_ports import FrequencyMeter
-from agents.frequency_chargers import NOMINAL_HZ, POLL_S, SETTLED_S, PortfolioChargers
+from agents.frequency_chargers import NOMINAL_HZ, POLL_S, SETTLED_S, Controller
 from agents.frequency_meters import FrequencyMeters
-from agents.parking import Parking
-from agents.ports import ChargerError, DroopCurve
+from agents.frequency_response import PortfolioResponse
+from agents.ports import ChargerError
 from protocols.exchanges.frequency_services import Control
 
 SECOND = timedelta(seconds=1)
-OFFSET_EVERY_S = 10.0
-OFFSET_STEP = 0.01
-"""LOCAL: the operating point is moved at most so often, and only by more than this part of the capacity."""
-DROOP_RESPONSE_S = 0.0
+ACT_HZ = 0.005
+"""Between two seconds a smaller change of the frequency can wait: half of what a meter may be off by."""
 STEADY_HZ = 0.02
 """A droop is only judged while the frequency has moved by no more than this for a while."""
 
 
-class FrequencyControl(PortfolioChargers):
-    """See the module. `lost_meters(why)` is called once for each case, as `lost_unit` is (`PortfolioChargers`)."""
+class FrequencyControl(PortfolioResponse):
+    """See the module. `lost_meters(why)` is called once for each case, as `lost_unit` is (`PortfolioChargers`).
+
+    `act_every_s`: how often CENTRAL looks at the meter. Below a second it also acts between the whole ones, on a change
+    of `ACT_HZ` or more that can be believed at once; all else is done each whole second. Virtual time has no use for
+    it: there nothing lasts long enough to be seen between two seconds.
+    """
 
     def __init__(
         self,
-        agent: Parking,
+        agent: Controller,
         rules: FcrRules,
         control: Control,
         meters: Sequence[FrequencyMeter],
@@ -51,23 +53,19 @@ class FrequencyControl(PortfolioChargers):
         lost_unit: Callable[[str, str], None],
         lost_meters: Callable[[str], None],
         meter_rules: MeterRules | None = None,
+        act_every_s: float = 1.0,
     ) -> None:
         super().__init__(agent, rules, control, lost_unit=lost_unit)
         self.meters = FrequencyMeters(meters, meter_rules)
         self.log = log
         self.lost_meters = lost_meters
+        self._act_every = timedelta(seconds=act_every_s) if control is Control.CENTRAL else SECOND
         self.watch: Callable[[datetime, EnergyState], None] | None = None
-        self.capacity_kw = 0.0
-        self.baseline_kw = 0.0
         self.hz = NOMINAL_HZ
-        self.change_kw = 0.0
         self.power_kw = 0.0
         self.state: EnergyState | None = None
         self._energy: EnergyManager | None = None
         self._energy_kwh = 0.0
-        self._distribution = Distribution([])
-        self._offset_kw, self._offset_at = 0.0, -math.inf
-        self._turn_at = 0.0
         self._polled_kw = 0.0
 
     # ---- beginning, changing, ending
@@ -119,6 +117,7 @@ class FrequencyControl(PortfolioChargers):
             self._energy = None if capacity_kw <= 0 or self.size_kwh <= 0 else self._manager(capacity_kw)
         self.capacity_kw = capacity_kw
         self.baseline_kw = sum(unit.baseline_kw for unit in units)
+        self._p_min_kw, self._p_max_kw = sum(unit.least_kw for unit in units), sum(unit.most_kw for unit in units)
         self._distribution.set_bands([self._band(unit) for unit in units])
         self._stand(self._distribution.changes_kw, now_s)
         self._anchor = None
@@ -148,7 +147,7 @@ class FrequencyControl(PortfolioChargers):
         ids = list(self.units)
         self._account(self.agent.now().timestamp())
         self.units, self.capacity_kw, self.baseline_kw, self.change_kw = {}, 0.0, 0.0, 0.0
-        self._energy, self.state, self._offset_kw = None, None, 0.0
+        self._energy, self.state, self._offset_kw, self._taken_back_kw = None, None, 0.0, 0.0
         self._distribution = Distribution([])
         for charger_id in ids:
             self._forget(charger_id)
@@ -161,28 +160,6 @@ class FrequencyControl(PortfolioChargers):
 
     def _manager(self, capacity_kw: float) -> EnergyManager:
         return EnergyManager(self.rules, Reservoir(self.size_kwh, capacity_kw))
-
-    def _band(self, unit: Unit) -> Band:
-        """What one unit may change, energy management included, and within its charger's limits."""
-        return Band(
-            unit.charger_id,
-            min(unit.capacity_kw * self.rules.power_up, max(0.0, unit.baseline_kw - unit.least_kw)),
-            min(unit.capacity_kw * self.rules.power_down, max(0.0, unit.most_kw - unit.baseline_kw)),
-        )
-
-    def _curve(self, unit: Unit) -> DroopCurve:
-        """The droop that gives the unit's capacity at the product's full activation. (Model 711 knows no end of it:
-        beyond, a charger gives more, up to its rating.)"""
-        rules = self.rules
-        rating = max(self.desk.ratings_kw[unit.charger_id])
-        hz = rules.band_hz * rating / unit.capacity_kw
-        return DroopCurve(
-            deadband_over_hz=max(0.0, round(rules.zero_hz - NOMINAL_HZ, 6)),
-            deadband_under_hz=max(0.0, round(NOMINAL_HZ - rules.zero_hz, 6)),
-            over_hz=hz if rules.down else None,
-            under_hz=hz if rules.up else None,
-            response_s=DROOP_RESPONSE_S,
-        )
 
     # ---- each second
 
@@ -200,6 +177,21 @@ class FrequencyControl(PortfolioChargers):
             at += late * SECOND
             await self._second(at, 1 + late)
             at += SECOND
+            if self._act_every < SECOND:
+                await self._between(at, turn)
+
+    async def _between(self, next_at: datetime, turn: int) -> None:
+        """Until the next whole second."""
+        at = next_at - SECOND
+        while (at := max(at + self._act_every, self.agent.now())) < next_at and turn == self._round:
+            await self.agent.clock.sleep_until(at)
+            hz = await self.meters.between(at.timestamp(), self.hz)
+            state = self.state
+            if hz is None or abs(hz - self.hz) < ACT_HZ or state is None or turn != self._round:
+                continue
+            self.hz = hz
+            wanted = total_change_kw(self.rules, self.capacity_kw, hz, state.reference_hz, state.nem_kw)
+            self._distribute(self.agent.now().timestamp(), wanted)
 
     async def _second(self, at: datetime, seconds: int) -> None:
         turn, at_s = self._round, at.timestamp()
@@ -238,39 +230,9 @@ class FrequencyControl(PortfolioChargers):
             self._poll_at = at_s + POLL_S
             self.agent.spawn(self._poll(turn), "looks after the portfolio")
 
-    def _distribute(self, at_s: float, wanted_kw: float) -> None:
-        if at_s >= self._turn_at:
-            self._turn_at = at_s + 900
-            self._distribution.turn()
-        for charger_id, kw in self._distribution.second(at_s, wanted_kw).items():
-            self._order(charger_id, self.units[charger_id].baseline_kw + kw, at_s)
-            self._account_one(charger_id, kw, at_s)
-        self.change_kw = self._distribution.sum_kw
-
-    def _shift(self, at_s: float, wanted_kw: float, hz: float) -> None:
-        """LOCAL: what energy management wants beyond the droop's own response is laid under it."""
-        own = change_kw(self.rules, self.capacity_kw, hz)
-        offset = wanted_kw - own
-        if abs(offset) < 1e-6:
-            offset = 0.0
-        apart = abs(offset - self._offset_kw)
-        due = at_s - self._offset_at >= OFFSET_EVERY_S
-        if due and (apart > OFFSET_STEP * self.capacity_kw or (offset == 0.0 and self._offset_kw != 0.0)):
-            self._write_offset(at_s, offset)
-        self.change_kw = own + self._offset_kw
-        for charger_id, unit in self.units.items():
-            self._account_one(charger_id, self.change_kw * unit.capacity_kw / self.capacity_kw, at_s)
-
-    def _write_offset(self, at_s: float, offset_kw: float) -> None:
-        self._offset_kw, self._offset_at = offset_kw, at_s
-        total = sum(unit.capacity_kw for unit in self.units.values()) or 1.0
-        for charger_id, unit in self.units.items():
-            self._order(charger_id, unit.baseline_kw + offset_kw * unit.capacity_kw / total, at_s)
-
     def _write_log(self, at: datetime, hz: float, state: EnergyState) -> None:
         assert self.log is not None
         assert self._energy is not None
-        units = self.units.values()
         self.log.write(
             LoggedSecond(
                 at=at,
@@ -286,8 +248,8 @@ class FrequencyControl(PortfolioChargers):
                 endurance_minutes=self._energy.endurance_minutes(self.soc),
                 status_on=True,
                 regulating_kw_per_hz=self.capacity_kw / self.rules.band_hz,
-                p_min_kw=sum([unit.least_kw for unit in units]),
-                p_max_kw=sum([unit.most_kw for unit in units]),
+                p_min_kw=self._p_min_kw,
+                p_max_kw=self._p_max_kw,
             )
         )
 

@@ -32,6 +32,17 @@ class FrequencyMeters:
         selected = self.selection.second(at_s, readings)
         return (None if selected.meter is None else samples.get(selected.meter)), selected
 
+    async def between(self, at_s: float, last_hz: float) -> float | None:
+        """The frequency to act on between two seconds, None where the next second must decide."""
+        used = self.selection.in_use
+        if used is None or (sample := await self._read(used)) is None:
+            return None
+        other_hz = None
+        if self.selection.needs_other(sample.hz, last_hz) and len(self.meters) > 1:
+            other = await self._read(1 - used)
+            other_hz = None if other is None else other.hz
+        return self.selection.between(at_s, sample.hz, last_hz, other_hz)
+
     async def _read(self, which: int) -> MeterSample | None:
         try:
             return await self.meters[which].read()

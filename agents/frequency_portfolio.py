@@ -36,6 +36,7 @@ class FrequencyPortfolio(Parking):
         bench: TestBench | None = None,
         log: FcrLog | None = None,
         tso: str | None = None,
+        act_every_s: float = 1.0,
         **options: Any,
     ) -> None:
         super().__init__(jid, password, swarm, **options)
@@ -44,6 +45,7 @@ class FrequencyPortfolio(Parking):
         self.bench = bench
         self.log = log
         self.tso = tso
+        self.act_every_s = act_every_s
         self.approved_kw: float | None = None
         self.sold: dict[datetime, Sold] = {}
         self.earnings = Earnings()

@@ -30,7 +30,7 @@ class FrequencyService(FrequencyApplication, FrequencyDelivery, FrequencyOwners)
     notifies the TSO, it will always be able to stop offering the service or modify its participation (ID 7.3)".
 
     Without `fcr` it takes no part. `meters`: the main meter and its backup; `bench`: on which the portfolio is tested;
-    `tso`: its JID, None for whoever the directory names. `sold` has what was bought by the hour, `approved_kw` the
+    `tso`: its JID, None for whoever the directory names; `act_every_s` as in `FrequencyControl`. `sold` has what was bought by the hour, `approved_kw` the
     maximum that the test has established (None: not approved).
     """
 
@@ -44,6 +44,7 @@ class FrequencyService(FrequencyApplication, FrequencyDelivery, FrequencyOwners)
             fcr.control,
             self.meters,
             self.log,
+            act_every_s=self.act_every_s,
             lost_unit=lambda charger_id, why: self._soon(self._replace(charger_id, why)),
             lost_meters=lambda why: self._soon(self._stop_all(why)),
         )

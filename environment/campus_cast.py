@@ -162,6 +162,7 @@ class CampusCast(Cast[CampusScenario]):
             bench=None if fcr is None else self.props.benches[part.name],
             meters=meters,
             log=None if fcr is None else self._log(part.name, fcr.product),
+            act_every_s=self.props.act_every_s,
         )
 
     def _terms(self, fcr: FcrPart) -> FcrTerms:

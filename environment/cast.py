@@ -39,7 +39,8 @@ def owner_name(charger_id: str) -> str:
 @dataclass(frozen=True)
 class Props:
     """What the actors are given besides the swarm's ports. Only campuses have frequency `meters` (by name), a test
-    bench (by site), and a folder for the log of frequency control."""
+    bench (by site), and a folder for the log of frequency control, whose central loops look at a meter each
+    `act_every_s` of scenario time."""
 
     plant: Plant
     world: World
@@ -50,6 +51,7 @@ class Props:
     meters: Mapping[str, FrequencyMeter] = field(default_factory=dict)
     benches: Mapping[str, TestBench] = field(default_factory=dict)
     fcr_log: Path | None = None
+    act_every_s: float = 1.0
 
 
 class Cast(ABC, Generic[_S]):

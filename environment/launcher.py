@@ -167,6 +167,12 @@ def _write_frequency(path: Path, served: World, left_alone: World) -> None:
     frequency_series.write(path, scenario.scenario.timezone, scenario.begins, hz[0], served.response.response_kw, hz[1])
 
 
+def act_every_s(speed: float | None) -> float:
+    """How often a central loop of frequency control looks at its meter, in s of scenario time: in virtual time (None)
+    each second, else ten times in a second of the wall."""
+    return 1.0 if speed is None else min(1.0, max(0.1, 0.1 * speed))
+
+
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """Agents that fail side by side mostly fail for one reason; the first that says so stands for all."""
     error: BaseException = group
@@ -274,6 +280,7 @@ class Stage:
                 meters=meters,
                 benches={site.name: Bench(park, site.charger_ids()) for site in self._metered_sites()},
                 fcr_log=self.out.path / LOG_FOLDER,
+                act_every_s=act_every_s(self.options.speed),
             )
             cast = cast_of(self.scenario)(swarm, self.domain, passwords, props)
             await self._perform(swarm, cast, passwords, stack)

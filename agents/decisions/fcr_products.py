@@ -261,6 +261,17 @@ def change_kw(rules: FcrRules, capacity_kw: float, hz: float, reference_hz: floa
     return 0.0 - capacity_kw * activation(rules, hz, reference_hz)
 
 
+def beyond_kw(rules: FcrRules, capacity_kw: float, hz: float) -> float:
+    """What a droop gives beyond the product's full activation, kW of the power drawn; 0 inside the band.
+
+    A droop (SunSpec model 711) goes on linearly. Section 3 allows FCR-D to; a product in both directions must keep to
+    equation 24, its capacity and the power of its energy management.
+    """
+    share = (rules.zero_hz - hz) / rules.band_hz
+    share = min(share, 0.0) if not rules.up else max(share, 0.0) if not rules.down else share
+    return 0.0 if abs(share) <= 1 else 0.0 - capacity_kw * (share - (1.0 if share > 0 else -1.0))
+
+
 def total_change_kw(
     rules: FcrRules, capacity_kw: float, hz: float, reference_hz: float | None = None, nem_kw: float = 0.0
 ) -> float:

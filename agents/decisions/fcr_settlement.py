@@ -30,7 +30,8 @@ and a plan may move the baseline within its quarter of an hour."""
 UNBELIEVABLE = 3 * TOLERANCE
 """Beyond this the report is worth nothing; between the two, half."""
 ENERGY_TOLERANCE = 0.1
-"""Of the energy that the frequency asked for: two frequency meters, each within 10 mHz."""
+"""Of the energy that the frequency asked for: two frequency meters, each within 10 mHz. Upwards of it comes what
+requirement 1 allows a response to be too large."""
 ENERGY_SLACK_H = 0.01
 """In hours of the whole capacity, besides."""
 TELLING = 0.02
@@ -153,9 +154,10 @@ def _within_quarters(minutes: Floats) -> Floats:
 
 
 def verdict(
-    report: DeliveryReport, asked_kw: Floats, capacity_kw: float, metered_kw: Sequence[float] | None
+    rules: FcrRules, report: DeliveryReport, asked_kw: Floats, capacity_kw: float, metered_kw: Sequence[float] | None
 ) -> FcrVerdict:
-    """Whether frequency and meters bear out the availability that is reported.
+    """Whether frequency and meters bear out the availability that is reported. A response that is too large within the
+    rules costs nothing, and brings nothing either (`energy_kwh`).
 
     `asked_kw` of each second by the TSO's own record; `metered_kw` of all the chargers, means of each minute, None
     where they do not answer. Half is believed beyond TOLERANCE, nothing beyond UNBELIEVABLE.
@@ -168,7 +170,7 @@ def verdict(
         asked = float(np.clip(sign * asked_kw, 0.0, None).sum()) / 3600
         slack = ENERGY_TOLERANCE * asked + ENERGY_SLACK_H * capacity_kw
         least = asked - float(1 - share) * capacity_kw * seconds / 3600 - slack
-        if not least <= told <= asked + slack:
+        if not least <= told <= (1 + rules.over_share) * asked + slack:
             doubts.append(f"{told:.3f} kWh {name} are reported, and the frequency asked for {asked:.3f}")
             worth = Decimal("0.5")
     response = None
@@ -228,7 +230,7 @@ def settle_fcr(
     if isinstance(report, str):
         judged, given, taken = FcrVerdict(Decimal(0), None, report), Decimal(0), Decimal(0)
     else:
-        judged = verdict(report, asked, float(kw.max(initial=0.0)), metered_kw)
+        judged = verdict(rules, report, asked, float(kw.max(initial=0.0)), metered_kw)
         given, taken = energy_kwh(asked, metered_kw, report)
     settles_energy = rules.product in (FcrProduct.FCR_N, FcrProduct.FCR_CE)
     energy = given * prices.up_regulation_eur_per_kwh - taken * prices.down_regulation_eur_per_kwh

@@ -19,7 +19,8 @@ from agents.decisions.fcr_sequences import frequency_at
 from agents.fcr_log import LoggedSecond
 from agents.fcr_ports import MeterError, MeterSample
 from agents.frequency_chargers import REVERSION_S
-from agents.frequency_control import OFFSET_EVERY_S, FrequencyControl
+from agents.frequency_control import ACT_HZ, FrequencyControl
+from agents.frequency_response import OFFSET_EVERY_S
 from agents.ports import DroopCurve
 from protocols.exchanges.frequency_services import Control, SignalPiece
 from protocols.exchanges.vocabulary import FcrProduct
@@ -179,6 +180,7 @@ class Rig:
         cars: int = 3,
         energy_kwh: float = 30.0,
         capacity_kw: float = 9.0,
+        act_every_s: float = 1.0,
     ) -> FrequencyControl:
         names = [f"c{k + 1}" for k in range(cars)]
         self.lot = await lot_of(self.stage, self.area, [parked(name) for name in names], monkeypatch)
@@ -195,6 +197,7 @@ class Rig:
             self.log,  # type: ignore[arg-type]
             lost_unit=lambda charger, why: self.lost.append((charger, why)),
             lost_meters=self.stopped.append,
+            act_every_s=act_every_s,
         )
         await self.control.begin(units, capacity_kw, energy_kwh)
         return self.control
@@ -407,12 +410,78 @@ def test_what_a_droop_gives_beyond_the_band_is_in_the_power_and_not_in_the_produ
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def main(stage: Any) -> None:
-        rig = Rig(stage, lambda s: 49.85)
-        await rig.begin(monkeypatch, N, Control.LOCAL)
+        """FCR-D may go on linearly (section 3)."""
+        rig = Rig(stage, lambda s: 49.45)
+        fcr = await rig.begin(monkeypatch, D_UP, Control.LOCAL)
         await stage.until(6)
         last = rig.log.seconds[-1]
-        assert last.power_kw == pytest.approx(-13.5, abs=0.1)
+        assert last.power_kw == pytest.approx(-9.0 * 1.125, abs=0.1)
+        assert fcr.change_kw == pytest.approx(-9.0 * 1.125)
         assert last.activated_kw == -9.0
+        await rig.end()
+
+    run_swarm(main, Stage())
+
+
+def test_what_a_droop_gives_too_much_of_in_both_directions_is_taken_back_within_seconds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Equation 24: no more than the capacity and the power of energy management; and nothing is missing after it."""
+
+    async def main(stage: Any) -> None:
+        rig = Rig(stage, lambda s: 49.85 if 360 <= s < 400 else 50.2 if 400 <= s < 430 else 49.98 if s >= 430 else 50.0)
+        fcr = await rig.begin(monkeypatch, N, Control.LOCAL)
+        await stage.until(6)
+        assert rig.drawn(5, 59) == pytest.approx(0.0, abs=0.1)
+        await stage.until(8)
+        assert [rig.drawn(6, s) for s in (2, 20, 39)] == pytest.approx([-9.0] * 3, abs=0.1)
+        assert [rig.drawn(6, s) for s in (42, 55, 69)] == pytest.approx([9.0] * 3, abs=0.1)
+        assert [rig.drawn(7, s) for s in (12, 30, 50)] == pytest.approx([-1.8] * 3, abs=0.1)
+        assert fcr.change_kw == pytest.approx(-1.8, abs=0.01)
+        await rig.end()
+
+    run_swarm(main, Stage())
+
+
+class Quick:
+    """A frequency that moves between two whole seconds, and what the control did then."""
+
+    def __init__(self, rig: Rig, at_s: float) -> None:
+        self.rig, self.at_s = rig, at_s
+
+    def orders(self) -> list[float]:
+        """When chargers were ordered after it, in s from it on."""
+        begun = at(0) + timedelta(seconds=self.at_s)
+        orders = self.rig.lot.charger("c1").orders
+        return sorted((when - begun).total_seconds() for when, _, _ in orders if when >= begun)
+
+
+@pytest.mark.parametrize("step_hz", [-0.04, -0.2, 0.1])
+def test_between_two_seconds_a_change_is_acted_on_at_once(monkeypatch: pytest.MonkeyPatch, step_hz: float) -> None:
+    async def main(stage: Any) -> None:
+        rig = Rig(stage, lambda s: 49.7 if s < 360.25 else 49.7 + step_hz)
+        await rig.begin(monkeypatch, D_UP, Control.CENTRAL, act_every_s=0.1)
+        await stage.until(6.2)
+        assert Quick(rig, 360.25).orders()[0] == pytest.approx(0.05, abs=0.001)
+        assert rig.drawn(6, 5) == pytest.approx(-9.0 * (0.2 - step_hz) / 0.4, abs=0.06)
+        assert [second.at.microsecond for second in rig.log.seconds] == [0] * len(rig.log.seconds)
+        await rig.end()
+
+    run_swarm(main, Stage())
+
+
+def test_between_two_seconds_neither_a_small_change_nor_a_meter_that_jumps_moves_a_charger(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def main(stage: Any) -> None:
+        rig = Rig(stage, lambda s: 49.7 if s < 360.25 else 49.7 - 0.8 * ACT_HZ)
+        await rig.begin(monkeypatch, D_UP, Control.CENTRAL, act_every_s=0.1)
+        await stage.until(6.01)
+        assert Quick(rig, 360.25).orders() == []
+        await stage.until(7 + 0.25 / 60)
+        rig.main.error_hz = 0.15
+        await stage.until(7 + 0.9 / 60)
+        assert Quick(rig, 420.25).orders() == []
         await rig.end()
 
     run_swarm(main, Stage())
@@ -466,7 +535,7 @@ def test_alert_state_energy_management_fades_the_response_out(monkeypatch: pytes
         await stage.until(5.2)
         before = rig.drawn(5, 2)
         await stage.until(11)
-        assert before == pytest.approx(-9.0 * 1.2, abs=0.5)  # a droop knows no end of the band
+        assert before == pytest.approx(-9.0, abs=0.5)
         assert rig.log.seconds[-1].aem_on
         assert rig.drawn(10, 50) == pytest.approx(0.0, abs=2.0)
         await rig.end()

@@ -14,6 +14,7 @@ from agents.decisions.fcr_products import (
     Needs,
     activation,
     agreed,
+    beyond_kw,
     change_kw,
     is_limited,
     needs,
@@ -142,3 +143,16 @@ def test_the_tso_may_agree_to_another_end_of_nem_but_not_to_one_before_its_start
     for rules in (D_UP, CE):
         with pytest.raises(ValueError, match="no energy management whose end can be chosen"):
             agreed(rules, nem_disable_minutes=20.0)
+
+
+@pytest.mark.parametrize(
+    ("rules", "hz", "kw"),
+    [
+        (N, 49.95, 0.0), (N, 49.9, 0.0), (N, 49.85, -20.0), (N, 50.2, 40.0),
+        (D_UP, 49.5, 0.0), (D_UP, 49.1, -40.0), (D_UP, 51.0, 0.0), (D_DOWN, 50.9, 40.0), (D_DOWN, 49.0, 0.0),
+    ],
+)  # fmt: skip
+def test_a_droop_goes_on_beyond_the_band_in_the_directions_of_the_product(
+    rules: FcrRules, hz: float, kw: float
+) -> None:
+    assert beyond_kw(rules, 40.0, hz) == pytest.approx(kw)

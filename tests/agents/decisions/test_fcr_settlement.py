@@ -110,39 +110,46 @@ def test_half_is_believed_where_the_meters_show_somewhat_less_than_is_reported()
 
 @pytest.mark.parametrize("part", [0.86, 1.0, 1.2])
 def test_a_response_within_the_tolerance_is_believed(part: float) -> None:
-    assert verdict(report(), expected_kw(N, low_then_high(), np.full(3600, 20.0)), 20.0, metered(part)).doubt is None
+    assert verdict(N, report(), expected_kw(N, low_then_high(), np.full(3600, 20.0)), 20.0, metered(part)).doubt is None
 
 
-@pytest.mark.parametrize("told", [{"up_kwh": 5.8}, {"down_kwh": 6.0}, {"up_kwh": 4.0}])
+@pytest.mark.parametrize("told", [{"up_kwh": 6.8}, {"down_kwh": 7.0}, {"up_kwh": 4.0}])
 def test_a_report_that_the_frequency_contradicts_is_worth_half(told: dict[str, float]) -> None:
     asked = expected_kw(N, low_then_high(), np.full(3600, 20.0))
-    judged = verdict(report(**told), asked, 20.0, metered())
+    judged = verdict(N, report(**told), asked, 20.0, metered())
     assert judged.availability == Decimal("0.5")
     assert judged.doubt is not None
     assert "the frequency asked for 5.000" in judged.doubt
 
 
+def test_a_response_that_is_too_large_by_no_more_than_the_rules_allow_is_believed_and_not_paid_for() -> None:
+    """Requirement 1: up to a fifth; `energy_kwh` pays no more than was asked for."""
+    asked = expected_kw(N, low_then_high(), np.full(3600, 20.0))
+    judged = verdict(N, report(up_kwh=6.0, down_kwh=6.0), asked, 20.0, metered(1.2))
+    assert (judged.availability, judged.doubt) == (Decimal(1), None)
+
+
 def test_less_energy_is_no_contradiction_where_less_time_is_reported() -> None:
     asked = expected_kw(N, low_then_high(), np.full(3600, 20.0))
-    judged = verdict(report(up_kwh=2.5, available_seconds=2700), asked, 20.0, None)
+    judged = verdict(N, report(up_kwh=2.5, available_seconds=2700), asked, 20.0, None)
     assert (judged.availability, judged.doubt, judged.response) == (Decimal("0.75"), None, None)
 
 
 def test_a_quiet_hour_tells_nothing_about_the_response() -> None:
     asked = expected_kw(N, np.full(3600, 50.001), np.full(3600, 20.0))
     assert response_of(minute_means(asked), np.zeros(60), 20.0) is None
-    assert verdict(report(up_kwh=0.0, down_kwh=0.2), asked, 20.0, [30.0] * 60).doubt is None
+    assert verdict(N, report(up_kwh=0.0, down_kwh=0.2), asked, 20.0, [30.0] * 60).doubt is None
 
 
 def test_no_baseline_hides_that_the_chargers_did_not_follow() -> None:
     """FCR-D upwards asked for 10 kW each other minute; nothing moved, and the baseline is told 10 kW too high."""
     asked = expected_kw(D, np.where(np.arange(3600) // 60 % 2, 49.7, 49.95), np.full(3600, 20.0))
     told = report(up_kwh=5.0, down_kwh=0.0, baseline_kw=(40.0,) * 4)
-    judged = verdict(told, asked, 20.0, [30.0] * 60)
+    judged = verdict(D, told, asked, 20.0, [30.0] * 60)
     assert judged.response == pytest.approx(0.0)
     assert judged.availability == 0
     followed = [30.0 - 10.0 * (minute % 2) for minute in range(60)]
-    assert verdict(told, asked, 20.0, followed).response == pytest.approx(1.0)
+    assert verdict(D, told, asked, 20.0, followed).response == pytest.approx(1.0)
 
 
 def test_energy_beyond_what_the_frequency_asked_for_is_not_settled() -> None:
