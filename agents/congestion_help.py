@@ -9,7 +9,7 @@ from operator import is_
 from typing import Any
 
 from agents.congestion_book import SAME_KW, Help, Offered, energy_kwh
-from agents.congestion_serving import CongestionServing
+from agents.congestion_serving import HEARD_AFTER, CongestionServing
 from agents.congestion_settling import against
 from agents.decisions.congestion_offer import decide
 from agents.decisions.merit_order import Activation, Entry, Service, activations, merit_order
@@ -103,6 +103,10 @@ class CongestionHelp(CongestionServing):
         """3.1: who can draw less, what does it cost, and is it worth taking part?"""
         if fault := self._misfit(call):
             return refusal("not-possible", fault)
+        if any(help_.asking.locked() for help_ in self._helps.values()):
+            await self.clock.sleep_until(
+                self.now() + HEARD_AFTER
+            )  # what is promised is in no plan before drivers agree
         await self.read()
         self.replan()
         now = self.now()

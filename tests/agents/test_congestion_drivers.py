@@ -88,3 +88,18 @@ def test_a_driver_whose_charger_does_not_obey_hears_that_the_part_is_over() -> N
         assert [a.power_kw for a in lot.drivers["c2"].awards] == [pytest.approx(11.0)]
 
     run_swarm(main, Stage())
+
+
+def test_a_second_call_while_drivers_are_asked_is_answered_with_what_they_have_agreed_to_taken_off() -> None:
+    async def main(stage: Stage) -> None:
+        lot, dso = await scene(stage, cars(4))
+        tender, first = await offered(dso, congestion_call(power_kw=11.0))
+        assert first.baseline_kw == (44.0, 44.0)
+        dso.accept(tender, 11.0)
+        await stage.until(19.02)
+        _, second = await offered(dso, congestion_call("r2", power_kw=11.0))
+        assert lot.manager.claimed == {"c1": "r1"}
+        assert second.baseline_kw == (33.0, 33.0)
+        assert all("c1" not in each.users for each in second.activations)
+
+    run_swarm(main, Stage())

@@ -82,9 +82,12 @@ def test_the_schedule_that_the_dso_hears_has_the_service_s_operating_points(
         await stage.until(136)
         units = scene.manager.frequency_control.units  # type: ignore[union-attr]
         planned = dso.schedules[-1].buses[0].power_kw
-        assert planned[0] == pytest.approx(sum(unit.baseline_kw for unit in units.values()), abs=0.01)
-        assert planned[0] > 0
-        assert dso.schedules[-1].start in (at(135), at(150))
+        standing = sum(unit.baseline_kw for unit in units.values())
+        assert standing > 0
+        # sold until minute 180, and meant to be sold until 240; then the vehicles wait for the cheap hours
+        assert dso.schedules[-1].start == at(135)
+        assert planned[:7] == pytest.approx([standing] * 7, abs=0.01)
+        assert planned[7:] == (0.0,) * 5
         scene.close()
 
     run_swarm(main, Stage(), guard_s=60)
