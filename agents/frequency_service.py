@@ -29,9 +29,9 @@ class FrequencyService(FrequencyApplication, FrequencyDelivery, FrequencyOwners)
     "the V2X Manager has the option to stop participating in the FCR service. In other words, if the V2X Manager
     notifies the TSO, it will always be able to stop offering the service or modify its participation (ID 7.3)".
 
-    Without `fcr` it takes no part. `meters`: the main meter and its backup; `bench`: on which the portfolio is tested;
-    `tso`: its JID, None for whoever the directory names; `act_every_s` as in `FrequencyControl`. `sold` has what was bought by the hour, `approved_kw` the
-    maximum that the test has established (None: not approved).
+    Without `fcr` it takes no part. `meters`: the main meter and its backup; `bench`: on which the portfolio is
+    tested; `tso`: its JID, None for whoever the directory names; `act_every_s` as in `FrequencyControl`. `sold` has
+    what was bought by the hour, `approved_kw` the maximum that the test has established (None: not approved).
     """
 
     def __init__(self, jid: str, password: str, swarm: Swarm, **options: Any) -> None:

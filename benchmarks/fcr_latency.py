@@ -111,8 +111,10 @@ async def measure(clock: ScaledClock, count: int, rng: np.random.Generator) -> s
         changed.append(time.perf_counter())
     await asyncio.sleep(1.5)
     await control.end()
-    for client in (*chargers, *readers):
-        client.close()
+    for charger in chargers:
+        charger.close()
+    for reader in readers:
+        reader.close()
     await meters.stop()
     await park.stop()
     took_ms = latencies_ms(changed, park.written, count)
