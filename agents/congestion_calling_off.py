@@ -90,10 +90,12 @@ class CallingOff:
         hours = max(0.0, (first - service.start) / _HOUR)
         users = Counter(self.connections[c] for c in by_charger(service.offer, service.power_kw))
         there = Counter(self.connections.values())
+        window = quarters(first, service.end)
         for bus, kw in service.by_bus.items():
             left_kwh = kw * hours
             for k, drawn in enumerate(found[bus]):
-                room = min(users[bus] * self.charge_kw, there[bus] * self.charge_kw - drawn)
+                again = kw if k < window else 0.0  # what they draw at least without the service
+                room = min(users[bus] * self.charge_kw - again, there[bus] * self.charge_kw - drawn)
                 back = max(0.0, min(room, left_kwh / (QUARTER / _HOUR)))
                 found[bus][k] += back
                 left_kwh -= back * (QUARTER / _HOUR)
