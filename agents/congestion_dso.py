@@ -14,10 +14,11 @@ from typing import ClassVar
 from agents.actor import Actor
 from agents.congestion_calling_off import FRESH, CallingOff
 from agents.congestion_meters import CampusMeters
+from agents.congestion_offers import CongestionOffers
 from agents.congestion_orders import CongestionOrder, OrderedServices
 from agents.congestion_schedules import Schedules
-from agents.congestion_watch import Congestion, CongestionWatch, less
-from agents.decisions.congestion_award import LEAST_KW, Candidate, by_charger, choose_offers, offer_fault
+from agents.congestion_watch import Congestion, CongestionWatch
+from agents.decisions.congestion_award import LEAST_KW, Candidate
 from agents.decisions.congestion_price import CongestionPrices, congestion_prices, second_prices
 from agents.decisions.pricing import OperatorCosts
 from agents.decisions.selection import Memory
@@ -28,7 +29,7 @@ from agents.periods import QUARTER, next_quarter, quarter_at, quarters
 from agents.ports import GridModel
 from agents.quarter_cycle import ANSWER_TIME, MANAGER_TIME, VOLTAGE_AFTER
 from behaviours.initiating import Tender
-from behaviours.outcomes import CalledOff, Informed, Proposed, Refused, Silent, Subscribed
+from behaviours.outcomes import CalledOff, Informed, Silent, Subscribed
 from behaviours.swarm import Swarm
 from protocols.exchanges.congestion_services import (
     CongestionCall,
@@ -36,7 +37,6 @@ from protocols.exchanges.congestion_services import (
     SolutionAward,
     SolutionOffer,
 )
-from protocols.exchanges.plain import Reason
 from protocols.roles import Role
 
 NOTICE = timedelta(minutes=5)
@@ -45,9 +45,6 @@ LEAD = QUARTER
 """A need that begins later than this after the first period is left to the next look, which knows more of it."""
 TELL_AGAIN = timedelta(hours=1)
 """What lasts is told again after so long."""
-NOTHING_TO_GIVE = ("no-vehicle", "promised", "no-room", "not-worth-it")
-"""Codes of refusals that are no warnings: nobody is there, or is free, or can do it, or it does not pay."""
-_TOP_UPS = 2
 
 
 class CongestionDso(Actor):
@@ -110,8 +107,6 @@ class CongestionDso(Actor):
         self.changes = tuple(sorted(changes))
         self.horizon = horizon
         self.extra = discharging_extra_eur_per_kwh
-        self.baseline_tolerance = baseline_tolerance
-        self.discharge_kw = discharge_kw
         self.watch = CongestionWatch(
             model,
             Counter(connections.values()),
@@ -136,6 +131,15 @@ class CongestionDso(Actor):
             self.connections,
             hysteresis_percent,
             charge_kw,
+        )
+        self.offers = CongestionOffers(
+            self,
+            self.watch,
+            self._chargers_of,
+            self.connections,
+            discharge_kw=discharge_kw,
+            baseline_tolerance=baseline_tolerance,
+            tell=self._tell,
         )
         self._numbers = count(1)
         self._subscribed: dict[str, bool] = {}
@@ -316,83 +320,19 @@ class CongestionDso(Actor):
         )
         offers: dict[str, tuple[Tender, SolutionOffer]] = {}
         for manager, tender in zip(managers, tenders, strict=True):
-            offer = await self._checked(call, manager, tender, scheduled[manager])
+            offer = await self.offers.checked(call, manager, tender, scheduled[manager])
             if offer is not None:
                 offers[manager] = tender, offer
         candidates = [Candidate(m, offer, self.orders.of(m).value) for m, (_, offer) in offers.items()]
-        chosen, missing = self._choose(congestion, call, candidates, limits)
+        first = min(next_quarter(self.now() + NOTICE), call.start)
+        charging = self._charging(first)
+        chosen, missing = self.offers.choose(congestion, call, candidates, charging, first, limits)
         for manager, (tender, offer) in offers.items():
             if manager in chosen:
                 self._order(call, manager, tender, offer, chosen[manager])
             else:
                 await tender.award({}, done_by=self.now() + ANSWER_TIME)
         return missing, [manager for manager, tender in zip(managers, tenders, strict=True) if not tender.silent]
-
-    async def _checked(
-        self, call: CongestionCall, manager: str, tender: Tender, scheduled_kw: Sequence[float]
-    ) -> SolutionOffer | None:
-        """The manager's offer, None where there is none that can be believed: told, and it hears why."""
-        if tender.silent:
-            self._tell(f"silent {manager}", f"{manager} does not answer {call.request_id}")
-        for refusal in tender.refusals:
-            if isinstance(refusal, Refused) and getattr(refusal.content, "code", "") in NOTHING_TO_GIVE:
-                continue  # as it may be: the trace has it
-            self._tell(f"refuses {manager}", f"{manager} does not help with {call.request_id}: {refusal}")
-        for proposed in tender.proposals:
-            fault = self._fault(call, manager, proposed, scheduled_kw)
-            if fault is None:
-                assert isinstance(proposed.content, SolutionOffer)
-                return proposed.content
-            self._tell(f"offer {manager}", f"the offer of {manager} for {call.request_id} is left out: {fault}")
-            why = {manager: Reason(code="not-believed", reason=fault)}
-            await tender.award({}, done_by=self.now() + ANSWER_TIME, reject=why)
-        return None
-
-    def _fault(self, call: CongestionCall, manager: str, proposed: Proposed, told: Sequence[float]) -> str | None:
-        offer = proposed.content
-        if not isinstance(offer, SolutionOffer):
-            return "it is no offer"
-        if proposed.faults:
-            return "; ".join(proposed.faults)
-        chargers = self._chargers_of(manager, call.buses)
-        tolerance_kw, tolerance_part = self.baseline_tolerance
-        return offer_fault(
-            call,
-            offer,
-            told,
-            chargers,
-            discharge_kw=self.discharge_kw,
-            tolerance_kw=tolerance_kw,
-            tolerance_part=tolerance_part,
-        )
-
-    def _choose(
-        self, congestion: Congestion, call: CongestionCall, candidates: Sequence[Candidate], limits: Limits
-    ) -> tuple[dict[str, float], float]:
-        """The power of each award, and what power flow with all that is likely to come of them says is missing yet."""
-        offers = {each.manager: each for each in candidates}
-        first = next_quarter(self.now() + NOTICE)
-        charging = self._charging(min(first, call.start))
-        first = min(first, call.start)
-        wanted = call.power_kw
-        for _ in range(_TOP_UPS + 1):
-            chosen = choose_offers(call, candidates, wanted)
-            relieved = charging
-            for manager, power in chosen.items():
-                by_bus = self._by_bus(offers[manager].offer, power * offers[manager].reliability, call.buses)
-                relieved = less(relieved, by_bus, first, (call.start, call.end))
-            missing = self.watch.look(relieved, first, self.now(), limits).missing_kw(congestion)
-            if missing < LEAST_KW or all(chosen.get(m) == each.offer.power_kw for m, each in offers.items()):
-                break
-            wanted += missing
-        return chosen, missing
-
-    def _by_bus(self, offer: SolutionOffer, power_kw: float, buses: Sequence[str]) -> dict[str, float]:
-        shares: dict[str, float] = {}
-        for charger, kw in by_charger(offer, power_kw).items():
-            bus = self.connections[charger]
-            shares[bus] = shares.get(bus, 0.0) + kw
-        return shares
 
     # ---- the services ----------------------------------------------------------------------------------------
 
@@ -402,7 +342,7 @@ class CongestionDso(Actor):
             offer=offer,
             manager=manager,
             power_kw=power,
-            by_bus=self._by_bus(offer, power, call.buses),
+            by_bus=self.offers.by_bus(offer, power),
             awarded_at=self.now(),
             ends=call.end,
             tender=tender,
