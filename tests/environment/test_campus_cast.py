@@ -165,7 +165,7 @@ def test_prices_are_those_of_the_hour_with_the_networks_tariff(denmark: CampusSc
 
 def test_a_change_of_prices_is_known_once_it_is_published(denmark: CampusScenario) -> None:
     prices = RetailList(denmark)
-    assert prices.changes(at(14)) == [at(18, 40), at(9, 20)]
+    assert prices.changes(at(14)) == [at(18, 40), at(1, 10), at(9, 20)]
     before, after = (prices.price_eur_per_kwh(at(22, 30), now) for now in (at(18, 39), at(18, 40)))
     assert before - after == pytest.approx(denmark.retail.spot_eur_per_kwh[0][22] + 0.010)
     for beside in (at(21, 59), at(23)):
@@ -181,7 +181,7 @@ def test_the_congestion_signal_is_what_it_is_now(denmark: CampusScenario) -> Non
         60.0,
         100.0,
     ]
-    assert bornholm.changes == ()
+    assert bornholm.changes == (at(6, 20), at(6, 50))
     assert bornholm(at(10, 20)) == risoe.usual
 
 
