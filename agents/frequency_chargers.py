@@ -71,7 +71,8 @@ class PortfolioChargers:
 
     `held_kwh` of `size_kwh` is what is in the part of the batteries that is kept for the product, without what the
     baseline charges. `throughput_kwh` by charger is what went in and out for the product, at the grid's side.
-    `others_kw` is what the chargers that do not serve drew when they were last looked at.
+    `others_kw` is what the chargers that do not serve drew when they were last looked at, and `others_since` from when
+    on that is so.
     """
 
     def __init__(
@@ -86,6 +87,8 @@ class PortfolioChargers:
         self.held_kwh, self.size_kwh = 0.0, 0.0
         self.throughput_kwh: dict[str, float] = {}
         self.others_kw = 0.0
+        self.others_since = agent.now()
+        self._turned_at: datetime | None = None
         self._round = 0
         self._poll_at = 0.0
         self._anchor: tuple[float, float, datetime] | None = None
@@ -103,8 +106,9 @@ class PortfolioChargers:
         return 0.0 if self.size_kwh <= 0 else min(max(self.held_kwh / self.size_kwh, 0.0), 1.0)
 
     def look_soon(self) -> None:
-        """The other chargers may draw something else from now on."""
-        self._poll_at = min(self._poll_at, self.agent.now().timestamp() + 1)
+        """The other chargers may draw something else from now on; they are looked at when they have got there."""
+        self._turned_at = self.agent.now()
+        self._poll_at = min(self._poll_at, self._turned_at.timestamp() + SETTLED_S)
 
     def _forget(self, charger_id: str) -> None:
         for book in (self._standing, self._ordered, self._wanted, self._strikes):
@@ -156,11 +160,7 @@ class PortfolioChargers:
             return
         now = self.agent.now()
         now_s = now.timestamp()
-        self.others_kw = sum(
-            reading.power_kw
-            for c in self.desk.chargers
-            if c not in self.units and (reading := self.desk.reading(c)) is not None
-        )
+        self._look_at_others(now)
         for charger_id in tuple(self.units):
             if (fault := self._fault(charger_id, now_s)) is None:
                 self._strikes.pop(charger_id, None)
@@ -170,6 +170,18 @@ class PortfolioChargers:
         for charger_id in self.units:
             if charger_id not in self._strikes:
                 self._order(charger_id, self._ordered[charger_id].kw, now_s, beat=True)
+
+    def _look_at_others(self, now: datetime) -> None:
+        """What was read of those that do not serve; on its way to another power a charger says nothing of it."""
+        turned = self._turned_at
+        if turned is not None and (now - turned).total_seconds() < SETTLED_S:
+            self._poll_at = min(self._poll_at, turned.timestamp() + SETTLED_S)
+            return
+        readings = [self.desk.reading(c) for c in self.desk.chargers if c not in self.units]
+        kw = sum(reading.power_kw for reading in readings if reading is not None)
+        if kw != self.others_kw:
+            self.others_kw, self.others_since = kw, now if turned is None else turned
+        self._turned_at = None
 
     def _fault(self, charger_id: str, now_s: float) -> str | None:
         """Why a charger is of no use, None where it does what it should."""

@@ -19,6 +19,7 @@ from agents.frequency_owners import FrequencyOwners
 from agents.frequency_terms import HOUR, FcrTerms
 from agents.periods import QUARTER, quarter_at
 from behaviours.swarm import Swarm
+from protocols.exchanges.activation import SessionAnnouncement
 
 __all__ = ["FcrTerms", "FrequencyService"]
 
@@ -62,11 +63,16 @@ class FrequencyService(FrequencyApplication, FrequencyDelivery, FrequencyOwners)
         await self.clock.sleep_until(terms.application_at)
         if self._withdrawn or not await self._apply():
             return
-        hour = terms.first_hour
+        for first, last in terms.nights:
+            await self._serve(first, last)
+
+    async def _serve(self, first: datetime, last: datetime) -> None:
+        """The hours of one night, and its money."""
+        hour = first
         while hour <= self.now():
             hour += HOUR
-        self.spawn(self._offer_hours(hour), "offers capacity")
-        while hour < terms.last_hour:
+        self.spawn(self._offer_hours(hour, last), "offers capacity")
+        while hour < last:
             await self.clock.sleep_until(hour)
             await self._begin_hour(hour)
             hour += HOUR
@@ -75,7 +81,8 @@ class FrequencyService(FrequencyApplication, FrequencyDelivery, FrequencyOwners)
             await self._wind_down()
             await self._end_service()
         await asyncio.gather(*self._following)
-        await self._pay_owners()
+        self._following.clear()
+        await self._pay_owners(first)
 
     async def _replace(self, charger_id: str, why: str, *, charges: bool = False) -> None:
         """A vehicle serves no more: others take its share if they can, else the TSO hears of the smaller capacity."""
@@ -101,9 +108,12 @@ class FrequencyService(FrequencyApplication, FrequencyDelivery, FrequencyOwners)
         self.notice(f"{self._rules.name} stops: {why}")
         if await self._call_test_off(why):
             return
+        hours = [sold for sold in self.sold.values() if sold.offer.end > self.now() and not sold.ended]
+        for sold in hours:
+            sold.ended = True  # before the vehicles' plans are made anew
         await self._end_service()
-        for sold in [sold for sold in self.sold.values() if sold.offer.end > self.now()]:
-            await self._stop_hour(sold, why)
+        for sold in hours:
+            await self._end_hour(sold, why)
 
     async def _withdraw_fcr(self, at: datetime) -> None:
         await self.clock.sleep_until(at)
@@ -122,6 +132,18 @@ class FrequencyService(FrequencyApplication, FrequencyDelivery, FrequencyOwners)
                     await self._replace(charger_id, "must be charged for its departure", charges=True)
         self._control.look_soon()
         self._tell_owners_soon()
+
+    async def on_session(self, session: SessionAnnouncement) -> None:
+        """What has come draws behind the same meter."""
+        await super().on_session(session)
+        if self.fcr is not None:
+            self._control.look_soon()
+
+    async def on_prices(self, now: datetime) -> None:
+        """Those that do not serve follow the prices."""
+        await super().on_prices(now)
+        if self.fcr is not None:
+            self._control.look_soon()
 
     async def on_left(self, charger_id: str) -> None:
         """A vehicle that has left serves no more; the next one at its charger begins anew."""

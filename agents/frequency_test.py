@@ -58,7 +58,7 @@ class Watch:
     def second(self, at: datetime, state: EnergyState) -> None:
         """One second of the control."""
         if self._control.others_kw != self._others[-1][1]:
-            self._others.append((at, self._control.others_kw))
+            self._others.append((self._control.others_since, self._control.others_kw))
         if at >= self.start:
             if self._waits:
                 self.soc_start, self._waits = self._control.soc, False

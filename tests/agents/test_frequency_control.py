@@ -487,6 +487,31 @@ def test_between_two_seconds_neither_a_small_change_nor_a_meter_that_jumps_moves
     run_swarm(main, Stage())
 
 
+def test_what_others_draw_is_read_when_they_have_got_there_and_counts_from_when_they_turned(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else a charger on its way to another power would be taken for the portfolio's response for a minute."""
+
+    async def main(stage: Any) -> None:
+        rig = Rig(stage, lambda s: 50.0)
+        fcr = await rig.begin(monkeypatch, N, Control.CENTRAL)
+        await fcr.change([unit for unit in fcr.units.values() if unit.charger_id != "c3"], 6.0)
+        await stage.until(6.5)
+        assert fcr.others_kw == 0.0
+        fcr.look_soon()
+        turned = fcr.agent.now()
+        await rig.lot.charger("c3").set_power(2.0, 900)
+        fcr._poll_at = 0.0  # by chance it is looked at in the next second
+        await stage.until(6.5 + 2 / 60)
+        assert fcr.others_kw == 0.0
+        await rig.lot.charger("c3").set_power(5.0, 900)
+        await stage.until(6.5 + 7 / 60)
+        assert (fcr.others_kw, fcr.others_since) == (5.0, turned)
+        await rig.end()
+
+    run_swarm(main, Stage())
+
+
 def test_nothing_is_written_in_a_second_in_which_nothing_changes(monkeypatch: pytest.MonkeyPatch) -> None:
     async def main(stage: Any) -> None:
         rig = Rig(stage, noisy)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agents.decisions.fcr_products import RULES
+from agents.decisions.fcr_products import RULES, agreed
 from agents.decisions.fcr_sequences import steps
 from agents.prequalification import record_fault, too_small
 from behaviours.outcomes import Failed, Informed, Refused
@@ -77,6 +77,36 @@ def test_a_limited_reservoir_without_energy_management_is_not_approved() -> None
         outcome = await (await manager.agreed(limited)).result()
         assert isinstance(outcome, Failed)
         assert "nergy management" in outcome.reason
+
+    run_swarm(main, Stage())
+
+
+def test_the_tso_agrees_to_another_end_of_energy_management_and_tests_by_it() -> None:
+    """The note to table 11."""
+
+    async def main(stage: Any) -> None:
+        product = FcrProduct.FCR_N
+        tso = await start_tso(stage, prices_eur_per_kw={product: Decimal("0.02")}, wanted_kw={product: 40.0})
+        manager = await stage.start(FakeManager, "manager", rules=RULES[product], capacity_kw=14.0)
+        limited = application(product=product, capacity_kw=14.0, energy_kwh=30.0, nem_disable_minutes=35.0)
+        await (await manager.agreed(limited)).result()
+        values: dict[str, Any] = {"capacity_kw": 14.0, "energy_kwh": 30.0, "baseline_kw": BASELINE_KW, "limited": True}
+        agreed_to = steps(agreed(RULES[product], nem_disable_minutes=35.0), "a1", **values)
+        assert tso.tests["a1"].steps == agreed_to
+        assert tso.tests["a1"].steps != steps(RULES[product], "a1", **values)
+
+    run_swarm(main, Stage())
+
+
+@pytest.mark.parametrize(("product", "minutes"), [(FcrProduct.FCR_N, 30.0), (FcrProduct.FCR_CE, 20.0)])
+def test_an_end_of_energy_management_beyond_the_bounds_is_not_agreed_to(product: FcrProduct, minutes: float) -> None:
+    async def main(stage: Any) -> None:
+        tso = await start_tso(stage, prices_eur_per_kw={product: Decimal("0.02")}, wanted_kw={product: 40.0})
+        manager = await stage.start(FakeManager, "manager")
+        outcome = await manager.order(application(product=product, nem_disable_minutes=minutes), "tso")
+        assert isinstance(outcome, Refused)
+        assert getattr(outcome.content, "code", "") == "not-agreed"
+        assert tso.tests == {}
 
     run_swarm(main, Stage())
 

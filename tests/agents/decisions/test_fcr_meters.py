@@ -211,3 +211,29 @@ def test_one_meter_alone_is_used_as_long_as_it_is_there() -> None:
     assert selection.second(1, {0: None}).hz == 49.98
     assert selection.second(2, {0: None}).hz == 49.98
     assert selection.second(3, {0: None}).hz is None
+
+
+def test_a_value_that_comes_twice_is_no_reason_to_read_the_other_meter_and_one_that_stays_is() -> None:
+    selection = MeterSelection(["main", "backup"])
+    selection.second(0, {0: Reading(50.0, 0.0), 1: Reading(50.0, 0.0)})
+    assert not selection.doubts(1, Reading(50.0, 1.0))
+    selection.second(1, {0: Reading(50.0, 1.0)})
+    assert selection.doubts(2, Reading(50.0, 2.0))
+
+
+@pytest.mark.parametrize(
+    ("hz", "other_hz", "found"),
+    [(49.99, None, 49.99), (49.9, None, None), (49.9, 49.91, 49.9), (49.9, 50.0, None), (10.0, 10.0, None)],
+)
+def test_between_two_seconds_a_large_change_needs_the_other_meter_s_word(
+    hz: float, other_hz: float | None, found: float | None
+) -> None:
+    selection = MeterSelection(["main", "backup"])
+    selection.second(0, {0: Reading(50.0, 0.0), 1: Reading(50.0, 0.0)})
+    assert selection.between(0.3, hz, 50.0, other_hz) == found
+
+
+def test_between_two_seconds_nothing_is_believed_while_the_meters_disagree() -> None:
+    selection = MeterSelection(["main", "backup"])
+    selection.second(0, {0: Reading(50.0, 0.0), 1: Reading(50.1, 0.0)})
+    assert selection.between(0.3, 49.99, 50.0) is None
