@@ -103,3 +103,17 @@ def test_a_second_call_while_drivers_are_asked_is_answered_with_what_they_have_a
         assert all("c1" not in each.users for each in second.activations)
 
     run_swarm(main, Stage())
+
+
+def test_a_second_call_waits_for_those_who_follow_on_the_list_as_well() -> None:
+    async def main(stage: Stage) -> None:
+        lot, dso = await scene(stage, cars(4))
+        lot.drivers["c1"].holds = "fails"
+        tender, _ = await offered(dso, congestion_call(power_kw=11.0))
+        dso.accept(tender, 11.0)
+        await stage.until(19.02)
+        _, second = await offered(dso, congestion_call("r2", power_kw=11.0))
+        assert lot.manager.claimed == {"c2": "r1"}
+        assert second.baseline_kw == (33.0, 33.0)
+
+    run_swarm(main, Stage())
