@@ -35,8 +35,8 @@ RAMP_STEPS = 10
 class FrequencyDelivery(FrequencyPortfolio):
     """What is sold hour by hour, and what becomes of it."""
 
-    async def _offer_hours(self, hour: datetime) -> None:
-        while hour < self._terms.last_hour:
+    async def _offer_hours(self, hour: datetime, last: datetime) -> None:
+        while hour < last:
             await self.clock.sleep_until(hour - OFFER_BEFORE)
             if self._withdrawn:
                 return
@@ -160,9 +160,11 @@ class FrequencyDelivery(FrequencyPortfolio):
 
     async def _stop_hour(self, sold: Sold, why: str) -> None:
         """7.3: what was sold ends now, or does not begin."""
-        if sold.ended:
-            return
-        sold.ended = True
+        if not sold.ended:
+            sold.ended = True
+            await self._end_hour(sold, why)
+
+    async def _end_hour(self, sold: Sold, why: str) -> None:
         end = ParticipationEnd(reference=sold.offer.offer_id, start=self.now(), reason=why)
         await self._cancel_fcr(sold.agreed, end)
 

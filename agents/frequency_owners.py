@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from decimal import Decimal
 from functools import partial
 from operator import is_
@@ -77,20 +78,23 @@ class FrequencyOwners(FrequencyPortfolio):
         wear = self._control.throughput_kwh.get(charger_id, 0.0) * self.lot.wear_eur_per_kwh
         return self.earnings.capacity_eur.get(charger_id, 0.0) + wear
 
-    async def _pay_owners(self) -> None:
-        """3.x.4: each owner's share of the capacity, and the wear of what went through the battery; once a night."""
+    async def _pay_owners(self, first: datetime) -> None:
+        """3.x.4: each owner's share of the capacity, and the wear of what went through the battery; once for the night
+        that began at `first`, with all since the one before."""
         booked = {p.transaction_id: p.amount_eur for p in self.ledger.statement(self.name)}
-        for sold in self.sold.values():
-            if sold.settlement is None and sold.ended:  # the TSO has paid what was served, in the ledger only
+        for hour, sold in self.sold.items():
+            if (
+                hour >= first and sold.settlement is None and sold.ended
+            ):  # the TSO has paid what was served, in the ledger only
                 part = float(max(Decimal(0), booked.get(sold.offer.offer_id, Decimal(0))))
                 self.earnings.share(part * self._terms.owners_share, sold.borne_kws)
         for charger_id in sorted({*self.earnings.capacity_eur, *self._control.throughput_kwh}):
             owner = self._owner(charger_id)
-            kwh = self._control.throughput_kwh.get(charger_id, 0.0)
-            amount = cents(Decimal(repr(self._earned(charger_id))))
+            before_kwh, before_eur = self._paid.get(charger_id, (0.0, Decimal(0)))
+            through_kwh = self._control.throughput_kwh.get(charger_id, 0.0)
+            kwh, amount = through_kwh - before_kwh, cents(Decimal(repr(self._earned(charger_id)))) - before_eur
             if owner is None or amount <= 0:
                 continue
-            first = min(self.sold) if self.sold else self._terms.first_hour
             told = Remuneration(
                 remuneration_id=f"{self.portfolio_id}-{charger_id}-{first:%Y%m%d}",
                 service=ServiceType.FREQUENCY_CONTAINMENT,
@@ -113,6 +117,7 @@ class FrequencyOwners(FrequencyPortfolio):
             except LedgerError as error:
                 self.notice(str(error))
                 continue
+            self._paid[charger_id] = through_kwh, before_eur + amount
             outcome = await self.request(told, to=owner, reply_by=self.now() + ANSWER_TIME)
             if not isinstance(outcome, Informed):
                 self.notice(f"the remuneration {told.remuneration_id} is not acknowledged: {outcome}")

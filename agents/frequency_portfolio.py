@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from agents.decisions.fcr_portfolio import Earnings, Unit
@@ -61,6 +62,7 @@ class FrequencyPortfolio(Parking):
         self._told_at: datetime | None = None
         self._telling = False
         self._following: list[asyncio.Task[None]] = []
+        self._paid: dict[str, tuple[float, Decimal]] = {}
         self._borne_since: datetime | None = None
         self._product_rules: FcrRules | None = None
         if fcr is not None:

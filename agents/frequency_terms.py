@@ -22,11 +22,12 @@ class FcrTerms:
 
     It claims `capacity_kw` of `product` and keeps `energy_kwh` of the batteries for it; applies at `application_at`
     for a test from `test_from`, for which the vehicles must stay `test_lasts`; and offers each whole hour from
-    `first_hour` to `last_hour` (when the last one ends), at `price_eur_per_kw` for each kW and 15 minutes, nothing
-    below `minimum_bid_kw`. `owners_share` of what capacity brings is the vehicles' owners'. What was asked for is
-    in a vehicle `ready_margin` before it leaves. `nem_disable_minutes`: the endurance at which energy management
-    goes off, where the TSO is asked to agree to another one than the rules' own. `cancels_test_at` and
-    `withdraw_at`: when the owner changes his mind (7.3).
+    `first_hour` to `last_hour` (when the last one ends), and again in `later_nights` (the same two of each), for which
+    the approval still holds; at `price_eur_per_kw` for each kW and 15 minutes, nothing below `minimum_bid_kw`.
+    `owners_share` of what capacity brings is the vehicles' owners'. What was asked for is in a vehicle `ready_margin`
+    before it leaves. `nem_disable_minutes`: the endurance at which energy management goes off, where the TSO is asked
+    to agree to another one than the rules' own. `cancels_test_at` and `withdraw_at`: when the owner changes his mind
+    (7.3), once and for all.
     """
 
     product: FcrProduct
@@ -46,6 +47,12 @@ class FcrTerms:
     nem_disable_minutes: float | None = None
     cancels_test_at: datetime | None = None
     withdraw_at: datetime | None = None
+    later_nights: tuple[tuple[datetime, datetime], ...] = ()
+
+    @property
+    def nights(self) -> tuple[tuple[datetime, datetime], ...]:
+        """When the first hour that is offered begins and the last one ends, each time."""
+        return ((self.first_hour, self.last_hour), *self.later_nights)
 
 
 @dataclass(slots=True, eq=False)

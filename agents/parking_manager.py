@@ -28,8 +28,9 @@ class ParkingManager(CongestionHelp, FrequencyService):
         if self.fcr is None or not self.portfolio_id or self.claimed.get(charger_id) != self.portfolio_id:
             return orders
         standing = orders[max(orders)] if orders else 0.0
-        quarter = max(quarter_at(now), self.fcr.first_hour)
-        while quarter < self.fcr.last_hour:
+        first, last = next((night for night in self.fcr.nights if night[1] > now), self.fcr.nights[-1])
+        quarter = max(quarter_at(now), first)
+        while quarter < last:
             orders.setdefault(quarter, standing)
             quarter += QUARTER
         return orders

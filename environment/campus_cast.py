@@ -170,6 +170,11 @@ class CampusCast(Cast[CampusScenario]):
         scenario = self.scenario
         applied = scenario.next_at(fcr.application, scenario.begins)
         first = scenario.next_at(fcr.first_hour, applied)
+        (_, last), *later = [
+            (at.astimezone(UTC), scenario.next_at(fcr.last_hour, at).astimezone(UTC))
+            for at in sorted({first.astimezone(UTC), *scenario.on_each_day(fcr.first_hour)})
+            if at >= first
+        ]
         return FcrTerms(
             product=fcr.product,
             control=fcr.control,
@@ -178,11 +183,12 @@ class CampusCast(Cast[CampusScenario]):
             application_at=applied.astimezone(UTC),
             test_from=scenario.next_at(fcr.test_from, applied).astimezone(UTC),
             first_hour=first.astimezone(UTC),
-            last_hour=scenario.next_at(fcr.last_hour, first).astimezone(UTC),
+            last_hour=last,
             price_eur_per_kw=fcr.price_eur_per_kw,
             nem_disable_minutes=fcr.nem_disable_minutes,
             cancels_test_at=self._optional(fcr.cancel_test, applied),
             withdraw_at=self._optional(fcr.withdraw, applied),
+            later_nights=tuple(later),
             # The market's least is 0.1 MW, which is what the run's chargers stand for (`[area] represents`).
             minimum_bid_kw=1.0,
         )

@@ -137,7 +137,7 @@ def _steady(trial: Trial, response: Response, sign: float) -> Finding:
     rules = trial.rules
     return line(
         rules,
-        "requirement 1, at the least reduction factor",
+        f"{'3.1.1' if rules.up and rules.down else '3.1.2'}, requirement 1, at the least reduction factor",
         f"steady state response in {response.step.test}, of the capacity",
         sign * response.steady_kw() / trial.capacity_kw,
         "pu",
