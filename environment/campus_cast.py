@@ -12,7 +12,6 @@ from agents.congestion_dso import CongestionDso
 from agents.decisions.customer import Consent
 from agents.decisions.pricing import OperatorCosts
 from agents.fcr_log import FcrLog
-from agents.frequency_control import FrequencyControl
 from agents.frequency_service import FcrTerms
 from agents.frequency_tso import FrequencyTso
 from agents.parking import Lot
@@ -25,32 +24,30 @@ from environment.cast import Cast, Props, owner_name
 from environment.history import ChargingHistory
 from environment.look_ahead import LookAhead
 from environment.price_following import usual_plan
-from protocols.exchanges.frequency_services import Control
 from protocols.exchanges.vocabulary import FcrProduct
 from protocols.roles import Role
 
 
 class Nominations:
-    """What the chargers of centrally controlled portfolios would draw without frequency control, as their managers have
-    told it: the area's response is counted from there. A droop's response is known from the charger alone, and a test
-    is no service."""
+    """What the chargers of portfolios that serve would draw without frequency control, as their managers have told it:
+    the area's response is counted from there. Energy management belongs to it: it is traded (technical requirements 3.5),
+    and somebody else makes up for it. A test is no service."""
 
     def __init__(self, managers: Sequence[ParkingManager]) -> None:
         self._managers = managers
 
     def __call__(self) -> Mapping[str, float]:
         """kW by charger."""
-        return {
-            charger_id: unit.baseline_kw
-            for manager in self._managers
-            if manager.test is None and (control := self._central(manager)) is not None
-            for charger_id, unit in control.units.items()
-        }
-
-    @staticmethod
-    def _central(manager: ParkingManager) -> FrequencyControl | None:
-        control = manager.frequency_control
-        return control if control is not None and control.control is Control.CENTRAL else None
+        found: dict[str, float] = {}
+        for manager in self._managers:
+            control = manager.frequency_control
+            if control is None or manager.test is not None:
+                continue
+            managed_kw = 0.0 if control.state is None else control.state.nem_kw
+            total = sum(unit.capacity_kw for unit in control.units.values())
+            for charger_id, unit in control.units.items():
+                found[charger_id] = unit.baseline_kw + (managed_kw * unit.capacity_kw / total if total > 0 else 0.0)
+        return found
 
 
 class CampusCast(Cast[CampusScenario]):

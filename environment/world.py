@@ -158,6 +158,7 @@ class World:
             self.area.fed_by(park.advance)
         self.nominations: Callable[[], Mapping[str, float]] | None = None
         self._nominated: Mapping[str, float] = {}
+        self._began: frozenset[str] = frozenset()
         self.frequency: FrequencySource = self.island or self.area or plant.frequency  # type: ignore[assignment]
         self._begins = plant.scenario.begins.astimezone(UTC)
         self.injections = plant.networks.minutes(plant.scenario.begins, plant.minutes)
@@ -224,9 +225,13 @@ class World:
         self._come_and_go(now)
 
     def nominate(self) -> None:
-        """Takes over from where the response of centrally controlled chargers is counted, as it stands now."""
-        if self.nominations is None or (wanted := self.nominations()) == self._nominated:
+        """Takes over from where the response of chargers in frequency control is counted, as it stands now; of one that
+        has just begun from the next time on, when it has come to its baseline."""
+        if self.nominations is None:
             return
+        told = self.nominations()
+        wanted = {charger_id: kw for charger_id, kw in told.items() if charger_id in self._began}
+        self._began = frozenset(told)
         for charger_id in sorted(self._nominated.keys() | wanted.keys()):
             if self._nominated.get(charger_id) != wanted.get(charger_id):
                 self.park.nominate(charger_id, wanted.get(charger_id))
