@@ -18,8 +18,9 @@ from agents.parking import Lot
 from agents.parking_driver import ParkingDriver
 from agents.parking_manager import ParkingManager
 from behaviours.swarm import Swarm
+from environment.campus_fcr import FcrPart
 from environment.campus_plant import CongestionSignal, RetailList
-from environment.campus_scenario import CampusPart, CampusScenario, FcrPart, LotPart
+from environment.campus_scenario import CampusPart, CampusScenario, LotPart
 from environment.cast import Cast, Props, owner_name
 from environment.history import ChargingHistory
 from environment.look_ahead import LookAhead
@@ -30,8 +31,8 @@ from protocols.roles import Role
 
 class Nominations:
     """What the chargers of portfolios that serve would draw without frequency control, as their managers have told it:
-    the area's response is counted from there. Energy management belongs to it: it is traded (technical requirements 3.5),
-    and somebody else makes up for it. A test is no service."""
+    the area's response is counted from there. Energy management belongs to it: it is traded (technical requirements
+    3.5), and somebody else makes up for it. A test is no service."""
 
     def __init__(self, managers: Sequence[ParkingManager]) -> None:
         self._managers = managers
