@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,8 @@ from agents.grid_view import Floats, GridState, Limits
 from environment.campus_scenario import DAY_HOURS, CampusScenario
 from environment.frequency import FrequencyFile, Incident
 from environment.nordic_area import NordicArea, NordicSpec
+
+MINUTE = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +51,12 @@ class CampusPlant:
 def build_campuses(scenario: CampusScenario, rng: np.random.Generator, folder: Path) -> CampusPlant:
     """The area of a scenario. Raises FrequencyError for a recorded frequency that cannot be used."""
     recorded = None if scenario.area.frequency_csv is None else FrequencyFile(folder / scenario.area.frequency_csv)
+    if recorded is not None:
+        # A file that ends too early, or has a gap, is no surprise in the middle of the run.
+        at = scenario.begins.astimezone(UTC)
+        while at < scenario.ends.astimezone(UTC):
+            recorded.at(at)
+            at += MINUTE
     plant = CampusPlant(scenario, rng, recorded)
     plant.case()
     return plant

@@ -7,21 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime, time, timedelta
-from decimal import Decimal
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from agents.decisions.fcr_products import RULES, agreed
+from environment.campus_fcr import CapacityPart, FcrPart, fcr_faults
 from environment.market_scenario import DsoCosts
 from environment.scenario_parts import (
     ClockTime,
     FaultPart,
     GridPart,
-    Kw,
-    Kwh,
     LimitPercent,
-    Money,
     Name,
     Part,
     Percent,
@@ -31,15 +27,11 @@ from environment.scenario_parts import (
     listed,
     repeated,
 )
-from protocols.exchanges.frequency_services import Control
-from protocols.exchanges.vocabulary import FcrProduct
 
 Megawatts = Annotated[float, Field(ge=0, le=100_000, description="MW")]
 EurPerKwh = Annotated[float, Field(ge=-5, le=5, description="EUR/kWh")]
 Seconds = Annotated[float, Field(ge=0, le=60, description="s")]
-CapacityEur = Annotated[Money, Field(decimal_places=6, description="EUR for each kW and 15 minutes")]
 DAY_HOURS = 24
-NORDIC_PRODUCTS = (FcrProduct.FCR_N, FcrProduct.FCR_D_UP, FcrProduct.FCR_D_DOWN)
 _OTHERS = frozenset({"directory", "environment", "observer"})
 """Agents that every run has; their names are taken."""
 
@@ -104,50 +96,6 @@ class LotPart(SitePart):
 
     def answer(self) -> tuple[float, float]:
         return self.delay_s, self.ramp_kw_per_s
-
-
-class FcrPart(Part):
-    """A lot's part in frequency control: `capacity_kw` is what it claims when it applies, `energy_kwh` the part of its
-    batteries that it keeps for it, `nem_disable_minutes` the endurance up to which energy management refills them,
-    where the TSO is asked to agree to another one than the rules' own. Capacity is offered for each whole hour from
-    `first_hour` to `last_hour`. The lot's owner may change his mind: `cancel_test` ends a test that is under way,
-    `withdraw` the participation."""
-
-    lot: Name
-    product: Annotated[FcrProduct, Field(strict=False)]
-    control: Annotated[Control, Field(strict=False)]
-    application: ClockTime
-    test_from: ClockTime
-    first_hour: ClockTime
-    last_hour: ClockTime
-    capacity_kw: Kw
-    energy_kwh: Kwh
-    price_eur_per_kw: CapacityEur
-    nem_disable_minutes: Annotated[float, Field(gt=0, le=1_440, description="min")] | None = None
-    cancel_test: ClockTime | None = None
-    withdraw: ClockTime | None = None
-
-
-class CapacityPart(Part):
-    """What the TSO pays for frequency control: the worth of the first kW of each product in 15 minutes, and how much of
-    each it wants of the run's lots; what energy is settled at, and how many times its price a kW costs that was not
-    there. Assumptions, of the size of DK2's capacity prices."""
-
-    fcr_n_eur_per_kw: CapacityEur = Decimal("0.008")
-    fcr_d_up_eur_per_kw: CapacityEur = Decimal("0.006")
-    fcr_d_down_eur_per_kw: CapacityEur = Decimal("0.006")
-    wanted_kw: Annotated[float, Field(gt=0, le=100_000, description="kW")] = 200.0
-    up_regulation_eur_per_kwh: CapacityEur = Decimal("0.12")
-    down_regulation_eur_per_kwh: CapacityEur = Decimal("0.05")
-    penalty_factor: Annotated[Money, Field(le=100)] = Decimal(2)
-
-    def prices(self) -> dict[FcrProduct, Decimal]:
-        """By product."""
-        return {
-            FcrProduct.FCR_N: self.fcr_n_eur_per_kw,
-            FcrProduct.FCR_D_UP: self.fcr_d_up_eur_per_kw,
-            FcrProduct.FCR_D_DOWN: self.fcr_d_down_eur_per_kw,
-        }
 
 
 class CustomersPart(Part):
@@ -309,21 +257,5 @@ class CampusScenario(Scenario):
             if signal.at == signal.until:
                 yield "signal: at and until are the same; give the time in which the limit holds"
         for fcr in self.fcr:
-            yield from self._fcr(fcr)
-
-    def _fcr(self, fcr: FcrPart) -> Iterator[str]:
-        place = f"fcr of {fcr.lot!r}"
-        if fcr.product not in NORDIC_PRODUCTS:
-            yield f"{place}: {fcr.product} is Continental Europe's; the area is Nordic: {listed(NORDIC_PRODUCTS)}"
-        for name, clock in (("first_hour", fcr.first_hour), ("last_hour", fcr.last_hour)):
-            if clock != time(clock.hour):
-                yield f"{place}: {name} is {clock:%H:%M}; capacity is bought by whole hours, write {clock:%H}:00"
-        try:
-            agreed(RULES[fcr.product], nem_disable_minutes=fcr.nem_disable_minutes)
-        except ValueError as error:
-            yield f"{place}: nem_disable_minutes: {error}"
-        if fcr.first_hour == fcr.last_hour:
-            yield f"{place}: first_hour and last_hour are the same; give when delivery begins and when it ends"
-        applied = self.next_at(fcr.application, self.begins)
-        if self.next_at(fcr.test_from, self.begins) <= applied:
-            yield f"{place}: test_from is not after application; the TSO must know before it tests"
+            if (lot := next((lot for lot in self.lot if lot.name == fcr.lot), None)) is not None:
+                yield from fcr_faults(fcr, lot, self.begins, self.next_at)

@@ -157,6 +157,21 @@ def test_a_charger_may_ignore_what_it_is_told_and_a_meter_be_lost() -> None:
             "fcr of 'bornholm-pool': test_from is not after application; the TSO must know before it tests",
         ),
         (
+            'first_hour = "20:00"',
+            'first_hour = "19:00"',
+            "fcr of 'risoe-pool': first_hour is 19:00, and the test from 18:00 cannot be over before 19:04",
+        ),
+        (
+            "capacity_kw = 24.0",
+            "capacity_kw = 61.0",
+            "fcr of 'risoe-pool': capacity_kw 61 needs 61.0 kW, and its 6 chargers discharge 60 kW",
+        ),
+        (
+            "capacity_kw = 12.0",
+            "capacity_kw = 45.0",
+            "fcr of 'bornholm-pool': capacity_kw 45 needs 60.3 kW, and its 6 chargers discharge 60 kW",
+        ),
+        (
             "[0.052, 0.049,",
             "[0.049,",
             "retail.spot_eur_per_kwh[1]: 23 prices; a day has 24, one each hour",
