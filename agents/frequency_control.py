@@ -191,7 +191,7 @@ class FrequencyControl(PortfolioResponse):
                 continue
             self.hz = hz
             wanted = total_change_kw(self.rules, self.capacity_kw, hz, state.reference_hz, state.nem_kw)
-            self._distribute(self.agent.now().timestamp(), wanted)
+            self._distribute(min(self.agent.now(), next_at).timestamp(), wanted)
 
     async def _second(self, at: datetime, seconds: int) -> None:
         turn, at_s = self._round, at.timestamp()
