@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 
 from environment.launcher import Done
-from environment.launcher import Progress as Listener
+from environment.stage import Progress as Listener
 
 
 class _Quiet:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from environment.launcher import act_every_s
+from environment.stage import act_every_s
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,232 @@
+"""The stage of a run: its server, its devices and its swarm, inside the clock's event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from agents.actor import Actor, start_all
+from agents.directory import Directory
+from agents.fcr_log import LOG_FOLDER
+from agents.ledger import Ledger
+from agents.observer import TraceWriter
+from behaviours.post import PostOffice
+from behaviours.swarm import ServerAccess, Swarm
+from environment.access import DOMAIN, AccountsError, server_address, swarm_accounts
+from environment.campus_stage import Instruments, nominations
+from environment.cast import Cast, Props
+from environment.casts import cast_of, roles
+from environment.charger_client import SunSpecCharger
+from environment.chargers import ChargerPark
+from environment.clock import ScaledClock, VirtualClock
+from environment.options import Options
+from environment.out_folder import SERVER, OutFolder
+from environment.run_folder import LEDGER, TRACE
+from environment.scenario import Scenario
+from environment.series import SeriesRecorder
+from environment.server import EmbeddedServer, client_tls, generated_passwords
+from environment.world import MINUTE, Plant, World, faults_at
+
+EPILOGUE = timedelta(hours=1)
+"""After the last minute of physics the books are settled: volumes, bills, owners' shares."""
+_SHOWN_UNREAD = 50
+HEARTBEAT_S = 1200.0
+"""The CPO drives its chargers each quarter of an hour; after 20 minutes without a sign of it they fall back."""
+
+
+class Progress(Protocol):
+    """Who wants to know how far a run is."""
+
+    def stage(self, text: str) -> None:
+        """A new stage of the run begins."""
+
+    def listening(self, address: str, domain: str, ca_file: Path) -> None:
+        """The embedded server listens; XMPP clients that were admitted may log in."""
+
+    def minute(self, at: datetime, share: float, messages: int, loading_percent: float) -> None:
+        """Scenario time has come to `at`, `share` of the run."""
+
+
+def act_every_s(speed: float | None) -> float:
+    """How often a central loop of frequency control looks at its meter, in s of scenario time: in virtual time (None)
+    each second, else ten times in a second of the wall."""
+    return 1.0 if speed is None else min(1.0, max(0.1, 0.1 * speed))
+
+
+class Stage:
+    """The swarm of one run, its server and its devices, inside the clock's event loop."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        options: Options,
+        progress: Progress,
+        plant: Plant,
+        series: SeriesRecorder,
+        random: dict[str, np.random.Generator],
+        out: OutFolder,
+        clock: VirtualClock | ScaledClock,
+        accounts: dict[str, str],
+        admitted: dict[str, str],
+    ) -> None:
+        self.scenario = scenario
+        self.options = options
+        self.progress = progress
+        self.plant = plant
+        self.series = series
+        self.random = random
+        self.out = out
+        self.clock = clock
+        self.accounts = accounts
+        self.admitted = admitted
+        self.domain = swarm_accounts(accounts, roles(scenario, "")) if options.accounts else DOMAIN
+        self.roles = roles(scenario, self.domain)
+        self.notices: list[str] = []
+        self._begins = scenario.begins.astimezone(UTC)
+        self._ends = scenario.ends.astimezone(UTC)
+        self._faulty: set[str] = set()
+
+    async def play(self) -> None:
+        """The whole run."""
+        self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        async with AsyncExitStack() as stack:
+            access, passwords = await self._server(stack)
+            self.progress.stage(f"starting {len(self.plant.specs)} chargers and {len(self.roles)} agents")
+            park = ChargerPark(self.plant.specs, self.plant.fleet(), self.clock.now, heartbeat_timeout_s=HEARTBEAT_S)
+            await park.start()
+            stack.push_async_callback(park.stop)
+            self.park = park
+            self.world = World(self.plant, park, "with", self.series, self.clock.now)
+            self.world.begin()
+            self.instruments = Instruments(self.scenario, park, self.clock, self.random["meters"])
+            await self.instruments.start(stack)
+            chargers = {c: SunSpecCharger(c, e.host, e.port, self.clock.outstanding) for c, e in park.endpoints.items()}
+            for charger in chargers.values():
+                stack.callback(charger.close)
+            self.writer = TraceWriter(
+                self.out.path / TRACE,
+                scenario=self.scenario.scenario.name,
+                seed=self.scenario.scenario.seed,
+                roles=self.roles,
+                zone=self.scenario.zone,
+            )
+            stack.callback(self.writer.close)
+            ledger = stack.enter_context(Ledger(self.options.ledger_url or f"sqlite:///{self.out.path / LEDGER}"))
+            swarm = Swarm(
+                clock=self.clock,
+                post=PostOffice(self.clock, wire=self.options.wire),
+                recorder=self.writer,
+                directory=f"directory@{self.domain}",
+                failed=self._failed,
+                server=access,
+                notice=self._notice,
+                zone=self.scenario.zone,
+            )
+            props = Props(
+                self.plant,
+                self.world,
+                ledger,
+                self.writer,
+                chargers,
+                self.random,
+                meters=self.instruments.meters,
+                benches=self.instruments.benches,
+                fcr_log=self.out.path / LOG_FOLDER,
+                act_every_s=act_every_s(self.options.speed),
+            )
+            cast = cast_of(self.scenario)(swarm, self.domain, passwords, props)
+            await self._perform(swarm, cast, passwords, stack)
+
+    async def _server(self, stack: AsyncExitStack) -> tuple[ServerAccess, dict[str, str]]:
+        """The server that the agents log in to, and their passwords."""
+        options = self.options
+        if options.server is not None:
+            if not self.accounts:
+                raise AccountsError(
+                    "--server needs --accounts FILE with the agents' passwords; "
+                    f"`run.py accounts {self.scenario.scenario.name} --domain DOMAIN` makes one"
+                )
+            host, port = server_address(options.server)
+            return ServerAccess(host, port, client_tls(options.ca)), self.accounts
+        server = EmbeddedServer(self.out.path / SERVER, domain=self.domain, port=options.port or 0)
+        with self.clock.outstanding():
+            access = await server.start()
+            stack.push_async_callback(server.stop)
+            passwords = self.accounts or generated_passwords(self.roles)
+            await server.admit(passwords, generated=not self.accounts)
+            await server.admit(self.admitted, generated=False)
+        self.progress.listening(f"{access.host}:{access.port}", self.domain, server.ca_file)
+        return access, passwords
+
+    async def _perform(self, swarm: Swarm, cast: Cast[Any], passwords: dict[str, str], stack: AsyncExitStack) -> None:
+        directory = Directory(swarm.directory, passwords[swarm.directory], swarm, self.roles)
+        actors: list[Actor] = [directory, *cast.actors()]
+        self._next_minute(self._begins + MINUTE)
+        if self.world.nominations is not None:
+            nominations(self.world, self.clock, self._begins, self._ends, self._failed)
+        for actor in actors:
+            stack.push_async_callback(actor.stop)
+        await self._unless_failed(start_all(actors))
+        self.out.began()
+        self.progress.stage("negotiating")
+        self.clock.go()
+        for actor in actors:
+            actor.spawn(actor.course(), "course")
+        await self._unless_failed(self.clock.sleep_until(self._ends + EPILOGUE))
+        self.clock.halt()
+        self.world.finish()
+
+    async def _unless_failed(self, work: Any) -> None:
+        """Waits for `work`, but not beyond the first error that an agent would have kept to itself."""
+        task = asyncio.ensure_future(work)
+        await asyncio.wait({task, self._failure}, return_when=asyncio.FIRST_COMPLETED)
+        if self._failure.done():
+            task.cancel()
+            self._failure.result()
+        await task
+
+    def _failed(self, error: BaseException) -> None:
+        if not self._failure.done():
+            self._failure.set_exception(error)
+
+    def _notice(self, agent: str, text: str) -> None:
+        at = self.clock.now().astimezone(self.scenario.zone)
+        self.notices.append(f"{at:%H:%M} {agent.partition('@')[0]}: {text}")
+
+    def unread(self) -> list[str]:
+        """A line for each message that could not be read: it has no place in the trace."""
+        lines = [f"could not be read: {line}" for line in self.writer.malformed[:_SHOWN_UNREAD]]
+        more = len(self.writer.malformed) - len(lines)
+        return [*lines, f"and {more} more that could not be read"] if more else lines
+
+    def _next_minute(self, at: datetime) -> None:
+        if at <= self._ends:
+            self.clock.call_at(at, lambda: self._minute(at), priority=0)
+
+    def _minute(self, at: datetime) -> None:
+        try:
+            self._faults(at)
+            self.instruments.faults(at)
+            self.world.minute(at)
+        except Exception as error:
+            self._failed(error)
+            return
+        self._next_minute(at + MINUTE)
+        share = (at - self._begins) / (self._ends - self._begins)
+        state = self.world.state
+        self.progress.minute(at, share, self.writer.messages, state.trafo_loading_percent if state else 0.0)
+
+    def _faults(self, at: datetime) -> None:
+        if not self.scenario.fault:
+            return
+        now = faults_at(self.scenario, at)
+        for charger_id in self._faulty - set(now):
+            self.park.set_fault(charger_id, None)
+        for charger_id, fault in now.items():
+            self.park.set_fault(charger_id, fault)
+        self._faulty = set(now)
