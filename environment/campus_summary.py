@@ -31,6 +31,8 @@ NOTES: Final = "campuses"
 """The note that holds what `notes` returns."""
 ORDINARY_HZ: Final = (49.9, 50.1)
 _HOUR: Final = timedelta(hours=1)
+_PLAIN_PERCENT: Final = 40.0
+"""From this loading on a transformer's current is the active power's but for a few percent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,30 +133,85 @@ def figures(series: Series, case: Case, campus: str, noted: Mapping[str, Any]) -
     )
 
 
+def delivered_kw(series: Series, part: Part) -> Floats:
+    """What a part took off its transformer in each minute of the day with flexibility, kW >= 0: baseline less metered
+    of its settlement, quarter by quarter, and no more than was awarded: what else its chargers did (frequency control,
+    another call, a plan that changed) is not the service's."""
+    at = series.index("with").as_unit("us").asi8 / 1e6
+    found = np.zeros(len(at))
+    if part.settlement is None:
+        return found
+    settled = part.settlement
+    start, end, count = settled.start.timestamp(), settled.end.timestamp(), len(settled.metered_kw)
+    less = np.subtract(settled.baseline_kw[:count], settled.metered_kw).clip(0.0, settled.promised_kw)
+    during = (at >= start) & (at < end)
+    found[during] = less[((at[during] - start) * count / (end - start)).astype(int)]
+    return found
+
+
 def avoided_kwh(
     series: Series, campus: str, noted: Mapping[str, Any], parts: Sequence[Part]
 ) -> dict[tuple[str, str], float]:
-    """How much less passed a transformer above its limit in the time of each part, by call and manager.
+    """How much more would have passed a transformer above its limit without each part, by call and manager, kWh >= 0.
 
-    What several gave at once is theirs by what each was awarded; below 0 it was made worse.
+    The day with flexibility is compared with itself and what the services delivered added back, not with the day
+    `without`: that one lacks frequency control and its test as well. What several avoided at once is theirs by what
+    each delivered. A part that has no settlement has no figure.
     """
-    if "without" not in series.cases:
-        return {}
-    allowed = limits(series, "with", campus, noted)
-    saved = excess_kw(series, "without", campus, limits(series, "without", campus, noted))
-    saved = (saved - excess_kw(series, "with", campus, allowed)) * (series.step("with") / _HOUR)
-    at = series.index("with").as_unit("us").asi8 / 1e6
-    taking = [part for part in parts if part.took_place]
-    running = np.array(
-        [
-            np.where((at >= part.call.start.timestamp()) & (at < part.end.timestamp()), part.awarded_kw, 0.0)
-            for part in taking
-        ]
-    ).reshape(len(taking), len(at))
-    share = running / np.maximum(running.sum(axis=0), 1e-9)
+    settled = [part for part in parts if part.took_place and part.settlement is not None]
+    frame, allowed = series.case("with"), limits(series, "with", campus, noted)
+    loading, power = frame[LOADING + campus].to_numpy(np.float64), frame[POWER + campus].to_numpy(np.float64)
+    limit_kw = allowed * _kw_per_percent(loading, power)
+    given = np.array([delivered_kw(series, part) for part in settled]).reshape(len(settled), len(power))
+    total = given.sum(axis=0)
+    saved = np.maximum(np.abs(power + total) - limit_kw, 0.0) - np.maximum(np.abs(power) - limit_kw, 0.0)
+    # Of each kW delivered so much was overload avoided: nothing where a missing value or no service is.
+    part_of = np.nan_to_num(saved / np.maximum(total, 1e-9)) * (total > 0)
+    hours = series.step("with") / _HOUR
     return {
-        (part.call.request_id, part.manager): round(float((share[row] * saved).sum()), 3)
-        for row, part in enumerate(taking)
+        (part.call.request_id, part.manager): round(float((given[row] * part_of).sum()) * hours, 3)
+        for row, part in enumerate(settled)
+    }
+
+
+def _kw_per_percent(loading: Floats, power: Floats) -> Floats:
+    """What one percent of the rating is in kW, by each minute's loading and active power; of a lightly loaded
+    transformer, whose current is mostly reactive, as it is in the middle of the other minutes."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        each = np.abs(power) / loading
+    plain = loading >= _PLAIN_PERCENT
+    usual = float(np.median(each[plain])) if plain.any() else float(np.nanmax(each, initial=0.0))
+    return np.where(plain, each, usual)
+
+
+def top(series: Series, case: Case) -> dict[str, Any]:
+    """What stands for the transformer in the figures of a whole run on campuses: those of its worst one.
+
+    The worst is the longest above its rating in the day without flexibility, then the one with the highest peak; the
+    same in both cases, and named. The network's own columns are no transformer's: the loading is the first one's and
+    the power the sum of all. None of a run without campuses.
+    """
+    if not has_campuses(series):
+        return {}
+    reference: Case = "without" if "without" in series.cases else "with"
+
+    def bad(campus: str) -> tuple[int, float]:
+        loading = series.case(reference)[LOADING + campus].to_numpy(np.float64)
+        return int((loading > 100.0).sum()), float(np.nanmax(loading))
+
+    campus = max(names(series), key=bad)
+    frame, told = series.case(case), figures(series, case, campus, {})
+    loading = frame[LOADING + campus].to_numpy(np.float64)
+    return {
+        "worst_transformer": campus,
+        "peak_trafo_loading_percent": told.peak_trafo_loading_percent,
+        "peak_trafo_loading_at": frame.index[int(np.nanargmax(loading))].isoformat(),
+        "minutes_above_100_percent": told.minutes_above_rating,
+        "overload_kwh": told.overload_kwh,
+        "peak_trafo_kw": round(float(np.nanmax(frame[POWER + campus].to_numpy(np.float64))), 2),
+        "peak_line_loading_percent": round(
+            max(float(np.nanmax(frame[LINES + each].to_numpy(np.float64))) for each in names(series)), 2
+        ),
     }
 
 

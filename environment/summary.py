@@ -159,7 +159,7 @@ def summarise(
         "wall_s": round(wall_s, 2),
         "messages": len(trace.entries),
         "exchanges": exchange_counts(trace.entries),
-        **{case: asdict(figures(series, case)) for case in series.cases},
+        **{case: asdict(figures(series, case)) | campus_summary.top(series, case) for case in series.cases},
         "market": [
             {
                 "id": market.id,

@@ -103,11 +103,8 @@ class CampusMaterial:
 
     @property
     def avoided_kwh(self) -> float | None:
-        """The overload that the whole day avoided at all campuses; None where only one case was run."""
-        if "without" not in self.run.figures:
-            return None
-        both = [self.figures(campus) for campus in self.campuses]
-        return sum(float(f["without"]["beyond_limit_kwh"]) - float(f["with"]["beyond_limit_kwh"]) for f in both)
+        """The overload that all services together avoided; None where none was settled."""
+        return sum(self.avoided.values()) if self.avoided else None
 
     @cached_property
     def capacity_kwh(self) -> Mapping[str, float]:

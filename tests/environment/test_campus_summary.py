@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from environment import campus_summary
@@ -15,12 +17,16 @@ from environment.campus_scenario import CampusScenario
 from environment.console import closing
 from environment.launcher import Done
 from environment.report import congestion_services
+from environment.report.congestion_services import Part
 from environment.run_folder import read_trace
 from environment.scenario import load
 from environment.series import Series
 from environment.summary import figures
 
 from .report.campus import NOTED, make_campus_run
+
+TIGHT: dict[str, Any] = {"limits": {"bornholm": [{"at": "2026-01-13T15:00:00+01:00", "percent": 88.0}]}}
+"""A limit that what the service delivered is needed for."""
 
 
 @pytest.fixture(scope="module")
@@ -61,18 +67,78 @@ def test_the_campus_of_the_series_first_network_has_the_figures_of_every_run(
     assert told["overload_kwh"] == pytest.approx(known.overload_kwh, abs=2e-3)
 
 
-def test_what_was_avoided_is_split_by_what_each_was_awarded(
+def at_bornholm(folder: Path) -> Part:
+    """The one service of Bornholm: 12 kW for 45 minutes from 22:00 on."""
+    trace = read_trace(folder / "trace.jsonl")
+    (part,) = (p for p in congestion_services.parts(trace) if p.dso.startswith("beof") and p.took_place)
+    return part
+
+
+def test_what_was_avoided_is_the_overload_with_what_was_delivered_added_back(
     folder: Path, summary: dict[str, Any], series: Series
 ) -> None:
-    trace = read_trace(folder / "trace.jsonl")
-    parts = [p for p in congestion_services.parts(trace) if p.dso.startswith("beof") and p.took_place]
-    noted = NOTED["campuses"]
-    alone = campus_summary.avoided_kwh(series, "bornholm", noted, parts)
-    (only,) = alone.values()
-    shared = campus_summary.avoided_kwh(series, "bornholm", noted, [parts[0], parts[0]])
-    assert only == next(c["avoided_overload_kwh"] for c in summary["congestion"] if c["drivers_asked"] == 3)
-    assert only > 1.0
-    assert sum(shared.values()) == pytest.approx(only / 2, abs=1e-3)  # the same key twice: each has a half
+    frame = series.case("with").iloc[7 * 60 : 7 * 60 + 45]
+    power, loading = (frame[f"trafo_{what}.bornholm"].to_numpy() for what in ("p_kw", "loading_percent"))
+    limit = power / loading * TIGHT["limits"]["bornholm"][0]["percent"]
+    more = np.maximum(power + 12.0 - limit, 0) - np.maximum(power - limit, 0)
+    (found,) = campus_summary.avoided_kwh(series, "bornholm", TIGHT, [at_bornholm(folder)]).values()
+    assert 1.0 < found < 12.0 * 0.75
+    assert found == pytest.approx(more.sum() / 60, abs=2e-3)
+    by_call = {(c["manager"], c["start"][11:16]): c["avoided_overload_kwh"] for c in summary["congestion"]}
+    (told,) = campus_summary.avoided_kwh(series, "bornholm", NOTED["campuses"], [at_bornholm(folder)]).values()
+    assert by_call[at_bornholm(folder).manager, "22:00"] == told
+
+
+def test_what_frequency_control_changed_is_not_avoided_by_a_service(folder: Path, series: Series) -> None:
+    part = at_bornholm(folder)
+    table = pq.read_table(folder / "series.parquet").to_pandas()
+    table.loc[table["case"] == "without", ["trafo_loading_percent.bornholm", "trafo_p_kw.bornholm"]] *= 1.5
+    found = campus_summary.avoided_kwh(Series(table), "bornholm", TIGHT, [part])
+    assert found == campus_summary.avoided_kwh(series, "bornholm", TIGHT, [part])
+
+
+def test_a_service_is_credited_with_no_more_than_it_was_awarded_and_nothing_it_did_not_deliver(
+    folder: Path, series: Series
+) -> None:
+    part = at_bornholm(folder)
+    assert part.settlement is not None
+    settled = part.settlement.model_copy(
+        update={"baseline_kw": (22.0, 22.0, 22.0), "metered_kw": (-30.0, 17.0, 25.0), "promised_kw": 12.0}
+    )
+    kw = campus_summary.delivered_kw(series, replace(part, settlement=settled))
+    assert [set(kw[at : at + 15]) for at in (420, 435, 450)] == [{12.0}, {5.0}, {0.0}]
+    assert kw.sum() == 15 * 17.0
+    assert campus_summary.avoided_kwh(series, "bornholm", {}, [replace(part, settlement=None)]) == {}
+
+
+def test_what_several_avoided_at_once_is_split_by_what_each_delivered(folder: Path, series: Series) -> None:
+    part = at_bornholm(folder)
+    assert part.settlement is not None
+    halves = [
+        replace(
+            part,
+            manager=f"{share}@x",
+            settlement=part.settlement.model_copy(update={"metered_kw": (22.0 - 12.0 * share,)}),
+        )
+        for share in (0.25, 0.75)
+    ]
+    (whole,) = campus_summary.avoided_kwh(series, "bornholm", TIGHT, [part]).values()
+    split = campus_summary.avoided_kwh(series, "bornholm", TIGHT, halves)
+    assert list(split.values()) == pytest.approx([whole / 4, whole * 3 / 4], abs=2e-3)
+
+
+def test_the_figures_of_the_whole_run_are_those_of_its_worst_transformer(
+    series: Series, summary: dict[str, Any]
+) -> None:
+    for case in ("with", "without"):
+        worst, told = summary[case]["worst_transformer"], summary[case]
+        campus = summary["campuses"][worst][case]
+        assert told["peak_trafo_loading_percent"] == campus["peak_trafo_loading_percent"]
+        assert told["minutes_above_100_percent"] == campus["minutes_above_rating"]
+        assert told["overload_kwh"] == campus["overload_kwh"]
+        assert told["peak_trafo_kw"] == pytest.approx(series.case(case)[f"trafo_p_kw.{worst}"].max(), abs=0.01)
+    minutes = {name: each["without"]["minutes_above_rating"] for name, each in summary["campuses"].items()}
+    assert minutes[summary["with"]["worst_transformer"]] == max(minutes.values())
 
 
 def test_services_tests_and_hours_are_told_in_local_time(summary: dict[str, Any]) -> None:
