@@ -18,7 +18,8 @@ SAME_KW = 1e-3
 @dataclass(frozen=True, slots=True)
 class Offered:
     """An offer that stands until `until`. `nominated_kw`: by charger at the call's buses, what its plan had in each
-    market period of the service; their sum is the baseline."""
+    market period of the service; their sum is the baseline. `told_kw`: what the DSO had been told of these chargers
+    before, by market period; empty where it had been told nothing."""
 
     call: CongestionCall
     service: Service
@@ -26,6 +27,7 @@ class Offered:
     power_kw: float
     nominated_kw: Mapping[str, tuple[float, ...]]
     until: datetime
+    told_kw: tuple[float, ...] = ()
 
     @property
     def baseline_kw(self) -> tuple[float, ...]:

@@ -13,12 +13,12 @@ from typing import ClassVar
 
 from agents.actor import Actor
 from agents.congestion_calling_off import FRESH, CallingOff
-from agents.congestion_meters import CampusMeters
+from agents.congestion_meters import CampusMeters, by_bus
 from agents.congestion_offers import CongestionOffers
 from agents.congestion_orders import CongestionOrder, OrderedServices
 from agents.congestion_schedules import Schedules
 from agents.congestion_watch import Congestion, CongestionWatch
-from agents.decisions.congestion_award import LEAST_KW, Candidate
+from agents.decisions.congestion_award import LEAST_KW, Candidate, capped
 from agents.decisions.congestion_price import CongestionPrices, congestion_prices, second_prices
 from agents.decisions.pricing import OperatorCosts
 from agents.decisions.selection import Memory
@@ -59,7 +59,8 @@ class CongestionDso(Actor):
     tells of. `zone` is that of the times in notices. `horizon`: periods of a look. `margin`: by which part more is
     asked for than the look says. `hysteresis_percent`: a service is called off where the loading without it stays that
     far below the limit. `discharging_extra_eur_per_kwh`: what a kWh given back costs more than one not drawn.
-    `baseline_tolerance`: kW, and part of what was told, by which an offer's baseline may exceed the schedule.
+    `baseline_tolerance`: kW, and part of what was told, by which an offer's baseline may exceed the schedule, and the
+    schedule what the manager's meters show.
     `penalty_part` of the reduction price for each kWh missing beyond `tolerance`. `charge_kw`, `discharge_kw`: the most
     that one charger takes and gives back.
     """
@@ -194,6 +195,14 @@ class CongestionDso(Actor):
                 )
         return {charger for charger, bus in self.connections.items() if bus in there}
 
+    def _own(self, manager: str) -> dict[str, str]:
+        """The bus of each charger that is known to be the manager's alone."""
+        if self.operators is not None:
+            return {c: bus for c, bus in self.connections.items() if self.operators.get(c) == manager}
+        others = {bus for m in self.schedules.managers if m != manager for bus in self.schedules.buses_of(m)}
+        mine = set(self.schedules.buses_of(manager)) - others
+        return {charger: bus for charger, bus in self.connections.items() if bus in mine}
+
     # ---- the look ahead --------------------------------------------------------------------------------------------
 
     async def _look(self, *, learn: bool = False) -> None:
@@ -202,12 +211,17 @@ class CongestionDso(Actor):
         async with self._looking:
             self.calling_off.resume()
             read_at = self.now().replace(second=0, microsecond=0)
-            metered = await self.meters.by_bus(self.connections, read_at - FRESH, read_at)
+            metered = await self.meters.read(self.connections, read_at - FRESH, read_at, FRESH)
             now = self.now()
             services = self.orders.under_way(now)
             self.schedules.tell_silent(m for m, tells in self._subscribed.items() if tells)
             within = quarter_at(read_at - FRESH) == quarter_at(now)
-            self.schedules.hold_against(metered, services, learn=learn and within)
+            self.schedules.hold_against(
+                by_bus(metered, self.connections),
+                services,
+                learn=learn and within,
+                of_managers_kw={m: by_bus(metered, self._own(m)) for m in self.schedules.managers},
+            )
             first = next_quarter(now + NOTICE)
             periods = min(self.horizon, self._periods_from(first))
             limits = self.limits(now)
@@ -314,13 +328,14 @@ class CongestionDso(Actor):
             manager: self.schedules.manager_kw(manager, call.buses, need.start, periods, services)
             for manager in managers
         }
+        shown = {manager: self.schedules.shown(manager, call.buses) for manager in managers}
         # each in a conversation of its own, so that one who gives up early is heard while the others still serve
         tenders = await asyncio.gather(
             *(self.call_for_proposals(call, to=[manager], reply_by=now + MANAGER_TIME) for manager in managers)
         )
         offers: dict[str, tuple[Tender, SolutionOffer]] = {}
         for manager, tender in zip(managers, tenders, strict=True):
-            offer = await self.offers.checked(call, manager, tender, scheduled[manager])
+            offer = await self.offers.checked(call, manager, tender, scheduled[manager], shown[manager])
             if offer is not None:
                 offers[manager] = tender, offer
         candidates = [Candidate(m, offer, self.orders.of(m).value) for m, (_, offer) in offers.items()]
@@ -329,19 +344,29 @@ class CongestionDso(Actor):
         chosen, missing = self.offers.choose(congestion, call, candidates, charging, first, limits)
         for manager, (tender, offer) in offers.items():
             if manager in chosen:
-                self._order(call, manager, tender, offer, chosen[manager])
+                baseline = capped(offer.baseline_kw, scheduled[manager], shown[manager])
+                self._order(call, manager, tender, offer, chosen[manager], baseline)
             else:
                 await tender.award({}, done_by=self.now() + ANSWER_TIME)
         return missing, [manager for manager, tender in zip(managers, tenders, strict=True) if not tender.silent]
 
     # ---- the services ----------------------------------------------------------------------------------------
 
-    def _order(self, call: CongestionCall, manager: str, tender: Tender, offer: SolutionOffer, power: float) -> None:
+    def _order(
+        self,
+        call: CongestionCall,
+        manager: str,
+        tender: Tender,
+        offer: SolutionOffer,
+        power: float,
+        baseline: tuple[float, ...],
+    ) -> None:
         service = CongestionOrder(
             call=call,
             offer=offer,
             manager=manager,
             power_kw=power,
+            baseline=baseline,
             by_bus=self.offers.by_bus(offer, power),
             awarded_at=self.now(),
             ends=call.end,

@@ -60,6 +60,8 @@ class CongestionHelp(CongestionServing):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._offers: dict[str, Offered] = {}
+        self._schedule: tuple[datetime, dict[str, list[float]]] | None = None
+        """From when on which powers the DSO was told last, by bus."""
 
     # ---- 3.x.5: the schedule -------------------------------------------------------------------------------------
 
@@ -75,10 +77,23 @@ class CongestionHelp(CongestionServing):
             planned = self.planned_kw(charger_id, start, TOLD_PERIODS)
             known = buses.setdefault(bus, [0.0] * TOLD_PERIODS)
             buses[bus] = [a + b for a, b in zip(known, planned, strict=True)]
+        self._schedule = start, buses
         told = tuple(BusSchedule(bus=bus, power_kw=tuple(round(kw, 3) for kw in p)) for bus, p in buses.items())
         for topic in self.subscriptions(ScheduleSubscription):
             schedule = ChargingSchedule(request_id=topic.request_id, timestamp=self.now(), start=start, buses=told)
             await self.publish(ScheduleSubscription, schedule, partial(is_, topic))
+
+    def _told_kw(self, call: CongestionCall) -> tuple[float, ...]:
+        """What the DSO was told last of the call's buses, by period of the service; nothing where it was not told all
+        of it."""
+        if self._schedule is None:
+            return ()
+        start, buses = self._schedule
+        first, last = quarters(start, call.start), quarters(start, call.end)
+        if call.start < start or last > TOLD_PERIODS:
+            return ()
+        there = [kw[first:last] for bus, kw in buses.items() if bus in call.buses]
+        return tuple(sum(each) for each in zip(*there, strict=True))
 
     async def on_quarter(self, now: datetime) -> None:
         await super().on_quarter(now)
@@ -131,8 +146,9 @@ class CongestionHelp(CongestionServing):
             )
         until = min(call.start, max(now, incoming.reply_by or now) + MANAGER_TIME)
         at_buses = [c for c, bus in self.desk.bus.items() if bus in call.buses]
+        told_kw = self._told_kw(call)
         nominated = {c: self.planned_kw(c, call.start, service.periods) for c in at_buses}
-        offered = Offered(call, service, entries, decision.power_kw, nominated, until)
+        offered = Offered(call, service, entries, decision.power_kw, nominated, until, told_kw)
         self._offers[incoming.message.conversation_id] = offered
         return Propose(self._as_offer(offered), reply_by=until)
 

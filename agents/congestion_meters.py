@@ -41,15 +41,6 @@ class CampusMeters:
         self._silent = (self._silent | lost) - found.keys()
         return found
 
-    async def by_bus(self, bus_of: Mapping[str, str], start: datetime, end: datetime) -> dict[str, float]:
-        """What is drawn at each bus on average; a bus where one meter is silent is left out."""
-        found = await self.read(bus_of, start, end, end - start)
-        metered: defaultdict[str, float] = defaultdict(float)
-        for charger, series in found.items():
-            metered[bus_of[charger]] += series[0]
-        lost = {bus for charger, bus in bus_of.items() if charger not in found}
-        return {bus: kw for bus, kw in metered.items() if bus not in lost}
-
     async def _query(
         self, chargers: Sequence[str], start: datetime, end: datetime, period: timedelta
     ) -> dict[str, tuple[float, ...]] | None:
@@ -66,3 +57,13 @@ class CampusMeters:
             if isinstance(reading, MeterReading) and (reading.start, reading.end) == (start, end):
                 return {s.location.removeprefix("charger:"): s.power_kw for s in reading.series if s.location in places}
         return None if refused and len(chargers) > 1 else {}
+
+
+def by_bus(found: Mapping[str, Sequence[float]], bus_of: Mapping[str, str]) -> dict[str, float]:
+    """The first mean of all chargers at each bus; a bus where one of them has no reading is left out."""
+    metered: defaultdict[str, float] = defaultdict(float)
+    for charger, bus in bus_of.items():
+        if charger in found:
+            metered[bus] += found[charger][0]
+    lost = {bus for charger, bus in bus_of.items() if charger not in found}
+    return {bus: kw for bus, kw in metered.items() if bus not in lost}

@@ -9,6 +9,7 @@ from datetime import datetime
 from agents.actor import Actor
 from agents.congestion_watch import Congestion, CongestionWatch, less
 from agents.decisions.congestion_award import LEAST_KW, Candidate, by_charger, choose_offers, offer_fault
+from agents.decisions.congestion_gaps import Shown
 from agents.grid_view import Floats, Limits
 from agents.quarter_cycle import ANSWER_TIME
 from behaviours.initiating import Tender
@@ -36,9 +37,10 @@ class CongestionOffers:
     tell: Callable[[str, str], None]
 
     async def checked(
-        self, call: CongestionCall, manager: str, tender: Tender, scheduled_kw: Sequence[float]
+        self, call: CongestionCall, manager: str, tender: Tender, scheduled_kw: Sequence[float], shown: Shown
     ) -> SolutionOffer | None:
-        """The manager's offer, None where there is none that can be believed: told, and it hears why."""
+        """The manager's offer, None where there is none that can be believed: told, and it hears why. `scheduled_kw`:
+        what it had told before the call, by period; `shown`: what the meters have lately shown beside that."""
         if tender.silent:
             self.tell(f"silent {manager}", f"{manager} does not answer {call.request_id}")
         for refusal in tender.refusals:
@@ -46,7 +48,7 @@ class CongestionOffers:
                 continue  # as it may be: the trace has it
             self.tell(f"refuses {manager}", f"{manager} does not help with {call.request_id}: {refusal}")
         for proposed in tender.proposals:
-            fault = self._fault(call, manager, proposed, scheduled_kw)
+            fault = self._fault(call, manager, proposed, scheduled_kw, shown)
             if fault is None:
                 assert isinstance(proposed.content, SolutionOffer)
                 return proposed.content
@@ -55,7 +57,9 @@ class CongestionOffers:
             await tender.award({}, done_by=self.agent.now() + ANSWER_TIME, reject=why)
         return None
 
-    def _fault(self, call: CongestionCall, manager: str, proposed: Proposed, told: Sequence[float]) -> str | None:
+    def _fault(
+        self, call: CongestionCall, manager: str, proposed: Proposed, told: Sequence[float], shown: Shown
+    ) -> str | None:
         offer = proposed.content
         if not isinstance(offer, SolutionOffer):
             return "it is no offer"
@@ -68,6 +72,7 @@ class CongestionOffers:
             offer,
             told,
             chargers,
+            shown=shown,
             discharge_kw=self.discharge_kw,
             tolerance_kw=tolerance_kw,
             tolerance_part=tolerance_part,

@@ -33,13 +33,18 @@ class CongestionOrder:
 
     `ends` is `end`, or when the service is called off or has failed; `stopped_at` when its manager was told so, or
     said so; a service that `failed` is settled to its end all the same. `calling`: the task that calls it off at
-    `ends`, and may still be stopped.
+    `ends`, and may still be stopped. `baseline`: kW by period, by which it is settled: the offer's, no more than what
+    was told and metered before. It is that of all its manager's chargers at the call's buses, as schedules (3.x.5) are:
+    what an offer did not name cannot draw meanwhile what the others leave out, but what other services move there
+    (frequency control) counts as well, for or against the manager; schedule and baseline have those at their operating
+    points, and a quarter's mean of it is small beside what is awarded.
     """
 
     call: CongestionCall
     offer: SolutionOffer
     manager: str
     power_kw: float
+    baseline: tuple[float, ...]
     by_bus: Mapping[str, float]
     awarded_at: datetime
     ends: datetime
@@ -66,8 +71,8 @@ class CongestionOrder:
         return price_of(self.offer, self.power_kw, self.call)
 
     def baseline_kw(self, at: datetime) -> float:
-        """The offer's baseline in the period of that time; the service lasts then."""
-        return self.offer.baseline_kw[(at - self.start) // QUARTER]
+        """The baseline in the period of that time; the service lasts then."""
+        return self.baseline[(at - self.start) // QUARTER]
 
 
 class OrderedServices:
@@ -130,7 +135,7 @@ class OrderedServices:
             self._penalty_part,
             self._tolerance,
         )
-        baseline = service.offer.baseline_kw[:periods]
+        baseline = service.baseline[:periods]
         free = (periods - 1,) if until < end else ()
         total = tuple(round(sum(kw), 3) for kw in zip(*metered.values(), strict=True))
         back = [sum(max(0.0, -each) for each in kw) for kw in zip(*metered.values(), strict=True)]
@@ -156,7 +161,7 @@ class OrderedServices:
             request_id=service.request_id,
             start=service.start,
             end=end,
-            baseline_kw=service.offer.baseline_kw[: len(metered)],
+            baseline_kw=service.baseline[: len(metered)],
             metered_kw=metered,
             promised_kw=service.power_kw,
             reduced_kwh=float(volume.reduced_kwh),

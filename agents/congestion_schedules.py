@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
 import numpy as np
 
+from agents.decisions.congestion_gaps import Gap, ManagerGaps, Shown
 from agents.grid_view import Floats
 from agents.grid_watch import ChargingForecast
 from agents.periods import QUARTER, index_of, quarter_at
@@ -51,21 +51,6 @@ class Ordered(Protocol):
     def stopped_at(self) -> datetime | None: ...
 
 
-@dataclass(slots=True)
-class _Gap:
-    """By how much the meters exceed the schedules at a bus, at the last look and at the one before, kW."""
-
-    last: float = 0.0
-    before: float = 0.0
-
-    @property
-    def lasting(self) -> float:
-        """The smaller of the two where both lie on one side, else 0: one look's gap may be a car that has just left."""
-        if self.last * self.before <= 0:
-            return 0.0
-        return min(self.last, self.before, key=abs)
-
-
 class Schedules:
     """Keeps the newest schedule of each manager. `connected`: the buses with chargers; `typical`: what vehicles usually
     draw, for where nobody tells."""
@@ -83,7 +68,8 @@ class Schedules:
         self._newest: dict[str, datetime] = {}
         self._managers: dict[str, dict[str, dict[datetime, tuple[float, datetime]]]] = {}
         """By manager, bus and period: the kW, and when they were told."""
-        self._gaps: defaultdict[str, _Gap] = defaultdict(_Gap)
+        self._gaps: defaultdict[str, Gap] = defaultdict(Gap)
+        self._manager_gaps = ManagerGaps()
         self._metered: Mapping[str, float] = {}
         self._silent: set[str] = set()
         self._strange: set[str] = set()
@@ -167,9 +153,17 @@ class Schedules:
 
     # ---- the meters ------------------------------------------------------------------------------------------------
 
-    def hold_against(self, metered_kw: Mapping[str, float], services: Sequence[Ordered], *, learn: bool = True) -> None:
+    def hold_against(
+        self,
+        metered_kw: Mapping[str, float],
+        services: Sequence[Ordered],
+        *,
+        learn: bool = True,
+        of_managers_kw: Mapping[str, Mapping[str, float]] | None = None,
+    ) -> None:
         """What the meters show by bus now, in the middle of a period; a bus that is left out is not metered. Without
-        `learn` the gaps stay as they are: the reading may reach back into the period before."""
+        `learn` the gaps stay as they are: the reading may reach back into the period before. `of_managers_kw`: what
+        each manager's own chargers draw, by bus, where that is known."""
         self._metered = metered_kw
         if not learn:
             return
@@ -179,6 +173,20 @@ class Schedules:
             gap = self._gaps[bus]
             gap.before = gap.last
             gap.last = metered_kw[bus] - told if bus in metered_kw and told is not None else 0.0
+        for manager, by_bus in (of_managers_kw or {}).items():
+            if manager not in self._managers or not self.is_fresh(manager):
+                continue
+            mine = [service for service in services if service.manager == manager]
+            look = {}
+            for bus in self.buses_of(manager):
+                own = self._told(manager, bus, at, mine)
+                if bus in by_bus and own is not None:
+                    look[bus] = own, by_bus[bus]
+            self._manager_gaps.learn(manager, look)
+
+    def shown(self, manager: str, buses: Collection[str]) -> Shown:
+        """What the meters have lately shown beside the manager's own schedule, its chargers at these buses together."""
+        return self._manager_gaps.shown(manager, buses)
 
     def _sum(self, bus: str, at: datetime, services: Sequence[Ordered]) -> float | None:
         """What all managers tell of a bus; None where one that has chargers there does not say, or none is known."""

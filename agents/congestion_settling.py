@@ -12,6 +12,9 @@ TOLERANCE = 0.05
 TOLERANCE_KW = 0.5
 """What the DSO's meters and those of the chargers may differ by: a share, and a power for the whole lot."""
 TOLERANCE_EUR = 0.02
+SHOWN_KW, SHOWN_PART = 2.0, 0.1
+"""What a DSO may take off a baseline because its meters have shown that much less than the schedule lately: a power, or
+a part of what was told if that is more. It has to reject offers from which it would take off more."""
 
 
 def against(bill: CongestionSettlement, help_: Help, desk: V2xDesk) -> str | None:
@@ -21,8 +24,10 @@ def against(bill: CongestionSettlement, help_: Help, desk: V2xDesk) -> str | Non
         return f"the service was from {service.start:%H:%M} to {service.end:%H:%M} UTC"
     if abs(bill.promised_kw - help_.promised_kw) > 1e-3:
         return f"{help_.promised_kw:g} kW were promised, not {bill.promised_kw:g} kW"
-    for k, (said, nominated) in enumerate(zip(bill.baseline_kw, offered.baseline_kw, strict=False)):
-        if abs(said - nominated) > TOLERANCE_KW:
+    told_kw = offered.told_kw or offered.baseline_kw
+    for k, (said, nominated, told) in enumerate(zip(bill.baseline_kw, offered.baseline_kw, told_kw, strict=False)):
+        least = min(nominated, told) - max(SHOWN_KW, SHOWN_PART * abs(told))
+        if not least - TOLERANCE_KW <= said <= nominated + TOLERANCE_KW:
             return f"the baseline of period {k + 1} was {nominated:.1f} kW, not {said:.1f} kW"
     for k, said in enumerate(bill.metered_kw):
         start = bill.start + k * QUARTER

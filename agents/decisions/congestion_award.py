@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from agents.decisions.congestion_gaps import Shown
 from protocols.exchanges.congestion_services import ActivationKind, CongestionCall, SolutionOffer
 from protocols.units import MARKET_PERIOD
 
@@ -36,6 +37,7 @@ def offer_fault(
     scheduled_kw: Sequence[float],
     chargers: Collection[str],
     *,
+    shown: Shown = Shown(),  # noqa: B008 - frozen
     discharge_kw: float,
     tolerance_kw: float,
     tolerance_part: float,
@@ -44,24 +46,36 @@ def offer_fault(
 
     `scheduled_kw`: what its manager has told that its chargers at the call's buses draw in each period; the baseline
     may lie above it by `tolerance_kw` or by `tolerance_part` of it. A baseline below costs only the manager.
-    `chargers`: those that the operator knows at these buses; each can give back at most `discharge_kw`.
+    `chargers`: those that the operator knows at these buses; each can give back at most `discharge_kw`. `shown`: what
+    the meters have lately shown beside its schedule; who has told more than it draws, beyond the same tolerance, is not
+    believed what it would draw either.
     """
     periods = (call.end - call.start) // MARKET_PERIOD
     if len(offer.baseline_kw) != periods:
         return f"its baseline has {len(offer.baseline_kw)} values for {periods} periods"
+    if not shown.is_believed(tolerance_kw, tolerance_part):
+        return f"at the last looks its chargers drew {-shown.gap_kw:.1f} kW less than its schedule said"
     for period, (claimed, told) in enumerate(zip(offer.baseline_kw, scheduled_kw, strict=True)):
         if claimed > told + max(tolerance_kw, tolerance_part * abs(told)):
             when = f"{call.start + period * MARKET_PERIOD:%H:%M}"
             return f"its baseline from {when} UTC is {claimed:.1f} kW, its schedule said {told:.1f} kW"
     if strangers := sorted({user for each in offer.activations for user in each.users}.difference(chargers)):
         return f"it names {', '.join(strangers[:3])}, which {'are' if len(strangers) > 1 else 'is'} not at the buses"
-    most = sum(offer.baseline_kw) / periods + discharge_kw * len(chargers)
+    most = sum(capped(offer.baseline_kw, scheduled_kw, shown)) / periods + discharge_kw * len(chargers)
     if offer.power_kw > most + ROUNDED_KW:
         return f"it offers {offer.power_kw:.1f} kW, where its chargers can do with {most:.1f} kW less at most"
     paid = sum(each.power_kw for each in offer.activations if each.cost_eur_per_kwh <= _price(call, each.kind))
     if offer.power_kw > paid + ROUNDED_KW:
         return f"it offers {offer.power_kw:.1f} kW, of which only {paid:.1f} kW cost no more than the call pays"
     return None
+
+
+def capped(baseline_kw: Sequence[float], scheduled_kw: Sequence[float], shown: Shown) -> tuple[float, ...]:
+    """The baseline by which an offer is settled: what it says, but no more than was told before the call with what the
+    meters have lately shown beside that. kW by period, to the watt."""
+    return tuple(
+        round(min(claimed, told + shown.gap_kw), 3) for claimed, told in zip(baseline_kw, scheduled_kw, strict=True)
+    )
 
 
 def _price(call: CongestionCall, kind: ActivationKind) -> Decimal:

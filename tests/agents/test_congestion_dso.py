@@ -513,3 +513,62 @@ def test_who_draws_nothing_is_left_alone_where_the_others_are_enough() -> None:
         assert here.calls("idle") == []
 
     run_swarm(main, Stage())
+
+
+# ---- who tells more than it draws ------------------------------------------------------------------------------------
+
+
+def test_a_manager_that_tells_60_kw_and_meters_none_is_not_paid_for_reducing_them() -> None:
+    """The lot tells 60 kW at b1 that nobody draws, and offers to leave them out; another lot overloads line B."""
+
+    async def main(stage: Stage) -> None:
+        def prepare(here: Campus) -> None:
+            here.lots["liar"].told_beside = {"b1": 60.0}
+            here.lots["liar"].changes = {
+                "baseline_kw": (60.0,) * 2,
+                "activations": (activation("a1", 30.0, "b1-2"),),
+            }
+
+        plans = {
+            "liar": steady(b1=0.0),
+            "honest": between(75, 105, {"b1": 95.0, "a1": 0.0}, {"b1": 10.0, "a1": 0.0}),
+        }
+        operators = {"b1-2": jid("liar"), "b1-3": jid("liar"), "b1-1": jid("honest"), "a1-1": jid("honest")}
+        here = await campus(
+            stage,
+            plans,
+            offers={"liar": lambda call: min(call.power_kw, 30.0) if call.start >= at(75) else 0.0},
+            operators=operators,
+            prepare=prepare,
+        )
+        await stage.until(130)
+        asked = [call for call in here.calls("liar") if call.start >= at(75)]
+        assert asked
+        assert here.lots["liar"].won == []
+        assert {reason.code for reason in here.lots["liar"].lost} == {"not-believed"}
+        assert "drew 60.0 kW less than its schedule said" in here.lots["liar"].lost[0].reason
+        assert stage.balance("liar") == 0
+        # who does what it tells is asked, believed and paid
+        assert stage.balance("honest") > 0
+
+    run_swarm(main, Stage())
+
+
+def test_a_small_lasting_gap_is_taken_off_the_baseline_that_is_settled() -> None:
+    """The lot draws 1.5 kW less than it tells, and nominates what it tells."""
+
+    async def main(stage: Stage) -> None:
+        def prepare(here: Campus) -> None:
+            here.lots["lot"].told_beside = {"b1": 1.5}
+            here.lots["lot"].changes = {"baseline_kw": (116.5,) * 2}
+
+        plan = between(60, 90, {"a1": 45.0, "b1": 70.0}, {"a1": 5.0, "b1": 5.0})
+        here = await campus(stage, {"lot": plan}, prepare=prepare)
+        await stage.until(110)
+        (settlement,) = here.lots["lot"].settlements
+        assert settlement.start == at(60)
+        assert settlement.baseline_kw == pytest.approx((115.0, 115.0), abs=0.01)
+        assert settlement.metered_kw == pytest.approx([115.0 - settlement.promised_kw] * 2, abs=0.01)
+        assert settlement.reduced_kwh == pytest.approx(settlement.promised_kw / 2, abs=0.01)
+
+    run_swarm(main, Stage())

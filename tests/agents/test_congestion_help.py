@@ -461,14 +461,17 @@ def bill(**changed: Any) -> x.CongestionSettlement:
     ("changed", "why"),
     [
         ({}, None),
-        ({"baseline_kw": (20.0, 22.0)}, "the baseline of period 1 was 22.0 kW, not 20.0 kW"),
+        ({"baseline_kw": (19.0, 22.0)}, "the baseline of period 1 was 22.0 kW, not 19.0 kW"),
+        ({"baseline_kw": (23.0, 22.0)}, "the baseline of period 1 was 22.0 kW, not 23.0 kW"),
+        # the meters have lately shown two kW less than was told
+        ({"baseline_kw": (20.0, 20.0), "reduced_kwh": 4.5, "remuneration_eur": Decimal("1.35")}, None),
         ({"metered_kw": (11.0, 14.0)}, "my meters had 11.0 kW in period 2, not 14.0 kW"),
         ({"promised_kw": 10.0}, "11 kW were promised, not 10 kW"),
         ({"reduced_kwh": 4.0}, "5.50 kWh were delivered, not 4.00 kWh"),
         ({"remuneration_eur": Decimal("1.60")}, "1.65 EUR are due for that, not 1.60 EUR"),
         ({"end": at(75)}, "the service was from 06:30 to 07:00 UTC"),
     ],
-    ids=["true", "baseline", "meters", "promise", "energy", "amount", "time"],
+    ids=["true", "below", "above", "capped", "meters", "promise", "energy", "amount", "time"],
 )
 def test_the_settlement_is_held_against_the_own_meters(changed: dict[str, Any], why: str | None) -> None:
     async def main(stage: Stage) -> None:

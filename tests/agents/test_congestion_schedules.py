@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from agents.congestion_schedules import Schedules
+from agents.decisions.congestion_gaps import Shown
 from protocols import exchanges as x
 from tests.agents.stage import Typical, at
 
@@ -95,6 +96,20 @@ def test_a_gap_that_two_looks_find_is_carried_for_an_hour_and_one_looks_is_not()
     desk.schedules.hold_against({"a1": 8.0, "b1": -9.0}, [])
     # less than told is taken off as far as something is told; a gap to the other side is no lasting one
     assert desk.expected(34, 45, 1) == {"a1": [10.0], "b1": [0.5]}
+
+
+def test_what_one_manager_overstates_is_held_against_it_alone() -> None:
+    desk = Desk()
+    order = Order(start=at(15), end=at(45), ends=at(45))
+    desk.tell(2, 0, a1=[10.0] * 12, b1=[60.0] * 12)
+    desk.tell(2, 0, manager="other", b1=[20.0] * 12)
+    for minutes, drawn in ((4, 10.0), (19, 6.0)):  # an order counts as in the forecast
+        desk.minutes = minutes
+        own = {"lot": {"a1": drawn, "b1": 0.0}, "other": {"b1": 20.0}, "stranger": {"b1": 1.0}}
+        desk.schedules.hold_against({"a1": drawn, "b1": 20.0}, [order], of_managers_kw=own)
+    assert desk.schedules.shown("lot", ("b1",)) == Shown(-60.0, 60.0)
+    assert desk.schedules.shown("lot", ("a1",)).gap_kw == 0.0
+    assert desk.schedules.shown("other", ("a1", "b1")) == Shown(0.0, 20.0)
 
 
 def test_where_nobody_tells_it_is_what_is_metered_moved_as_usual_or_what_is_usual() -> None:

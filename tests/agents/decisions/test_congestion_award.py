@@ -10,12 +10,14 @@ import pytest
 from agents.decisions.congestion_award import (
     Candidate,
     by_charger,
+    capped,
     choose_offers,
     expected_kw,
     given_back_part,
     offer_fault,
     price_of,
 )
+from agents.decisions.congestion_gaps import ManagerGaps, Shown
 from protocols import exchanges as x
 from tests.agents.stage import at
 
@@ -84,6 +86,44 @@ def test_an_offer_is_held_against_the_schedule_the_chargers_and_the_prices(
     given: x.SolutionOffer, told: float, words: str | None
 ) -> None:
     assert fault(given, told) == words
+
+
+@pytest.mark.parametrize(
+    ("shown", "words"),
+    [
+        (Shown(-2.0, 20.0), None),
+        (Shown(-2.1, 20.0), "at the last looks its chargers drew 2.1 kW less than its schedule said"),
+        (Shown(-6.0, 60.0), None),
+        (Shown(-60.0, 60.0), "at the last looks its chargers drew 60.0 kW less than its schedule said"),
+        (Shown(30.0, 20.0), None),
+    ],
+)
+def test_who_has_told_more_than_it_drew_is_not_believed(shown: Shown, words: str | None) -> None:
+    given = offer_fault(
+        CALL, offer(), [20.0] * 2, CHARGERS, shown=shown, discharge_kw=10.0, tolerance_kw=2.0, tolerance_part=0.1
+    )
+    assert given == words
+
+
+def test_an_offer_is_settled_by_no_more_than_what_was_told_and_has_been_metered() -> None:
+    assert capped((22.0, 18.0), (20.0, 20.0), Shown()) == (20.0, 18.0)
+    assert capped((20.0, 18.0), (20.0, 20.0), Shown(-1.5, 20.0)) == (18.5, 18.0)
+    # who draws more than it has told does not get more than it nominates
+    assert capped((20.0, 24.0), (20.0, 20.0), Shown(3.0, 20.0)) == (20.0, 23.0)
+
+
+def test_a_gap_lasts_when_two_looks_find_it_on_one_side_and_blind_looks_teach_nothing() -> None:
+    gaps = ManagerGaps()
+    assert gaps.shown("lot", ("a1", "a2")) == Shown()
+    gaps.learn("lot", {"a1": (60.0, 0.0), "a2": (5.0, 8.0)})
+    assert gaps.shown("lot", ("a1", "a2")) == Shown()
+    gaps.learn("lot", {})
+    gaps.learn("lot", {"a1": (50.0, 0.0), "a2": (5.0, 5.0)})
+    assert gaps.shown("lot", ("a1", "a2")) == Shown(-50.0, 65.0)
+    assert gaps.shown("lot", ("a2",)) == Shown(0.0, 5.0)
+    assert gaps.shown("other", ("a1",)) == Shown()
+    gaps.learn("lot", {"a1": (50.0, 50.0), "a2": (5.0, 5.0)})
+    assert gaps.shown("lot", ("a1", "a2")).gap_kw == 0.0
 
 
 def gives_back(kw: float, *users: str, besides: float = 0.0) -> x.SolutionOffer:
