@@ -147,9 +147,9 @@ class FrequencyTest:
     async def _step(self, step: TestStep) -> TestRecord:
         await self._operate(step.baseline_kw)
         length_s = sum(piece.duration_s for piece in step.signal)
-        begun = self.clock.now()
-        watch = Watch(step, begun, length_s, self.control)
         self.bench.apply(step.signal, step.sample_s)
+        begun = self.clock.now()  # after it: on a real clock the bench has no record of what was before
+        watch = Watch(step, begun, length_s, self.control)
         self.control.watch = watch.second
         await self._unless_over(self.clock.sleep_until(begun + timedelta(seconds=length_s)))
         if step.hold_until is not None and not watch.over.is_set():
