@@ -7,6 +7,7 @@ from datetime import datetime
 
 from agents.congestion_help import CongestionHelp
 from agents.frequency_service import FrequencyService
+from agents.frequency_terms import HOUR
 from agents.periods import QUARTER, quarter_at
 
 
@@ -19,18 +20,55 @@ class ParkingManager(CongestionHelp, FrequencyService):
 
     A vehicle serves one of the two at a time: what one has claimed the other leaves alone. Both follow the same plan
     where they do nothing (`agents.parking`), and the DSO is told of both (3.x.5): a vehicle that bears frequency
-    control stands at its operating point in the hours that are still to be sold as well, and charges after them.
+    control stands at its operating point until its test is over, and in the hours that are still to be sold as well,
+    and charges after them. What the test and the grid's frequency have it draw besides nobody knows before.
     """
 
     def committed_kw(self, charger_id: str, now: datetime) -> Mapping[datetime, float]:
-        """With the hours of frequency control that are not sold yet: capacity is sold hour by hour, shortly before."""
+        """With the rest of the test, and with the hours of frequency control that are not sold yet: capacity is sold
+        hour by hour, shortly before."""
         orders = dict(super().committed_kw(charger_id, now))
-        if self.fcr is None or not self.portfolio_id or self.claimed.get(charger_id) != self.portfolio_id:
+        stands = self._tested(charger_id, now) or self._for_sale(charger_id, now, orders)
+        if stands is None:
             return orders
-        standing = orders[max(orders)] if orders else 0.0
-        first, last = next((night for night in self.fcr.nights if night[1] > now), self.fcr.nights[-1])
-        quarter = max(quarter_at(now), first)
-        while quarter < last:
-            orders.setdefault(quarter, standing)
+        quarter, until, kw = stands
+        while quarter < until:
+            orders.setdefault(quarter, kw)
             quarter += QUARTER
         return orders
+
+    def _tested(self, charger_id: str, now: datetime) -> tuple[datetime, datetime, float] | None:
+        """From when until when it stands at which power for its test. Only the TSO knows how long the test lasts: as
+        long as it was said to, and then for an hour more each time that is asked."""
+        if self.fcr is None or self.test is None or not self._is_free_for_fcr(charger_id):
+            return None
+        control = self.frequency_control
+        units = control.units.values() if control is not None and control.on else self.test.units
+        mine = next((unit for unit in units if unit.charger_id == charger_id), None)
+        if mine is None:
+            return None
+        until = max(self.fcr.test_from + self.fcr.test_lasts, now + HOUR)
+        return max(quarter_at(now), quarter_at(self.fcr.test_from)), until, mine.baseline_kw
+
+    def _for_sale(
+        self, charger_id: str, now: datetime, orders: Mapping[datetime, float]
+    ) -> tuple[datetime, datetime, float] | None:
+        """The same for the hours of the night, from the first one on that it bears: it has been claimed for that, or
+        will be when the hour begins. `orders`: what it is to draw in the hours that are sold."""
+        if self.fcr is None or self.test is not None or not self._is_free_for_fcr(charger_id):
+            return None
+        hours = [
+            hour
+            for hour, sold in self.sold.items()
+            if hour + HOUR > now and not sold.ended and any(unit.charger_id == charger_id for unit in sold.units)
+        ]
+        if charger_id not in self.claimed and not hours:
+            return None
+        first, last = next((night for night in self.fcr.nights if night[1] > now), self.fcr.nights[-1])
+        begins = max(first, min(hours)) if charger_id not in self.claimed else first
+        return max(quarter_at(now), begins), last, orders[max(orders)] if orders else 0.0
+
+    def _is_free_for_fcr(self, charger_id: str) -> bool:
+        """Neither another service's nor left out for what its charger did."""
+        others = self.claimed.get(charger_id, self.portfolio_id) != self.portfolio_id
+        return not others and charger_id not in self.left_out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,14 @@ from tests.agents.test_frequency_control import lot_of, parked
 from tests.agents.test_frequency_service import Scene, terms
 from tests.swarm import run_swarm
 
+LATE = Prices([0.30] * 32 + [0.05])
+"""The cheap hours begin at minute 480."""
+
 
 class BothScene(Scene):
     """A scene whose manager serves the DSO as well."""
+
+    prices = LATE
 
     async def open(self, monkeypatch: pytest.MonkeyPatch, folder: Path, cars: Any = None, **changed: Any) -> BothScene:
         await super()._grid()
@@ -31,7 +37,7 @@ class BothScene(Scene):
             cars,
             monkeypatch,
             kind=ParkingManager,
-            prices=Prices([0.30] * 32 + [0.05]),
+            prices=self.prices,
             fcr=terms(**changed),
             meters=(self.main, self.backup),
             bench=self.area,
@@ -88,6 +94,55 @@ def test_the_schedule_that_the_dso_hears_has_the_service_s_operating_points(
         assert dso.schedules[-1].start == at(135)
         assert planned[:7] == pytest.approx([standing] * 7, abs=0.01)
         assert planned[7:] == (0.0,) * 5
+        scene.close()
+
+    run_swarm(main, Stage(), guard_s=60)
+
+
+@pytest.mark.parametrize(("lasts", "heard", "stands"), [(60, 20, 3), (20, 35, 3)], ids=["in time", "overdue"])
+def test_the_dso_hears_that_vehicles_under_test_do_not_charge_before_it_is_over(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, lasts: int, heard: int, stands: int
+) -> None:
+    """Tested from minute 10 on, at 0 kW; by their prices they would charge from minute 30 to 75. A test that lasts
+    longer than it was said to is taken to go on for an hour."""
+
+    async def main(stage: Any) -> None:
+        cars = [parked(f"c{k}", wanted=62.0, leaves=700.0) for k in (1, 2, 3, 4)]
+        scene = BothScene(stage)
+        scene.prices = Prices([0.30, 0.30, 0.05, 0.05, 0.05, 0.30])
+        await scene.open(monkeypatch, tmp_path, cars, test_lasts=timedelta(minutes=lasts))
+        dso = await stage.start(PlainDso, "dso")
+        await dso.listen()
+        await stage.until(heard)
+        assert scene.manager.test is not None
+        told = dso.schedules[-1]
+        planned = told.buses[0].power_kw
+        assert planned[:stands] == (0.0,) * stands
+        assert planned[stands] == pytest.approx(44.0)
+        scene.close()
+
+    run_swarm(main, Stage(), guard_s=60)
+
+
+def test_the_dso_hears_of_the_whole_night_as_soon_as_its_first_hour_is_sold(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Sold at minute 95 for the hour from 120 on, in which the vehicles are claimed; by their prices they would charge
+    in the second hour, from minute 180 on."""
+
+    async def main(stage: Any) -> None:
+        cars = [parked(f"c{k}", wanted=62.0, leaves=700.0) for k in (1, 2, 3, 4)]
+        scene = BothScene(stage)
+        scene.prices = Prices([0.30] * 12 + [0.05] * 4 + [0.30])
+        await scene.open(monkeypatch, tmp_path, cars)
+        dso = await stage.start(PlainDso, "dso")
+        await dso.listen()
+        await stage.until(110)
+        assert scene.manager.claimed == {}
+        standing = sum(unit.baseline_kw for unit in scene.manager.sold[at(120)].units)
+        planned = dso.schedules[-1].buses[0].power_kw
+        assert dso.schedules[-1].start == at(120)
+        assert planned[:8] == pytest.approx([standing] * 8, abs=0.01)
         scene.close()
 
     run_swarm(main, Stage(), guard_s=60)
