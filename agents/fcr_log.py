@@ -42,6 +42,7 @@ class LoggedSecond:
     `power_kw` and `baseline_kw` as drawn; `activated_kw`, `nem_kw`: the change of what is drawn (up < 0) by frequency
     control, by normal state energy management. `capacity_kw` is the maintained capacity (3.9.1), `status_on` whether
     the control is; `p_min_kw`, `p_max_kw`: the least and the most that can be drawn. What does not apply is None.
+    `testing`: the entity was in a test (7.x.1), and `hz` is the frequency that the test applied.
     """
 
     at: datetime
@@ -59,10 +60,13 @@ class LoggedSecond:
     regulating_kw_per_hz: float
     p_min_kw: float
     p_max_kw: float
+    testing: bool = False
 
 
 _HEADER: Final = ",".join([*(field.name for field in fields(LoggedSecond)), "crc32"]) + "\n"
 _FIELDS: Final = len(fields(LoggedSecond))
+_FIELDS_BEFORE: Final = _FIELDS - 1
+"""A line of a log that was begun before tests were marked in it: such a second counts as none of a test."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +129,7 @@ class FcrLog:
             f"{at:.3f},{s.power_kw:.4f},{s.hz:.4f},{s.baseline_kw:.4f},{'' if soc is None else f'{soc:.3f}'},"
             f"{s.capacity_kw:.4f},{s.activated_kw:.4f},{s.nem_kw:.4f},{s.nem_on:d},{s.aem_on:d},"
             f"{'' if endurance is None else f'{endurance:.3f}'},{s.status_on:d},{s.regulating_kw_per_hz:.3f},"
-            f"{s.p_min_kw:.4f},{s.p_max_kw:.4f}"
+            f"{s.p_min_kw:.4f},{s.p_max_kw:.4f},{s.testing:d}"
         ).encode()
         data = b"%b,%08x\n" % (line, zlib.crc32(line))
         if self._torn:
@@ -226,7 +230,7 @@ class FcrLog:
         except FileNotFoundError:
             return
         for number, line in enumerate(lines, 1):
-            if not line or (number == 1 and line == _HEADER[:-1].encode()):
+            if not line or (number == 1 and line.startswith(b"at,")):
                 continue
             body, _, checksum = line.rpartition(b",")
             try:
@@ -275,7 +279,7 @@ def log_of(path: Path) -> tuple[str, FcrProduct, str, date] | None:
 def _parsed(at: float, body: str) -> LoggedSecond:
     """One line of the log. Raises ValueError for one that has not its values."""
     v = body.split(",")
-    if len(v) != _FIELDS:
+    if len(v) not in (_FIELDS, _FIELDS_BEFORE):
         raise ValueError(f"{len(v)} values")
     return LoggedSecond(
         at=datetime.fromtimestamp(at, UTC),
@@ -293,6 +297,7 @@ def _parsed(at: float, body: str) -> LoggedSecond:
         regulating_kw_per_hz=float(v[12]),
         p_min_kw=float(v[13]),
         p_max_kw=float(v[14]),
+        testing=v[15:] == ["1"],
     )
 
 

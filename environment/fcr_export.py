@@ -3,7 +3,8 @@
 Technical Requirements for FCR Provision in the Nordic Synchronous Area v1.1, 6.2 and Table 18 ("Operation"); names and
 format of the file as the Test Program has them, 11.1: ASCII, comma, decimal point, CRLF. Powers are in MW injected,
 negative absorbed: what this project draws has the other sign here, and an upward activation is above zero. Seconds that
-were not logged have no line.
+were not logged have no line, and neither have those of a test: its frequency was applied and is not the grid's, and the
+TSO has its records (7.x.1).
 """
 
 from __future__ import annotations
@@ -123,7 +124,8 @@ def export(
 ) -> list[Path]:
     """Writes a file for each log of the run (of `resource` alone) from `start` to before `end`; returns them.
 
-    `notice` hears of lines that were torn, of seconds that are not in the log, and of a product without a format.
+    `notice` hears of lines that were torn, of seconds that are not in the log or of a test, and of a product without a
+    format.
     Raises ExportError; then nothing has been written that was not whole.
     """
     logs = _chosen(logs_in(folder), resource)
@@ -147,8 +149,13 @@ def export(
             raise ExportError(f"{error.filename or log.folder}: cannot be read: {error.strerror}") from None
         for line in log.notices:
             notice(line)
+        tested = sum(second.testing for second in seconds)
+        if tested:
+            seconds = tuple(second for second in seconds if not second.testing)
+            notice(f"{log.resource}: {tested} seconds of tests are no operation, and left out")
         if not seconds:
             continue
+        # Gaps are those of the log: what is left out here was logged.
         missing = sum(gap.seconds for gap in log.gaps(seconds[0].at, seconds[-1].at + timedelta(seconds=1)))
         if missing:
             notice(f"{log.resource}: {missing} seconds of this time were not logged")

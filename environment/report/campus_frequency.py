@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from decimal import Decimal
+from math import floor, log10
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from environment.report.frequency_figures import AFTER_S, FrequencyCharts, ramp
 from environment.report.frequency_services import Hour, Test
 from environment.report.seconds import Portfolio, Trip
 from environment.report.sequence import Episode, Story, about
+from environment.series import Floats
 from protocols.exchanges.frequency_services import Finding
 from protocols.exchanges.vocabulary import FcrProduct
 
@@ -110,9 +112,15 @@ def _answer(portfolio: Portfolio, trip: Trip) -> dict[str, Any]:
         "asked_first": bool(begins.size),
         "later": later,
         "then": float(np.interp(EVALUATED_S, at, asked)),
-        "kws": float(np.clip(up[first : first + round(EVALUATED_S) + 1], 0, None).sum()),
+        "kws": energy_kws(np.clip(up[first:], 0, None)),
         "within": 100 * within_share(shown, up, tolerance),
     }
+
+
+def energy_kws(up_kw: Floats, until_s: float = EVALUATED_S) -> float:
+    """The energy from 0 to `until_s` of a power that is known at each second and goes straight in between, kWs."""
+    at = np.append(np.arange(np.ceil(until_s)), until_s)
+    return float(np.trapezoid(np.interp(at, np.arange(len(up_kw)), up_kw), at))
 
 
 def prequalification(material: CampusMaterial) -> Chapter:
@@ -152,21 +160,30 @@ def _sheet(material: CampusMaterial, test: Test) -> dict[str, Any]:
 
 
 def _finding(finding: Finding) -> dict[str, Any]:
-    low, high = (None if bound is None else _figure(bound) for bound in (finding.low, finding.high))
+    low, high = (None if bound is None else figure(bound) for bound in (finding.low, finding.high))
     bounds = f"{low} to {high}" if low and high else f"at least {low}" if low else f"at most {high}" if high else ""
     return {
         "clause": finding.clause,
         "requirement": finding.requirement,
-        "measured": _figure(finding.measured),
+        "measured": figure(finding.measured),
         "bounds": bounds,
         "unit": finding.unit,
         "passed": finding.passed,
     }
 
 
-def _figure(value: float) -> str:
-    """With as many digits as it takes to tell it from its bound."""
-    text = words.number(value, 0 if abs(value) >= 1000 else 1 if abs(value) >= 100 else 3)
+def figure(value: float) -> str:
+    """With three significant digits at least, and never as 0 what is not: what is small is told as a power of ten."""
+    if value == 0:
+        return "0"
+    power = floor(log10(abs(value)))
+    if power < -4:
+        mantissa, _, exponent = f"{value:.2e}".partition("e")
+        return f"{_trimmed(mantissa)}e{int(exponent)}".replace("-", "\N{MINUS SIGN}")
+    return _trimmed(words.number(value, max(0, 2 - power, min(3, 3 - power))))
+
+
+def _trimmed(text: str) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 

@@ -117,6 +117,17 @@ def test_gaps_and_torn_lines_are_told(tmp_path: Path) -> None:
     ]
 
 
+def test_seconds_of_a_test_are_no_operation_and_are_left_out_with_a_notice(tmp_path: Path) -> None:
+    log = FcrLog(tmp_path / LOG_FOLDER, "BORNHOLM-POOL", FcrProduct.FCR_N)
+    for n in range(90):
+        log.write(replace(USUAL, at=START + n * SECOND, testing=20 <= n < 70))
+    told: list[str] = []
+    (path,) = export(tmp_path, notice=told.append)
+    stamps = [line.partition(",")[0][-6:] for line in path.read_text().splitlines()[1:]]
+    assert stamps == [f"{n // 60}{n % 60:02d}.000"[-6:] for n in (*range(20), *range(70, 90))]
+    assert told == ["BORNHOLM-POOL: 50 seconds of tests are no operation, and left out"], "and no gap is told of"
+
+
 def test_a_folder_that_holds_the_logs_itself_will_do(tmp_path: Path) -> None:
     logged(tmp_path)
     (path,) = export(tmp_path / LOG_FOLDER, out=tmp_path, notice=pytest.fail)

@@ -12,6 +12,7 @@ import pytest
 
 from agents.decisions.fcr_products import RULES
 from environment.report import seconds
+from environment.report.campus_frequency import energy_kws, figure
 from environment.report.envelope import asked_share, envelope, within_share
 from environment.report.frequency_services import applications, hours, owners
 from environment.series import Case, Floats
@@ -166,3 +167,21 @@ def test_a_response_that_lags_is_within_and_one_that_stays_away_is_not() -> None
     good = np.concatenate([np.zeros(102), np.linspace(0, 100, 5), np.full(113, 100.0)])
     assert within_share(found, good, 0.0) == 1.0
     assert within_share(found, np.zeros(220), 0.0) < 0.6
+
+
+def test_the_energy_of_a_saturated_response_is_its_power_times_the_time() -> None:
+    assert energy_kws(np.full(60, 20.0)) == pytest.approx(150.0)
+    assert energy_kws(np.arange(60.0)) == pytest.approx(7.5**2 / 2)
+    assert energy_kws(np.array([10.0, 10.0])) == pytest.approx(75.0), "what is not known goes on as it was"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (-0.00033, "\N{MINUS SIGN}0.00033"), (7e-5, "7e\N{MINUS SIGN}5"), (0.0, "0"), (0.86, "0.86"),
+        (0.4136, "0.414"),
+        (1.25, "1.25"), (12.345, "12.35"), (123.46, "123.5"), (1234.5, "1\N{NARROW NO-BREAK SPACE}234"),
+    ],
+)  # fmt: skip
+def test_a_measured_value_has_three_significant_digits_and_is_0_only_where_it_is(value: float, text: str) -> None:
+    assert figure(value) == text

@@ -168,6 +168,28 @@ def test_drivers_that_were_asked_against_congestions_are_counted_in_their_table(
     assert "0 of 1" in next(row for row in found if row.startswith("ev-bornholm-pool-1 "))
 
 
+def test_help_and_money_stand_at_the_stay_in_which_they_came(folder: Path, tmp_path: Path) -> None:
+    other = tmp_path / "run"
+    shutil.copytree(folder, other)
+    summary = json.loads((other / "summary.json").read_text(encoding="utf-8"))
+    (stay,) = (each for each in summary["drivers"]["each"] if each["charger_id"] == "bornholm-pool-2")
+    before = stay | {"arrival": clock(1).isoformat(), "departure": clock(4).isoformat()}
+    after = stay | {"arrival": clock(14.5).isoformat(), "departure": clock(18).isoformat()}
+    stay |= {"arrival": clock(5).isoformat(), "departure": clock(14).isoformat()}
+    summary["drivers"]["each"] += [before, after]
+    (other / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
+    found = rows(section(report.build(other).read_text(encoding="utf-8"), "drivers"))
+    (first, night, last) = sorted(
+        (row for row in found if row.startswith("ev-bornholm-pool-2 ")),
+        key=lambda r: "20:00" in r or 2 * ("05:30" in r),
+    )
+    assert "1 of 1" in night
+    assert "1 of 1" not in first + last
+    assert first.endswith("0.00")
+    assert night.endswith("0.20"), "the help of 22:00"
+    assert last.endswith("0.75"), "frequency control, paid at 06:00"
+
+
 def test_one_negotiation_goes_from_the_call_to_the_last_payment(page: str) -> None:
     chapter = section(page, "negotiation")
     assert "beof-1: from the DSO\N{RIGHT SINGLE QUOTATION MARK}s call to the last payment" in chapter
