@@ -19,7 +19,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 # pytz, which pandas imports, calls what Python 3.12 deprecates.
 STRICT = ("-W", "error", "-W", "ignore:datetime.datetime.utcfromtimestamp:DeprecationWarning")
 COMMAND = (sys.executable, *STRICT, str(PROJECT / "run.py"))
-DAY_S = 240.0
+DAY_S = 600.0
 """Wall seconds in which two days side by side are over on any machine."""
 
 
@@ -66,6 +66,18 @@ def portuguese_days(tmp_path_factory: pytest.TempPathFactory) -> tuple[Day, Day]
 def portugal(portuguese_days: tuple[Day, Day]) -> Day:
     """The Portuguese day."""
     return portuguese_days[0]
+
+
+@pytest.fixture(scope="session")
+def danish_days(tmp_path_factory: pytest.TempPathFactory) -> tuple[Day, Day]:
+    """The Danish day, twice."""
+    return side_by_side("denmark", tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def denmark(danish_days: tuple[Day, Day]) -> Day:
+    """The Danish day."""
+    return danish_days[0]
 
 
 @pytest.fixture(scope="session")
