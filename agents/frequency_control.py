@@ -40,6 +40,7 @@ class FrequencyControl(PortfolioResponse):
     `act_every_s`: how often CENTRAL looks at the meter. Below a second it also acts between the whole ones, on a change
     of `ACT_HZ` or more that can be believed at once; all else is done each whole second. Virtual time has no use for
     it: there nothing lasts long enough to be seen between two seconds.
+    `in_test`: whether the portfolio is in its test, for the log.
     """
 
     def __init__(
@@ -54,11 +55,13 @@ class FrequencyControl(PortfolioResponse):
         lost_meters: Callable[[str], None],
         meter_rules: MeterRules | None = None,
         act_every_s: float = 1.0,
+        in_test: Callable[[], bool] = lambda: False,
     ) -> None:
         super().__init__(agent, rules, control, lost_unit=lost_unit)
         self.meters = FrequencyMeters(meters, meter_rules)
         self.log = log
         self.lost_meters = lost_meters
+        self._in_test = in_test
         self._act_every = timedelta(seconds=act_every_s) if control is Control.CENTRAL else SECOND
         self.watch: Callable[[datetime, EnergyState], None] | None = None
         self.hz = NOMINAL_HZ
@@ -250,6 +253,7 @@ class FrequencyControl(PortfolioResponse):
                 regulating_kw_per_hz=self.capacity_kw / self.rules.band_hz,
                 p_min_kw=self._p_min_kw,
                 p_max_kw=self._p_max_kw,
+                testing=self._in_test(),
             )
         )
 

@@ -48,6 +48,7 @@ class FrequencyService(FrequencyApplication, FrequencyDelivery, FrequencyOwners)
             act_every_s=self.act_every_s,
             lost_unit=lambda charger_id, why: self._soon(self._replace(charger_id, why)),
             lost_meters=lambda why: self._soon(self._stop_all(why)),
+            in_test=lambda: self.test is not None,
         )
 
     async def course(self) -> None:

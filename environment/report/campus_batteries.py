@@ -85,6 +85,30 @@ def _tested_kwh(material: CampusMaterial, portfolio: Portfolio) -> float:
     return moved
 
 
+def tests_cost(material: CampusMaterial) -> list[str]:
+    """For each portfolio one sentence: what its test cost its manager, who bears the cost of tests (D5.1 3.7), beside
+    what the night brought. What the ledger has for owners holds the wear of test and night together."""
+    found = []
+    for portfolio in material.portfolios:
+        price = material.noted.get("wear_eur_per_kwh", {}).get(portfolio.name)
+        tested = _tested_kwh(material, portfolio)
+        if price is None or not tested:
+            continue
+        hours = [hour for hour in material.hours if words.account_name(hour.manager) == portfolio.name]
+        earned = sum((eur for hour in hours if (eur := material.earned(hour)) is not None), Decimal(0))
+        cost = tested * float(price)
+        text = (
+            f"The prequalification test of {portfolio.name} ({say.PRODUCTS[portfolio.product]}) moved"
+            f" {words.number(tested, 1)} kWh, and its manager bears the cost: {words.euro(cost)} of wear for the"
+            f" owners at {words.number(float(price), 3)} EUR/kWh. A night such as this one earns"
+            f" {words.euro(earned)} from the TSO"
+        )
+        if earned > 0:
+            text += f": the test costs {words.number(cost / float(earned), 1)} times that. An approval holds for years"
+        found.append(text + ".")
+    return found
+
+
 def _extreme(values: Any, of: Any) -> float | None:
     return float(of(values)) if np.isfinite(values).any() else None
 

@@ -6,9 +6,9 @@ from decimal import Decimal
 
 from environment.campus_summary import has_campuses
 from environment.report import campus_words as say
-from environment.report import common, words
+from environment.report import common, money, words
 from environment.report.axes import Window
-from environment.report.campus_batteries import batteries
+from environment.report.campus_batteries import batteries, tests_cost
 from environment.report.campus_congestion import help_given, networks
 from environment.report.campus_frequency import delivery, frequency, prequalification
 from environment.report.campus_material import CampusMaterial, read
@@ -18,6 +18,9 @@ from environment.report.drivers import drivers
 from environment.report.figures import DayCharts
 from environment.report.material import Material
 from environment.report.sequence import Episode, Story, about
+
+_CROWDS = {"ev_owner": words.CROWDS["ev_owner"]}
+"""The V2X managers are few, and what each earned is what this day is about: only the owners are one party."""
 
 
 def fits(material: Material) -> bool:
@@ -44,7 +47,12 @@ def day(run: Material) -> Day:
             batteries(material),
             common.fleet(run, fleet_charts, "Shaded are the periods of services against congestions."),
             common.negotiation(story, _title(story), "No service took place, so there is none to draw."),
-            common.payments(run, _money_title(material)),
+            common.payments(
+                run,
+                _money_title(material),
+                money.payments(run.postings, run.roles, _CROWDS),
+                remarks=tests_cost(material),
+            ),
             Chapter(
                 "drivers",
                 "Drivers",

@@ -49,9 +49,9 @@ def picture(story: Story | None) -> Markup | str:
     return sequence_svg.draw(story, alt, exchange_name)
 
 
-def payments(material: Material, title: str, **values: Any) -> Chapter:
-    """Who paid whom by the ledger; `values` may have `bills` or `invoices`, shown below it."""
-    paid = material.payments
+def payments(material: Material, title: str, paid: Sequence[money.Payment] | None = None, **values: Any) -> Chapter:
+    """Who paid whom by the ledger, or `paid`; `values` may have `remarks`, `bills` or `invoices`, shown below it."""
+    paid = material.payments if paid is None else paid
     return Chapter(
         "money",
         "Money",
@@ -61,6 +61,7 @@ def payments(material: Material, title: str, **values: Any) -> Chapter:
             "payments": paid,
             "accounts": money.accounts(paid),
             "picture": money.draw(paid, _alt(paid)) if paid else "",
+            "remarks": (),
             "bills": (),
             "invoices": (),
             **values,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
 
@@ -82,7 +82,8 @@ def drivers(material: Material) -> list[Driver]:
         if message.performative is agreeing and (stay := during(message.sender, entry.at)) is not None:
             stay.agreed += 1
     for posting in material.postings:
-        if (stay := during(words.account_name(posting.account), posting.at)) is not None:
+        at = posting.at if posting.at.tzinfo is not None else posting.at.replace(tzinfo=UTC)  # as the ledger keeps it
+        if (stay := during(words.account_name(posting.account), at)) is not None:
             stay.earned += posting.amount_eur
     rows = [
         Driver(

@@ -36,16 +36,18 @@ class Account:
         return self.received - self.paid
 
 
-def party(account: str, roles: Mapping[str, str]) -> str:
+def party(account: str, roles: Mapping[str, str], crowds: Mapping[str, str] = CROWDS) -> str:
     """The name under which an account is shown. A crowd such as all drivers is one party; an only agent is its role."""
     role = roles.get(account, "")
-    if role in CROWDS:
-        return CROWDS[role]
+    if role in crowds:
+        return crowds[role]
     return actor(account, roles)[0] if role else ROLE_NAMES.get(account_name(account), account_name(account))
 
 
-def payments(postings: Iterable[Posting], roles: Mapping[str, str]) -> tuple[Payment, ...]:
-    """Payments by payer and payee, largest first.
+def payments(
+    postings: Iterable[Posting], roles: Mapping[str, str], crowds: Mapping[str, str] = CROWDS
+) -> tuple[Payment, ...]:
+    """Payments by payer and payee, largest first. `crowds`: roles whose members are one party, and its name.
 
     A transaction with several payers and several payees is settled in the order of its postings, to the cent: the
     first payer pays the first payee until one of them is done.
@@ -57,7 +59,7 @@ def payments(postings: Iterable[Posting], roles: Mapping[str, str]) -> tuple[Pay
     for entries in transactions.values():
         seen: dict[tuple[str, str], Decimal] = {}
         for payer, payee, amount in _settled(entries):
-            pair = (party(payer, roles), party(payee, roles))
+            pair = (party(payer, roles, crowds), party(payee, roles, crowds))
             seen[pair] = seen.get(pair, Decimal(0)) + amount
         for pair, amount in seen.items():
             total, count = totals.get(pair, (Decimal(0), 0))

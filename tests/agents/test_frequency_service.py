@@ -170,6 +170,11 @@ def test_a_portfolio_is_approved_serves_its_hours_and_is_paid(
         wear = sum(Decimal(repr(p.energy_kwh)) for d in scene.lot.drivers.values() for p in d.paid) * Decimal("0.04")
         owners = sum(d.paid[0].amount_eur for d in scene.lot.drivers.values())
         assert owners == pytest.approx(income * Decimal("0.7") + wear, abs=Decimal("0.05"))
+        logged = FcrLog(tmp_path, "lot1", FcrProduct.FCR_CE).read(at(0), at(400))
+        tested = [second.at for second in logged if second.testing]
+        assert tested[0] == logged[0].at
+        assert records[-1].start < tested[-1] < at(80), "the hours that were sold are no test"
+        assert sum(not second.testing for second in logged) >= 7200
         assert scene.statuses() == ["idle", "testing", "idle", "participating", "idle"]
         assert scene.manager.claimed == {}
         assert scene.area.power_kw() >= 0.0

@@ -91,7 +91,7 @@ class Campus:
 
     def pays(self, transaction: str, payer: str, payee: str, amount: Decimal, at: datetime) -> None:
         self.rows += [
-            (transaction, who, str(eur), at.isoformat(), transaction)
+            (transaction, who, str(eur), f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}", transaction)
             for who, eur in ((payer, -amount), (payee, amount))
         ]
 
