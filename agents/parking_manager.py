@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from agents.congestion_help import CongestionHelp
+from agents.decisions.fcr_portfolio import Unit, allocate
+from agents.decisions.vehicle_offer import Parked
+from agents.frequency_delivery import OFFER_LATEST
 from agents.frequency_service import FrequencyService
 from agents.frequency_terms import HOUR
 from agents.periods import QUARTER, quarter_at
@@ -20,9 +24,13 @@ class ParkingManager(CongestionHelp, FrequencyService):
 
     A vehicle serves one of the two at a time: what one has claimed the other leaves alone. Both follow the same plan
     where they do nothing (`agents.parking`), and the DSO is told of both (3.x.5): a vehicle that bears frequency
-    control stands at its operating point until its test is over, and in the hours that are still to be sold as well,
-    and charges after them. What the test and the grid's frequency have it draw besides nobody knows before.
+    control, or is going to, stands at its operating point until its test is over, and in the hours that are still to be
+    sold as well, and charges after them. What test and frequency have it draw besides nobody knows before.
     """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._allocated: tuple[datetime, tuple[Parked, ...], dict[str, Unit]] | None = None
 
     def committed_kw(self, charger_id: str, now: datetime) -> Mapping[datetime, float]:
         """With the rest of the test, and with the hours of frequency control that are not sold yet: capacity is sold
@@ -63,10 +71,37 @@ class ParkingManager(CongestionHelp, FrequencyService):
             if hour + HOUR > now and not sold.ended and any(unit.charger_id == charger_id for unit in sold.units)
         ]
         if charger_id not in self.claimed and not hours:
-            return None
+            return self._to_be_offered(charger_id, now)
         first, last = next((night for night in self.fcr.nights if night[1] > now), self.fcr.nights[-1])
         begins = max(first, min(hours)) if charger_id not in self.claimed else first
         return max(quarter_at(now), begins), last, orders[max(orders)] if orders else 0.0
+
+    def _to_be_offered(self, charger_id: str, now: datetime) -> tuple[datetime, datetime, float] | None:
+        """The same where nothing is sold: what would bear the next hour that can be offered yet. An hour that is not
+        bought is charged in as before."""
+        if self.fcr is None or self.approved_kw is None or self._withdrawn:
+            return None
+        if any(hour + HOUR > now and not sold.ended for hour, sold in self.sold.items()):
+            return None  # others bear it
+        for hour, last in self.fcr.nights:
+            while hour < now + OFFER_LATEST:
+                hour += HOUR
+            if hour < last:
+                unit = self._would_bear(hour, now).get(charger_id)
+                return None if unit is None else (hour, last, unit.baseline_kw)
+        return None
+
+    def _would_bear(self, hour: datetime, now: datetime) -> Mapping[str, Unit]:
+        """Those that would be offered for the hour, by charger; reckoned once for all vehicles that are planned."""
+        assert self.fcr is not None
+        assert self.approved_kw is not None
+        vehicles = tuple(self._fcr_vehicles(now))
+        if self._allocated is None or self._allocated[:2] != (hour, vehicles):
+            margin = self.fcr.ready_margin
+            units = allocate(self._rules, vehicles, hour, hour + HOUR, self.approved_kw, ready_margin=margin)
+            enough = sum(unit.capacity_kw for unit in units) >= self.fcr.minimum_bid_kw
+            self._allocated = hour, vehicles, {unit.charger_id: unit for unit in units if enough}
+        return self._allocated[2]
 
     def _is_free_for_fcr(self, charger_id: str) -> bool:
         """Neither another service's nor left out for what its charger did."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -124,11 +125,12 @@ def test_the_dso_hears_that_vehicles_under_test_do_not_charge_before_it_is_over(
     run_swarm(main, Stage(), guard_s=60)
 
 
-def test_the_dso_hears_of_the_whole_night_as_soon_as_its_first_hour_is_sold(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize("heard", [80, 110], ids=["approved", "sold"])
+def test_the_dso_hears_of_the_whole_night_before_its_first_hour_begins(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, heard: int
 ) -> None:
     """Sold at minute 95 for the hour from 120 on, in which the vehicles are claimed; by their prices they would charge
-    in the second hour, from minute 180 on."""
+    in the second hour, from minute 180 on, with 44 kW. What they charge before moves their operating points."""
 
     async def main(stage: Any) -> None:
         cars = [parked(f"c{k}", wanted=62.0, leaves=700.0) for k in (1, 2, 3, 4)]
@@ -137,12 +139,31 @@ def test_the_dso_hears_of_the_whole_night_as_soon_as_its_first_hour_is_sold(
         await scene.open(monkeypatch, tmp_path, cars)
         dso = await stage.start(PlainDso, "dso")
         await dso.listen()
-        await stage.until(110)
+        await stage.until(heard)
+        assert scene.manager.test is None
         assert scene.manager.claimed == {}
-        standing = sum(unit.baseline_kw for unit in scene.manager.sold[at(120)].units)
-        planned = dso.schedules[-1].buses[0].power_kw
-        assert dso.schedules[-1].start == at(120)
-        assert planned[:8] == pytest.approx([standing] * 8, abs=0.01)
+        assert set(scene.manager.sold) == ({at(120)} if heard > 95 else set())
+        told = dso.schedules[-1]
+        await stage.until(122)
+        units = scene.manager.frequency_control.units  # type: ignore[union-attr]
+        standing = sum(unit.baseline_kw for unit in units.values())
+        first = int((at(120) - told.start).total_seconds() // 900)
+        planned = told.buses[0].power_kw
+        assert planned[first : first + 8] == pytest.approx([standing] * len(planned[first : first + 8]), abs=2.0)
+        scene.close()
+
+    run_swarm(main, Stage(), guard_s=60)
+
+
+def test_an_hour_that_is_not_bought_is_charged_in_as_before(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    async def main(stage: Any) -> None:
+        cars = [parked(f"c{k}", wanted=62.0, leaves=300.0) for k in (1, 2, 3, 4)]
+        scene = BothScene(stage)
+        scene.prices = Prices([0.30] * 8 + [0.05] * 16)
+        await scene.open(monkeypatch, tmp_path, cars, price_eur_per_kw=Decimal("9"))  # nobody pays that
+        await stage.until(240)
+        assert scene.manager.sold == {}
+        assert all(charger.soc_percent >= 61.9 for charger in stage.chargers.values())
         scene.close()
 
     run_swarm(main, Stage(), guard_s=60)
