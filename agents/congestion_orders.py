@@ -35,9 +35,12 @@ class CongestionOrder:
     said so; a service that `failed` is settled to its end all the same. `calling`: the task that calls it off at
     `ends`, and may still be stopped. `baseline`: kW by period, by which it is settled: the offer's, no more than what
     was told and metered before. It is that of all its manager's chargers at the call's buses, as schedules (3.x.5) are:
-    what an offer did not name cannot draw meanwhile what the others leave out, but what other services move there
-    (frequency control) counts as well, for or against the manager; schedule and baseline have those at their operating
-    points, and a quarter's mean of it is small beside what is awarded.
+    what an offer did not name cannot draw meanwhile what the others leave out.
+
+    A limit: vehicles in frequency control are in it at their operating points, so that what the frequency (in a test
+    the TSO's signal) has them draw beside those in a quarter counts for or against the manager. No content tells a DSO
+    which chargers those are, and without them what is settled could not be held against schedules, which are by bus. A
+    manager whose meters have shown less than its schedule for that reason is not believed for as long.
     """
 
     call: CongestionCall
