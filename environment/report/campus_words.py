@@ -67,11 +67,16 @@ def loading_title(campuses: Mapping[str, Cases]) -> str:
 
 def lines_title(campuses: Mapping[str, Cases]) -> str:
     """The finding over the lines' chart."""
-    worst = max(campuses, key=lambda name: float(campuses[name]["with"]["peak_line_loading_percent"]))
-    figures = campuses[worst]
-    text = f"The most loaded line came to {number(figures['with']['peak_line_loading_percent'])} % at {worst}"
-    if "without" in figures:
-        text += f"; without flexibility to {number(figures['without']['peak_line_loading_percent'])} %"
+
+    def worst(case: str) -> tuple[str, float]:
+        name = max(campuses, key=lambda name: float(campuses[name][case]["peak_line_loading_percent"]))
+        return name, float(campuses[name][case]["peak_line_loading_percent"])
+
+    where, peak = worst("with")
+    text = f"The most loaded line came to {number(peak)} % at {where}"
+    if all("without" in figures for figures in campuses.values()):
+        other, before = worst("without")
+        text += f"; without flexibility to {number(before)} %" + (f" at {other}" if other != where else "")
     return text
 
 

@@ -269,3 +269,23 @@ def test_the_headline_does_not_claim_what_did_not_come() -> None:
     assert campus_words.headline(calm, Decimal(0), None, Decimal(0), False) == (
         "No transformer came to its limit, with the vehicles\N{RIGHT SINGLE QUOTATION MARK} help or without"
     )
+
+
+def test_the_most_loaded_line_is_that_of_its_own_campus_in_each_case() -> None:
+    lines = {
+        "b": {"with": {"peak_line_loading_percent": 74.2}, "without": {"peak_line_loading_percent": 86.6}},
+        "r": {"with": {"peak_line_loading_percent": 65.7}, "without": {"peak_line_loading_percent": 90.7}},
+    }
+    title = "The most loaded line came to 74 % at b; without flexibility to 91 % at r"
+    assert campus_words.lines_title(lines) == title
+    assert campus_words.lines_title({"b": lines["b"]}).endswith("without flexibility to 87 %")
+
+
+def test_what_the_test_cost_is_told_beside_what_the_night_earned_and_each_manager_has_a_row(page: str) -> None:
+    money = section(page, "money")
+    assert "V2X managers" not in money
+    assert {"bornholm-pool", "risoe-staff"} <= {row.rsplit(" ", 3)[0] for row in rows(money)}
+
+
+def test_the_page_says_that_without_nobody_is_in_the_place_of_the_vehicles_reserves(page: str) -> None:
+    assert "nobody in the place of the vehicles" in section(page, "frequency")
