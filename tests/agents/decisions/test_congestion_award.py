@@ -17,7 +17,7 @@ from agents.decisions.congestion_award import (
     offer_fault,
     price_of,
 )
-from agents.decisions.congestion_gaps import ManagerGaps, Shown
+from agents.decisions.congestion_gaps import Shown
 from protocols import exchanges as x
 from tests.agents.stage import at
 
@@ -110,20 +110,6 @@ def test_an_offer_is_settled_by_no_more_than_what_was_told_and_has_been_metered(
     assert capped((20.0, 18.0), (20.0, 20.0), Shown(-1.5, 20.0)) == (18.5, 18.0)
     # who draws more than it has told does not get more than it nominates
     assert capped((20.0, 24.0), (20.0, 20.0), Shown(3.0, 20.0)) == (20.0, 23.0)
-
-
-def test_a_gap_lasts_when_two_looks_find_it_on_one_side_and_blind_looks_teach_nothing() -> None:
-    gaps = ManagerGaps()
-    assert gaps.shown("lot", ("a1", "a2")) == Shown()
-    gaps.learn("lot", {"a1": (60.0, 0.0), "a2": (5.0, 8.0)})
-    assert gaps.shown("lot", ("a1", "a2")) == Shown()
-    gaps.learn("lot", {})
-    gaps.learn("lot", {"a1": (50.0, 0.0), "a2": (5.0, 5.0)})
-    assert gaps.shown("lot", ("a1", "a2")) == Shown(-50.0, 65.0)
-    assert gaps.shown("lot", ("a2",)) == Shown(0.0, 5.0)
-    assert gaps.shown("other", ("a1",)) == Shown()
-    gaps.learn("lot", {"a1": (50.0, 50.0), "a2": (5.0, 5.0)})
-    assert gaps.shown("lot", ("a1", "a2")).gap_kw == 0.0
 
 
 def gives_back(kw: float, *users: str, besides: float = 0.0) -> x.SolutionOffer:
