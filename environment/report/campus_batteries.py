@@ -87,7 +87,8 @@ def _tested_kwh(material: CampusMaterial, portfolio: Portfolio) -> float:
 
 def tests_cost(material: CampusMaterial) -> list[str]:
     """For each portfolio one sentence: what its test cost its manager, who bears the cost of tests (D5.1 3.7), beside
-    what the night brought. What the ledger has for owners holds the wear of test and night together."""
+    what the night brought. Owners are paid for the wear of test and night together (3.x.4): the test's part of that is
+    its part of what was moved."""
     found = []
     for portfolio in material.portfolios:
         price = material.noted.get("wear_eur_per_kwh", {}).get(portfolio.name)
@@ -96,10 +97,10 @@ def tests_cost(material: CampusMaterial) -> list[str]:
             continue
         hours = [hour for hour in material.hours if words.account_name(hour.manager) == portfolio.name]
         earned = sum((eur for hour in hours if (eur := material.earned(hour)) is not None), Decimal(0))
-        cost = tested * float(price)
+        cost = _worn_kwh(material, portfolio) * tested / throughput(portfolio).total_kwh * float(price)
         text = (
             f"The prequalification test of {portfolio.name} ({say.PRODUCTS[portfolio.product]}) moved"
-            f" {words.number(tested, 1)} kWh, and its manager bears the cost: {words.euro(cost)} of wear for the"
+            f" {words.number(tested, 1)} kWh, and its manager bears the cost: {words.euro(cost)} of wear, paid to the"
             f" owners at {words.number(float(price), 3)} EUR/kWh. A night such as this one earns"
             f" {words.euro(earned)} from the TSO"
         )
@@ -107,6 +108,19 @@ def tests_cost(material: CampusMaterial) -> list[str]:
             text += f": the test costs {words.number(cost / float(earned), 1)} times that. An approval holds for years"
         found.append(text + ".")
     return found
+
+
+def _worn_kwh(material: CampusMaterial, portfolio: Portfolio) -> float:
+    """What owners were paid wear for, test and night, kWh; all that was moved where nobody was paid."""
+    named = {
+        test.application.portfolio_id for test in material.tests if words.account_name(test.manager) == portfolio.name
+    }
+    paid = sum(
+        told.energy_kwh
+        for told in remunerations(material)
+        if told.service is ServiceType.FREQUENCY_CONTAINMENT and told.reference in named
+    )
+    return paid or throughput(portfolio).total_kwh
 
 
 def _extreme(values: Any, of: Any) -> float | None:
