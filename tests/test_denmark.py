@@ -142,8 +142,9 @@ def test_every_second_of_both_cases_is_kept(day: Day) -> None:
 def test_the_frequency_is_the_same_until_somebody_answers_it(day: Day) -> None:
     seconds = pd.read_parquet(day.folder / FREQUENCY)
     served, left_alone = (seconds[seconds["case"] == case].reset_index(drop=True) for case in ("with", "without"))
-    answers = np.flatnonzero(np.abs(served["response_kw"].to_numpy()) > 0.01)
+    answers = np.flatnonzero(served["response_kw"].to_numpy())
     before = int(answers[0])
+    assert served["at"].dt.hour[before] in (22, 23), "nobody answers but in the hours that are sold"
     assert np.array_equal(served["hz"][: before + 1], left_alone["hz"][: before + 1])
 
 

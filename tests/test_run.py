@@ -164,6 +164,7 @@ def test_a_run_stopped_from_the_keyboard_keeps_what_was_said(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # a background job ignores it
     ) as running:
         assert running.stdout is not None
         try:

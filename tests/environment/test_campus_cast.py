@@ -129,7 +129,7 @@ def test_a_lot_in_frequency_control_has_its_meters_its_bench_and_its_times(
     terms = pool.fcr
     assert (terms.product, terms.control) == (FcrProduct.FCR_D_UP, Control.CENTRAL)
     assert (terms.application_at, terms.test_from) == (at(17, 30), at(18))
-    assert (terms.first_hour, terms.last_hour) == (at(20), at(5))
+    assert (terms.first_hour, terms.last_hour) == (at(21), at(5))
     assert terms.withdraw_at == at(4, 30)
     assert "fcr" in pool.services
     assert staff.fcr is None

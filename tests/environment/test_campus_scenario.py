@@ -157,9 +157,9 @@ def test_a_charger_may_ignore_what_it_is_told_and_a_meter_be_lost() -> None:
             "fcr of 'bornholm-pool': test_from is not after application; the TSO must know before it tests",
         ),
         (
-            'first_hour = "20:00"',
+            'first_hour = "21:00"',
             'first_hour = "19:00"',
-            "fcr of 'risoe-pool': first_hour is 19:00, and the test from 18:00 cannot be over before 19:04",
+            "fcr of 'risoe-pool': first_hour is 19:00, and the test from 18:00 cannot be over before 19:48",
         ),
         (
             "capacity_kw = 24.0",
