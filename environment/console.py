@@ -13,7 +13,11 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 
 from environment.launcher import Done
+from environment.run_folder import SUMMARY
 from environment.stage import Progress as Listener
+
+_WARNINGS = 8
+"""So many are shown; the others stand in the summary."""
 
 
 class _Quiet:
@@ -152,8 +156,10 @@ def closing(done: Done) -> None:
         f"{len(summary['warnings'])} warnings.",
         soft_wrap=True,
     )
-    for warning in summary["warnings"][:8]:
+    for warning in summary["warnings"][:_WARNINGS]:
         console.print(f"  {warning}", highlight=False, markup=False, soft_wrap=True)
+    if (more := len(summary["warnings"]) - _WARNINGS) > 0:
+        console.print(f"  and {more} more, in {done.folder / SUMMARY}", highlight=False, markup=False, soft_wrap=True)
     console.print(f"Report: {done.report}", highlight=False, markup=False, soft_wrap=True)
 
 

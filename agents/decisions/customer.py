@@ -73,7 +73,7 @@ def _against(option: CustomerOption, end: datetime, wish: Wish, preference: Pref
         return f"{option.energy_kwh:.1f} kWh cannot be charged between the end and my departure"
     net = _net(option, consent)
     if net < preference.minimum_eur_per_kwh - 1e-9:
-        return f"{net:.3f} EUR/kWh are less than the {preference.minimum_eur_per_kwh:.3f} EUR/kWh I take part for"
+        return f"{net:.4f} EUR/kWh are less than the {preference.minimum_eur_per_kwh:.4f} EUR/kWh I take part for"
     pays = float(option.price_eur_per_kwh) * option.energy_kwh
     if pays < preference.minimum_eur - 1e-9:
         return f"{pays:.2f} EUR are less than the {preference.minimum_eur:.2f} EUR I take part for"

@@ -209,9 +209,9 @@ def delivery(material: CampusMaterial) -> Chapter:
     if not material.hours:
         return nothing("delivery", "Delivery", "No capacity was offered to the TSO in this run (BUC 7).")
     served = [hour for hour in material.hours if hour.ending in _SERVED_OUT]
-    title = (
-        f"{say.plural(len(material.hours), 'offer')}, {len(served)} served, {words.euro(material.fcr_eur)} from the TSO"
-    )
+    called_off = sum(hour.ending == "cancelled" for hour in served)
+    ended = f"{len(served)} served" + (f" ({called_off} of them called off before its end)" if called_off else "")
+    title = f"{say.plural(len(material.hours), 'offer')}, {ended}, {words.euro(material.fcr_eur)} from the TSO"
     story = _story(material)
     return Chapter(
         "delivery",

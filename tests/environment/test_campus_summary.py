@@ -188,3 +188,14 @@ def test_the_closing_table_tells_each_campus_the_trip_the_tests_and_who_paid(
     assert "bornholm-pool-fcr-n: approved for 24.0 of 24.0 kW, 3 of 3 requirements met." in told
     assert "risoe-staff-fcr-d-up: failed" in told
     assert "DSOs paid 2.40 EUR against congestions, the TSO 6.16 EUR for the frequency" in told
+
+
+def test_more_warnings_than_are_shown_are_counted_and_their_file_is_named(
+    folder: Path, summary: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    many = summary | {"warnings": [f"warning {number}" for number in range(11)]}
+    closing(Done(folder, many, folder / "report.html"))
+    told = capsys.readouterr().out
+    assert "warning 7\n" in told
+    assert "warning 8" not in told
+    assert f"and 3 more, in {folder / 'summary.json'}" in told

@@ -46,7 +46,7 @@ def test_what_pays_and_costs_no_charge_is_taken() -> None:
 def test_what_pays_too_little_for_each_kwh_is_declined() -> None:
     assert (
         taken(option(price_eur_per_kwh=Decimal("0.049")))
-        == "0.049 EUR/kWh are less than the 0.050 EUR/kWh I take part for"
+        == "0.0490 EUR/kWh are less than the 0.0500 EUR/kWh I take part for"
     )
     assert "0.50 EUR are less than the 0.60 EUR" in taken(option(), preference=Preference(minimum_eur=0.6))
 

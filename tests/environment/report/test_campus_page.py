@@ -140,7 +140,7 @@ def test_an_hour_that_was_cancelled_says_why_and_shows_what_the_ledger_paid(tmp_
     hour = next(row for row in chapter if row.startswith("03:00–04:00"))
     assert hour.endswith("0.27 cancelled")
     assert "cancelled: the meters are lost" in chapter
-    assert "9 offers, 9 served, 6.43 EUR from the TSO" in page
+    assert "9 offers, 9 served (1 of them called off before its end), 6.43 EUR from the TSO" in page
 
 
 def test_portfolios_in_service_are_shown_against_the_envelope(page: str) -> None:
