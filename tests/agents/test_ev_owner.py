@@ -393,7 +393,7 @@ def test_a_driver_hears_of_an_early_end_and_what_was_delivered_until_then_is_due
 @pytest.mark.parametrize(
     ("request_", "changed", "why"),
     [
-        (customer_request(option(price_eur_per_kwh=Decimal("0.04"))), {}, "0.040 EUR/kWh are less than"),
+        (customer_request(option(price_eur_per_kwh=Decimal("0.04"))), {}, "0.0400 EUR/kWh are less than"),
         (customer_request(option(departure_soc_percent=55.0)), {}, "I would leave with 55.0 %"),
         (customer_request(duration_minutes=255), {}, "I leave before the service ends"),
         (customer_request(charger_id="c2"), {}, "does not manage my car at c2"),
