@@ -70,14 +70,6 @@ _FIELDS_BEFORE: Final = _FIELDS - 1
 
 
 @dataclass(frozen=True, slots=True)
-class Gap:
-    """Seconds on end that were not logged, from `start` on."""
-
-    start: datetime
-    seconds: int
-
-
-@dataclass(frozen=True, slots=True)
 class LogSummary:
     """What a report of delivery (7.x.3) takes from the log.
 
@@ -190,16 +182,6 @@ class FcrLog:
         early = next((times for day in days if (times := self._times(day))), None)
         late = next((times for day in reversed(days) if (times := self._times(day))), None)
         return None if early is None or late is None else (min(early), max(late) + SECOND)
-
-    def gaps(self, start: datetime, end: datetime) -> tuple[Gap, ...]:
-        """The seconds from `start` to before `end` that are not in the log; sum their `seconds` to count them."""
-        found: list[Gap] = []
-        expected, last = floor(start.timestamp()), floor(end.timestamp())
-        for at in [*(floor(second.at.timestamp()) for second in self.read(start, end)), last]:
-            if at > expected:
-                found.append(Gap(datetime.fromtimestamp(expected, UTC), at - expected))
-            expected = max(expected, at + 1)
-        return tuple(found)
 
     def summary(self, start: datetime, end: datetime, *, capacity_kw: float = 0.0) -> LogSummary:
         """What was kept and activated from `start` to before `end`; `capacity_kw` is what was sold: a second with less

@@ -12,7 +12,8 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from math import floor
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +24,7 @@ OUT_FOLDER: Final = "fcr-log-files"
 """Where in a run folder the files are written unless somebody says otherwise."""
 SERVICES: Final = {FcrProduct.FCR_N: "Fcrn", FcrProduct.FCR_D_UP: "FcrdUp", FcrProduct.FCR_D_DOWN: "FcrdDo"}
 """The Nordic products as the rules call them in names of files and columns."""
+_EVER: Final = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
 _OF_EACH: Final = ("Cap", "ContStatus", "RegStr", "Activated", "ResSize", "NEM_MW", "NEM", "AEM")
 
 
@@ -133,37 +135,51 @@ def export(
         raise ExportError(f"--to {end.isoformat()} is not after --from {start.isoformat()}")
     target = out or folder / OUT_FOLDER
     written: list[Path] = []
-    spans: list[str] = []
     for log in logs:
         if log.product not in SERVICES:
             notice(f"{log.resource}: {log.product} is no Nordic product, and has no format in these rules")
             continue
         try:
-            span = log.span()
-            if span is None:
-                continue
-            spans.append(f"{log.resource} {span[0].isoformat()} to {span[1].isoformat()}")
-            first, last = max(start or span[0], span[0]), min(end or span[1], span[1])
-            seconds = log.read(first, last) if first < last else ()
+            read = log.read(start or _EVER[0], end or _EVER[1])
         except OSError as error:
-            raise ExportError(f"{error.filename or log.folder}: cannot be read: {error.strerror}") from None
+            raise _unreadable(log, error) from None
         for line in log.notices:
             notice(line)
-        tested = sum(second.testing for second in seconds)
-        if tested:
-            seconds = tuple(second for second in seconds if not second.testing)
+        seconds = tuple(second for second in read if not second.testing)
+        if tested := len(read) - len(seconds):
             notice(f"{log.resource}: {tested} seconds of tests are no operation, and left out")
         if not seconds:
             continue
-        # Gaps are those of the log: what is left out here was logged.
-        missing = sum(gap.seconds for gap in log.gaps(seconds[0].at, seconds[-1].at + timedelta(seconds=1)))
-        if missing:
+        first, last = seconds[0].at, seconds[-1].at
+        # What is left out here was logged.
+        if missing := _whole_seconds(first, last) - sum(first <= second.at <= last for second in read):
             notice(f"{log.resource}: {missing} seconds of this time were not logged")
-        written.append(_write(target / file_name(log, seconds[0].at, seconds[-1].at), lines(log.product, seconds)))
+        written.append(_write(target / file_name(log, first, last), lines(log.product, seconds)))
     if not written:
-        held = "; ".join(spans) or "no second at all"
-        raise ExportError(f"{folder}: nothing was logged in this time; the log has {held}")
+        raise ExportError(f"{folder}: nothing was logged in this time; the log has {_held(logs)}")
     return written
+
+
+def _whole_seconds(first: datetime, last: datetime) -> int:
+    """How many seconds a log has from the second of `first` to that of `last` if none is missing."""
+    return floor(last.timestamp()) - floor(first.timestamp()) + 1
+
+
+def _held(logs: Sequence[FcrLog]) -> str:
+    """From when to when there is anything in these logs of products with a format."""
+    spans: list[str] = []
+    for log in logs:
+        try:
+            span = log.span() if log.product in SERVICES else None
+        except OSError as error:
+            raise _unreadable(log, error) from None
+        if span is not None:
+            spans.append(f"{log.resource} {span[0].isoformat()} to {span[1].isoformat()}")
+    return "; ".join(spans) or "no second at all"
+
+
+def _unreadable(log: FcrLog, error: OSError) -> ExportError:
+    return ExportError(f"{error.filename or log.folder}: cannot be read: {error.strerror}")
 
 
 def _chosen(logs: list[FcrLog], resource: str | None) -> list[FcrLog]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.fcr_log import KEPT, FcrLog, Gap, LoggedSecond, log_name, log_of
+from agents.fcr_log import KEPT, FcrLog, LoggedSecond, log_name, log_of
 from protocols.exchanges.vocabulary import FcrProduct
 
 START = datetime(2026, 1, 13, 22, tzinfo=UTC)
@@ -192,18 +192,6 @@ def test_a_clock_that_goes_back_writes_no_second_twice(tmp_path: Path) -> None:
 def test_a_second_that_was_logged_before_a_restart_is_not_written_again(tmp_path: Path) -> None:
     write(log(tmp_path), 0)
     assert not log(tmp_path).write(USUAL)
-
-
-def test_gaps_stay_gaps_and_are_counted(tmp_path: Path) -> None:
-    mine = log(tmp_path)
-    write(mine, 2, 3, 10, 11)
-    assert mine.gaps(START, START + 20 * SECOND) == (
-        Gap(START, 2),
-        Gap(START + 4 * SECOND, 6),
-        Gap(START + 12 * SECOND, 8),
-    )
-    assert mine.gaps(START + 2 * SECOND, START + 4 * SECOND) == ()
-    assert mine.gaps(START + 30 * SECOND, START + 35 * SECOND) == (Gap(START + 30 * SECOND, 5),)
 
 
 def test_nothing_younger_than_14_days_is_removed_and_what_is_older_is(tmp_path: Path) -> None:

@@ -117,6 +117,25 @@ def test_gaps_and_torn_lines_are_told(tmp_path: Path) -> None:
     ]
 
 
+def test_gaps_stay_gaps_and_are_counted_also_around_a_test(tmp_path: Path) -> None:
+    log = FcrLog(tmp_path / LOG_FOLDER, "BORNHOLM-POOL", FcrProduct.FCR_N)
+    for n in (0, 3, 4, 5, 10, 14):
+        log.write(replace(USUAL, at=START + timedelta(seconds=n + 0.7 * (n == 10)), testing=n in (4, 5, 14)))
+    told: list[str] = []
+    (path,) = export(tmp_path, notice=told.append)
+    assert len(path.read_text().splitlines()) == 1 + 3
+    assert told == [
+        "BORNHOLM-POOL: 3 seconds of tests are no operation, and left out",
+        "BORNHOLM-POOL: 6 seconds of this time were not logged",
+    ]
+
+
+def test_a_time_of_which_nothing_was_logged_is_told_with_what_there_is(tmp_path: Path) -> None:
+    logged(tmp_path)
+    with pytest.raises(ExportError, match=r"BORNHOLM-POOL 2026-01-13T22:00:00\+00:00 to \S*T22:01:30\+00:00$"):
+        export(tmp_path, end=START, notice=pytest.fail)
+
+
 def test_seconds_of_a_test_are_no_operation_and_are_left_out_with_a_notice(tmp_path: Path) -> None:
     log = FcrLog(tmp_path / LOG_FOLDER, "BORNHOLM-POOL", FcrProduct.FCR_N)
     for n in range(90):
