@@ -24,7 +24,7 @@ from agents.decisions.congestion_award import by_charger
 from agents.grid_view import Floats, Limits
 from agents.periods import QUARTER, next_quarter, quarters
 from agents.quarter_cycle import ANSWER_TIME
-from behaviours.outcomes import Failed, Informed
+from behaviours.outcomes import Failed, has_stopped
 from protocols.exchanges.congestion_services import CongestionEnd
 
 FRESH = timedelta(minutes=3)
@@ -120,8 +120,7 @@ class CallingOff:
             reason=reason,
         )
         outcome = await service.tender.cancel(service.manager, end, self.agent.now() + ANSWER_TIME)
-        over = isinstance(outcome, Failed) and getattr(outcome.content, "code", "") == "over"
-        if isinstance(outcome, Informed) or over:
+        if has_stopped(outcome):
             return
         self.agent.notice(f"{service.request_id} of {service.manager} is not called off: {outcome}")
         if isinstance(outcome, Failed):

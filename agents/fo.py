@@ -21,7 +21,7 @@ from agents.periods import MINUTES, QUARTER, quarter_at
 from agents.quarter_cycle import ANSWER_TIME, MANAGER_TIME, MEASURED_AFTER, TOLD_AFTER
 from behaviours.answering import Agree, Failure, Incoming, Inform, Refuse, answers, cancels, failure
 from behaviours.initiating import Tender
-from behaviours.outcomes import Agreed, CalledOff, Failed, Informed
+from behaviours.outcomes import Agreed, CalledOff, Informed, has_stopped
 from behaviours.swarm import Swarm
 from protocols.exchanges.content import Content
 from protocols.exchanges.ev_services import EvOffer, ServiceAnswer, ServiceCall, ServiceOffer, UserState
@@ -365,8 +365,7 @@ class FlexibilityOperator(Actor):
         if noticed is not None:
             cancels[noticed.sender] = noticed.cancel(words, reply_by)
         for who, outcome in zip(cancels, await asyncio.gather(*cancels.values()), strict=True):
-            over = isinstance(outcome, Failed) and getattr(outcome.content, "code", "") == "over"
-            if not isinstance(outcome, Informed) and not over:
+            if not has_stopped(outcome):
                 self.notice(f"{who} does not end service {service_id}: {outcome}")
 
     async def _report(self, service: FoService) -> Content:

@@ -17,7 +17,7 @@ from agents.frequency_control import FrequencyControl
 from agents.frequency_terms import ANSWER_TIME, FcrTerms, Sold
 from agents.frequency_test import FrequencyTest
 from agents.parking import Parking
-from behaviours.outcomes import Agreed, Failed, Informed
+from behaviours.outcomes import Agreed, has_stopped
 from behaviours.swarm import Swarm
 from protocols.exchanges.frequency_services import ParticipationEnd
 from protocols.roles import Role
@@ -99,8 +99,7 @@ class FrequencyPortfolio(Parking):
 
     async def _cancel_fcr(self, agreed: Agreed, end: ParticipationEnd) -> None:
         outcome = await agreed.cancel(end, self.now() + ANSWER_TIME)
-        over = isinstance(outcome, Failed) and getattr(outcome.content, "code", "") == "over"
-        if not isinstance(outcome, Informed) and not over:
+        if not has_stopped(outcome):
             self.notice(f"the end of {end.reference} is not confirmed: {outcome}")
 
     def _fcr_vehicles(self, now: datetime) -> list[Parked]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from agents.actor import Actor
 from agents.quarter_cycle import ANSWER_TIME, FO_TIME, SERVICE_LASTS
-from behaviours.outcomes import Agreed, Failed, Informed, Silent
+from behaviours.outcomes import Agreed, Failed, Informed, Silent, has_stopped
 from protocols.exchanges.content import Content
 from protocols.exchanges.ev_services import ServiceAnswer, ServiceSignal
 from protocols.exchanges.plain import Cancellation
@@ -149,8 +149,7 @@ class ServiceKeeper:
         await self.asker.clock.sleep_until(at)
         cancellation = Cancellation(reference=service.service_id, reason=reason)
         outcome = await service.agreed.cancel(cancellation, self.asker.now() + ANSWER_TIME)
-        ended_first = isinstance(outcome, Failed) and getattr(outcome.content, "code", "") == "over"
-        if not isinstance(outcome, Informed) and not ended_first:
+        if not has_stopped(outcome):
             self.asker.notice(f"{self.what}: {service.service_id} is not called off: {outcome}")
 
     async def _follow(self, service: KeptService) -> None:

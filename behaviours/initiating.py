@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from behaviours.outcomes import (
+    OVER,
     Accepted,
     Agreed,
     CalledOff,
@@ -34,7 +35,7 @@ from protocols.tables import CANCELLED, CANCELLING, EXPIRED
 
 NOT_CHOSEN = Reason(code="not-chosen", reason="other offers were preferred")
 
-NOTHING_TO_CANCEL = Reason(code="over", reason="there is nothing left to cancel")
+NOTHING_TO_CANCEL = Reason(code=OVER, reason="there is nothing left to cancel")
 
 OnInform = Callable[[Any], Awaitable[None] | None]
 
@@ -139,7 +140,8 @@ class Tender:
         """Calls off what one bidder was called for (FIPA cancel), also before its offer has been accepted.
 
         Informed: it has stopped, and the wait of `award` for it ends with CalledOff. Failed: it goes on and its result
-        still comes, or there was nothing to call off (code "over"): it has ended, was rejected, or never offered.
+        still comes, or there was nothing to call off (code `OVER`): it has ended, was rejected, or never offered. See
+        `outcomes.has_stopped`.
         Silent: no answer came; nobody waits for its result any more, and `award` has Silent for it.
         """
         if self._talk.may(Performative.CANCEL, jid):

@@ -10,8 +10,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
 from protocols.exchanges.content import Content
+
+OVER: Final = "over"
+"""The code of a Failed cancel where there is nothing left to cancel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +98,16 @@ class CalledOff(Outcome):
 
 
 Result = Informed | Failed | NotUnderstood | Silent
+
+
+def has_stopped(cancelled: Result) -> bool:
+    """Whether a cancel with this outcome leaves nothing that goes on: the other agent has stopped, or there was nothing
+    left to cancel (`OVER`)."""
+    match cancelled:
+        case Failed(content=content):
+            return getattr(content, "code", None) == OVER
+        case _:
+            return isinstance(cancelled, Informed)
 
 
 @dataclass(frozen=True, slots=True)
