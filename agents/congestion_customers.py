@@ -12,7 +12,8 @@ from agents.actor import Actor
 from agents.congestion_book import SAME_KW, Help, Offered, Serving, energy_kwh
 from agents.decisions.merit_order import Activation
 from agents.decisions.money import cents
-from agents.ledger import Ledger, LedgerError
+from agents.ledger import Ledger
+from agents.paying import remunerate
 from agents.periods import QUARTER
 from agents.quarter_cycle import ANSWER_TIME
 from agents.v2x_desk import V2xDesk
@@ -126,7 +127,7 @@ async def pay(actor: Actor, ledger: Ledger, help_: Help, serving: Serving, kwh: 
     amount = cents(Decimal(repr(promised * share)))
     if amount <= 0:
         return
-    told = Remuneration(
+    due = Remuneration(
         remuneration_id=f"{actor.name}-{help_.id}-{serving.part.charger_id}",
         service=help_.offered.call.service,
         reference=help_.id,
@@ -136,21 +137,7 @@ async def pay(actor: Actor, ledger: Ledger, help_: Help, serving: Serving, kwh: 
         energy_kwh=round(kwh, 4),
         amount_eur=amount,
     )
-    try:
-        ledger.transfer(
-            told.remuneration_id,
-            actor.now(),
-            help_.id,
-            payer=actor.name,
-            payee=serving.owner.partition("@")[0],
-            amount_eur=amount,
-        )
-    except LedgerError as error:
-        actor.notice(str(error))
-        return
-    outcome = await actor.request(told, to=serving.owner, reply_by=actor.now() + ANSWER_TIME)
-    if not isinstance(outcome, Informed):
-        actor.notice(f"the remuneration {told.remuneration_id} is not acknowledged: {outcome}")
+    await remunerate(actor, ledger, due, answer_within=ANSWER_TIME)
 
 
 async def pay_all(actor: Actor, ledger: Ledger, desk: V2xDesk, help_: Help, ended: datetime) -> None:

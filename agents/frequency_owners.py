@@ -10,9 +10,8 @@ from operator import is_
 from agents.decisions.money import cents
 from agents.frequency_portfolio import FrequencyPortfolio
 from agents.frequency_terms import ANSWER_TIME, SECOND
-from agents.ledger import LedgerError
+from agents.paying import remunerate
 from behaviours.answering import Agree, Incoming, Refuse, answers, refusal
-from behaviours.outcomes import Informed
 from protocols.exchanges.congestion_services import Remuneration
 from protocols.exchanges.frequency_services import FcrParticipation, FcrStatus, FcrStatusSubscription
 from protocols.exchanges.plain import Done
@@ -95,7 +94,7 @@ class FrequencyOwners(FrequencyPortfolio):
             kwh, amount = through_kwh - before_kwh, cents(Decimal(repr(self._earned(charger_id)))) - before_eur
             if owner is None or amount <= 0:
                 continue
-            told = Remuneration(
+            due = Remuneration(
                 remuneration_id=f"{self.portfolio_id}-{charger_id}-{first:%Y%m%d}",
                 service=ServiceType.FREQUENCY_CONTAINMENT,
                 reference=self.portfolio_id,
@@ -105,19 +104,5 @@ class FrequencyOwners(FrequencyPortfolio):
                 energy_kwh=round(kwh, 3),
                 amount_eur=amount,
             )
-            try:
-                self.ledger.transfer(
-                    told.remuneration_id,
-                    self.now(),
-                    self.portfolio_id,
-                    payer=self.name,
-                    payee=owner.partition("@")[0],
-                    amount_eur=amount,
-                )
-            except LedgerError as error:
-                self.notice(str(error))
-                continue
-            self._paid[charger_id] = through_kwh, before_eur + amount
-            outcome = await self.request(told, to=owner, reply_by=self.now() + ANSWER_TIME)
-            if not isinstance(outcome, Informed):
-                self.notice(f"the remuneration {told.remuneration_id} is not acknowledged: {outcome}")
+            if await remunerate(self, self.ledger, due, answer_within=ANSWER_TIME):
+                self._paid[charger_id] = through_kwh, before_eur + amount

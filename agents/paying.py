@@ -1,12 +1,15 @@
-"""Paying an invoice of the EMSP (2.x.1): one transfer in the double-entry books, however often the invoice comes."""
+"""Paying an invoice of the EMSP (2.x.1), and a driver who served (3.x.4): one transfer in the double-entry books."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from agents.actor import Actor
 from agents.ledger import Ledger, LedgerError
 from behaviours.answering import Inform, Refuse, refusal
+from behaviours.outcomes import Informed
+from protocols.exchanges.congestion_services import Remuneration
 from protocols.exchanges.res_curtailment import Invoice, InvoicePayment
 
 Check = Callable[[Invoice], str | None]
@@ -50,3 +53,26 @@ def pay_or_refuse(
         return refusal("not-booked", str(error))
     except DisputedError as error:
         return refusal("disputed", str(error))
+
+
+async def remunerate(payer: Actor, ledger: Ledger, due: Remuneration, *, answer_within: timedelta) -> bool:
+    """Books what `payer` owes a driver under the id of the remuneration, and then tells the driver (3.x.4), who looks
+    into the books. False where the books do not take it: the driver hears nothing of it then. A driver who does not
+    acknowledge it is paid nevertheless. Both faults are noticed."""
+    creditor = due.ev_owner.partition("@")[0]
+    try:
+        ledger.transfer(
+            due.remuneration_id,
+            payer.now(),
+            due.reference,
+            payer=payer.name,
+            payee=creditor,
+            amount_eur=due.amount_eur,
+        )
+    except LedgerError as error:
+        payer.notice(str(error))
+        return False
+    outcome = await payer.request(due, to=due.ev_owner, reply_by=payer.now() + answer_within)
+    if not isinstance(outcome, Informed):
+        payer.notice(f"the remuneration {due.remuneration_id} is not acknowledged: {outcome}")
+    return True

@@ -1,18 +1,22 @@
-"""Paying the EMSP's invoices: once, the right way round, and never another's."""
+"""Paying the EMSP's invoices: once, the right way round, and never another's; and paying drivers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
+from agents.actor import Actor
 from agents.ledger import Ledger, LedgerError
-from agents.paying import DisputedError, pay, pay_or_refuse
-from behaviours.answering import Inform, Refuse
+from agents.paying import DisputedError, pay, pay_or_refuse, remunerate
+from behaviours.answering import Incoming, Inform, Refuse, answers, refusal
 from protocols import exchanges as x
-from tests.agents.stage import at
-from tests.swarm import jid
+from protocols.roles import Role
+from tests.agents.stage import Stage, at
+from tests.swarm import jid, run_swarm
 
 
 @pytest.fixture
@@ -97,3 +101,73 @@ def test_who_has_nothing_to_do_with_an_invoice_does_not_look_at_it(ledger: Ledge
     )
     assert isinstance(answer, Refuse)
     assert "is for ev2@" in answer.content.reason  # type: ignore[attr-defined]
+
+
+class Manager(Actor):
+    role = Role.V2X_MANAGER
+
+
+class Driver(Actor):
+    """Acknowledges what it is told of, unless it `doubts` it; `heard`: with what its account had by then."""
+
+    role = Role.EV_OWNER
+
+    def __init__(self, *arguments: Any, books: Ledger, doubts: bool = False) -> None:
+        super().__init__(*arguments)
+        self.books, self.doubts = books, doubts
+        self.heard: list[tuple[str, Decimal]] = []
+
+    @answers(x.Remuneration)
+    async def on_remuneration(self, told: x.Remuneration, incoming: Incoming) -> Inform | Refuse:
+        self.heard.append((told.remuneration_id, self.books.balances().get("ev1", Decimal(0))))
+        return refusal("unknown", "what for?") if self.doubts else Inform(x.Done(reference=told.remuneration_id))
+
+
+def remuneration(amount: str = "0.40") -> x.Remuneration:
+    return x.Remuneration(
+        remuneration_id="lot1-r1-c1",
+        service=x.ServiceType.CONGESTION_MANAGEMENT,
+        reference="r1",
+        ev_owner=jid("ev1"),
+        start=at(0),
+        end=at(30),
+        energy_kwh=5.5,
+        amount_eur=Decimal(amount),
+    )
+
+
+@pytest.mark.parametrize("doubts", [False, True])
+def test_a_driver_is_paid_before_it_is_told_and_whatever_it_answers(doubts: bool) -> None:
+    async def main(stage: Stage) -> None:
+        manager = await stage.start(Manager, "lot1")
+        driver = await stage.start(Driver, "ev1", books=stage.ledger, doubts=doubts)
+        assert await remunerate(manager, stage.ledger, remuneration(), answer_within=timedelta(minutes=3))
+        assert driver.heard == [("lot1-r1-c1", Decimal("0.40"))]
+        assert stage.ledger.balances() == {"ev1": Decimal("0.40"), "lot1": Decimal("-0.40")}
+        assert stage.noticed("lot1-r1-c1 is not acknowledged") == stage.noticed("what for?") == doubts
+
+    run_swarm(main, Stage())
+
+
+def test_a_driver_who_does_not_answer_in_time_is_paid() -> None:
+    async def main(stage: Stage) -> None:
+        manager = await stage.start(Manager, "lot1")
+        assert await remunerate(manager, stage.ledger, remuneration(), answer_within=timedelta(minutes=3))
+        assert stage.clock.now() == at(3)
+        assert stage.balance("ev1") == Decimal("0.40")
+        assert stage.noticed("no answer from ev1") == 1
+
+    run_swarm(main, Stage())
+
+
+def test_a_driver_hears_nothing_of_what_the_books_do_not_take() -> None:
+    async def main(stage: Stage) -> None:
+        manager = await stage.start(Manager, "lot1")
+        driver = await stage.start(Driver, "ev1", books=stage.ledger)
+        assert await remunerate(manager, stage.ledger, remuneration(), answer_within=timedelta(minutes=3))
+        assert not await remunerate(manager, stage.ledger, remuneration("0.50"), answer_within=timedelta(minutes=3))
+        assert len(driver.heard) == 1
+        assert stage.balance("ev1") == Decimal("0.40")
+        assert stage.noticed("lot1-r1-c1") == 1
+
+    run_swarm(main, Stage())
