@@ -65,8 +65,6 @@ class LoggedSecond:
 
 _HEADER: Final = ",".join([*(field.name for field in fields(LoggedSecond)), "crc32"]) + "\n"
 _FIELDS: Final = len(fields(LoggedSecond))
-_FIELDS_BEFORE: Final = _FIELDS - 1
-"""A line of a log that was begun before tests were marked in it: such a second counts as none of a test."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,7 +259,7 @@ def log_of(path: Path) -> tuple[str, FcrProduct, str, date] | None:
 def _parsed(at: float, body: str) -> LoggedSecond:
     """One line of the log. Raises ValueError for one that has not its values."""
     v = body.split(",")
-    if len(v) not in (_FIELDS, _FIELDS_BEFORE):
+    if len(v) != _FIELDS:
         raise ValueError(f"{len(v)} values")
     return LoggedSecond(
         at=datetime.fromtimestamp(at, UTC),
@@ -279,7 +277,7 @@ def _parsed(at: float, body: str) -> LoggedSecond:
         regulating_kw_per_hz=float(v[12]),
         p_min_kw=float(v[13]),
         p_max_kw=float(v[14]),
-        testing=v[15:] == ["1"],
+        testing=v[15] == "1",
     )
 
 
