@@ -48,8 +48,6 @@ from protocols.exchanges.vocabulary import ServiceType
 
 TOLD_PERIODS = 12
 """So many market periods ahead the DSO is told the schedule (3.x.5)."""
-WAVES = 4
-"""For so many waves of drivers that are being asked, and answer at once, an answer to the DSO waits."""
 
 
 class CongestionHelp(CongestionServing):

@@ -37,7 +37,6 @@ def _clock_time(value: Any) -> Any:
 
 
 Kw = Annotated[float, Field(gt=0, le=400, description="kW")]
-PlantKw = Annotated[float, Field(ge=0, le=100_000, description="kW")]
 Kwh = Annotated[float, Field(gt=0, le=1000, description="kWh")]
 Percent = Annotated[float, Field(ge=0, le=100, description="%")]
 LimitPercent = Annotated[float, Field(gt=0, le=200, description="%")]

@@ -8,7 +8,7 @@ price over the part of it that is expected to come.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -123,12 +123,6 @@ def choose_offers(call: CongestionCall, candidates: Sequence[Candidate], needed_
         taken[each.manager] = power
         missing -= power * each.reliability
     return taken
-
-
-def expected_kw(taken: Mapping[str, float], candidates: Sequence[Candidate]) -> float:
-    """What is likely to come of the awards: power times the reliability of each manager."""
-    reliability = {each.manager: each.reliability for each in candidates}
-    return sum(power * reliability[manager] for manager, power in taken.items())
 
 
 def by_charger(offer: SolutionOffer, power_kw: float) -> dict[str, float]:

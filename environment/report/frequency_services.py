@@ -78,15 +78,12 @@ class Hour:
 
 @dataclass(frozen=True, slots=True)
 class OwnerStatus:
-    """What one owner last heard of its vehicle (7.2), how often, and what it was paid for frequency control (3.x.4)."""
+    """What one owner last heard of its vehicle (7.2), and how often."""
 
     owner: str
     charger_id: str
     product: FcrProduct | None
     told: int
-    participating: int
-    earned_eur: Decimal
-    energy_kwh: float
 
 
 @dataclass(slots=True)
@@ -215,21 +212,19 @@ def _hour_said(hour: _Hour, message: AclMessage, content: Content) -> None:
 
 
 def owners(trace: Trace) -> tuple[OwnerStatus, ...]:
-    """Each owner that heard of its vehicle in frequency control (7.2) or was paid for it (3.x.4), by charger."""
+    """Each owner that heard of its vehicle (7.2) and took part in frequency control or was paid for it (3.x.4), by charger."""
     status: dict[tuple[str, str], list[FcrStatus]] = {}
-    paid: dict[str, tuple[Decimal, float]] = {}
+    paid: set[str] = set()
     for message, content in well_formed(trace, "7.2", "3.x.4"):
         if isinstance(content, FcrStatus):
             status.setdefault((message.receiver, content.charger_id), []).append(content)
         elif isinstance(content, Remuneration) and content.service is ServiceType.FREQUENCY_CONTAINMENT:
-            eur, kwh = paid.get(content.ev_owner, (Decimal(0), 0.0))
-            paid[content.ev_owner] = (eur + content.amount_eur, kwh + content.energy_kwh)
+            paid.add(content.ev_owner)
     rows = []
     for (owner, charger_id), told in status.items():
-        took_part = [each for each in told if each.status in ("participating", "charging-before-departure")]
+        took_part = any(each.status in ("participating", "charging-before-departure") for each in told)
         if not took_part and owner not in paid:
             continue
-        eur, kwh = paid.get(owner, (Decimal(0), 0.0))
         product = next((each.product for each in reversed(told) if each.product is not None), None)
-        rows.append(OwnerStatus(owner, charger_id, product, len(told), len(took_part), eur, kwh))
+        rows.append(OwnerStatus(owner, charger_id, product, len(told)))
     return tuple(sorted(rows, key=lambda row: row.charger_id))
