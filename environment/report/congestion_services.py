@@ -256,8 +256,8 @@ def _asked(driver: _Driver) -> Asked:
 
 
 def richest_list(found: Iterable[Part]) -> Part | None:
-    """The part with the longest merit order list among those that took place, then the one with the most drivers
-    asked; None where none took place."""
+    """Of the parts that took place, the one with the most kinds of activation in its merit order list, then the longest
+    list, then the most drivers asked, then the most power awarded; None where none took place."""
     taken = [part for part in found if part.took_place and part.activations]
     kinds = {id(part): len({activation.kind for activation in part.activations}) for part in taken}
     return max(
