@@ -14,6 +14,7 @@ from datetime import datetime
 
 import numpy as np
 
+from agents.decisions.fcr_sequences import piece_hz
 from environment.charging import Charging
 from environment.charging_seconds import step_end_s
 from environment.vehicles import Floats
@@ -79,13 +80,6 @@ class Bench:
     def saw(self, at_s: float, dt_s: float, hz: float, power_kw: float) -> None:
         """Takes down one step."""
         self._records[-1].add(at_s, dt_s, hz, power_kw)
-
-
-def piece_hz(piece: SignalPiece, passed_s: float) -> float:
-    """The frequency of a piece of a signal, `passed_s` seconds after its start."""
-    if piece.period_s is not None:
-        return piece.start_hz - piece.amplitude_hz * math.sin(2 * math.pi * passed_s / piece.period_s)
-    return piece.start_hz + (piece.end_hz - piece.start_hz) * passed_s / piece.duration_s
 
 
 class _Record:

@@ -79,16 +79,16 @@ def frequency_at(signal: Sequence[SignalPiece], t_s: float) -> float:
     t_s = max(t_s, 0.0)
     for piece in signal:
         if t_s < piece.duration_s:
-            return _inside(piece, t_s)
+            return piece_hz(piece, t_s)
         t_s -= piece.duration_s
-    return _inside(signal[-1], signal[-1].duration_s)
+    return piece_hz(signal[-1], signal[-1].duration_s)
 
 
-def _inside(piece: SignalPiece, t_s: float) -> float:
-    hz = piece.start_hz + (piece.end_hz - piece.start_hz) * min(t_s / piece.duration_s, 1.0)
+def piece_hz(piece: SignalPiece, passed_s: float) -> float:
+    """The frequency of a piece of a signal, `passed_s` seconds after its start; a sine is about `start_hz`."""
     if piece.period_s is not None:
-        hz -= piece.amplitude_hz * math.sin(2 * math.pi * t_s / piece.period_s)
-    return hz
+        return piece.start_hz - piece.amplitude_hz * math.sin(2 * math.pi * passed_s / piece.period_s)
+    return piece.start_hz + (piece.end_hz - piece.start_hz) * passed_s / piece.duration_s
 
 
 def _hold(hz: float, duration_s: float) -> SignalPiece:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from agents.decisions.fcr_sequences import frequency_at
 from environment.bench import Bench
 from environment.charger_device import ChargerSpec, Droop
 from environment.charging import Charging
@@ -437,6 +438,19 @@ def test_a_charger_with_a_ramp_that_rests_is_not_stepped() -> None:
 )
 def test_a_step_ends_at_the_next_whole_multiple(at_s: float, step_s: float, origin_s: float, end_s: float) -> None:
     assert step_end_s(at_s, step_s, origin_s) == pytest.approx(end_s)
+
+
+def test_a_bench_applies_what_the_judge_of_its_record_expects() -> None:
+    signal = (
+        SignalPiece(duration_s=5, start_hz=50.0, end_hz=49.8),
+        SignalPiece(duration_s=20, start_hz=49.8, end_hz=50.1, amplitude_hz=0.1, period_s=8),
+    )
+    _, park = charging()
+    bench = Bench(park, ["c0"])
+    bench.apply(signal)
+    times = [0.5 * n for n in range(60)]
+    assert [bench.hz(t) for t in times] == pytest.approx([frequency_at(signal, t) for t in times])
+    assert bench.hz(7.0) == pytest.approx(49.7)
 
 
 def test_what_is_tested_on_a_bench_is_no_answer_to_the_grid() -> None:

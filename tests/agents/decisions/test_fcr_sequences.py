@@ -203,7 +203,7 @@ def test_a_limited_reservoir_that_holds_nothing_has_no_test() -> None:
 
 def test_a_signal_is_linear_then_held_and_a_sine_falls_first() -> None:
     ramp = SignalPiece(duration_s=10, start_hz=50.0, end_hz=49.0)
-    sine = SignalPiece(duration_s=20, start_hz=49.0, end_hz=49.0, amplitude_hz=0.1, period_s=20)
+    sine = SignalPiece(duration_s=20, start_hz=49.0, end_hz=49.8, amplitude_hz=0.1, period_s=20)  # no end of its own
     signal = (ramp, sine)
     at = [frequency_at(signal, t) for t in (-1, 0, 5, 10, 15, 25, 30, 1000)]
     assert at == pytest.approx([50.0, 50.0, 49.5, 49.0, 48.9, 49.1, 49.0, 49.0])
