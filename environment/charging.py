@@ -118,8 +118,8 @@ class Charging:
         self.satisfied[charger] = False
         starts_at_s = 0.0 if starts_at is None else (starts_at - self.origin).total_seconds()
         self._starts_at_s[charger] = starts_at_s if starts_at_s > self.at_s else np.inf
-        if self.feed is not None:
-            self.droops.kw[charger] = 0.0  # a droop begins with the session
+        self.droops.kw[charger] = 0.0  # a droop begins with the session
+        self._droops_see()
         self.settle()
         self._changed()
 
@@ -156,7 +156,10 @@ class Charging:
     def _see(self, frequency_hz: float) -> None:
         self.frequency_hz = frequency_hz
         self._flowing = None
-        self.droops.see(self.seen_hz() if self.benches else frequency_hz)
+        self._droops_see()
+
+    def _droops_see(self) -> None:
+        self.droops.see(self.seen_hz() if self.benches else self.frequency_hz)
 
     def seen_hz(self) -> Floats:
         """The frequency at each charger: the grid's, or what a bench applies."""
@@ -176,14 +179,14 @@ class Charging:
         self.advance()
         self.benches = [other for other in self.benches if other is not bench] + [bench]
         self._changed()
-        self.droops.see(self.seen_hz())
+        self._droops_see()
 
     def detach(self, bench: AppliedFrequency) -> None:
         """Back to the grid's frequency."""
         self.advance()
         self.benches = [other for other in self.benches if other is not bench]
         self._changed()
-        self.droops.see(self.seen_hz())
+        self._droops_see()
 
     def power_kw(self) -> Floats:
         """What every charger draws at this moment, kW; not to be written to."""
@@ -316,7 +319,7 @@ class Charging:
         self.stopped[charger] = registers.settings[715, "OpCtl"] == STOP
         self.droops.put(charger, None if ignores else registers.droop())
         if self.droops.on[charger]:
-            self.droops.see(self.seen_hz() if self.benches else self.frequency_hz)
+            self._droops_see()
         self._changed()
 
     def _ignore(self, charger: int, ignores: bool) -> None:

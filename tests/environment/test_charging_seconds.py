@@ -212,8 +212,10 @@ def test_a_full_vehicle_gives_no_answer_by_drawing_less_than_it_would_not_draw()
     assert [kw for _, _, kw in feed.told] == [0.0, 0.0]
 
 
-def test_a_droop_begins_with_the_session_whatever_the_frequency_was_before() -> None:
-    clock, park = charging(feed=Feed(lambda _: 49.9))
+@pytest.mark.parametrize("feed", [None, Feed(lambda _: 49.9)])
+def test_a_droop_begins_with_the_session_whatever_the_frequency_was_before(feed: Feed | None) -> None:
+    clock, park = charging(feed=feed)
+    park.observe(230.0, 49.9)
     park._registers[0].settings[711, "Ena"] = 1  # as built: 0.2 Hz for the rating, 15 s
     park._obey(0)
     clock.passes(60)
@@ -223,6 +225,17 @@ def test_a_droop_begins_with_the_session_whatever_the_frequency_was_before() -> 
     assert park.power_kw()[0] == 11.0
     clock.passes(15)
     assert park.power_kw()[0] == pytest.approx(11.0 - 5.5 * 0.9)
+
+
+@pytest.mark.parametrize("feed", [None, Feed(lambda _: 49.9)])
+def test_a_droop_without_a_response_time_is_there_as_soon_as_the_vehicle(feed: Feed | None) -> None:
+    clock, park = charging(feed=feed)
+    park.observe(230.0, 49.9)
+    park.unplug("c0")
+    park.droops.put(0, droop(0.2))
+    clock.passes(600)
+    park.plug_in("c0", "v0")
+    assert park.power_kw()[0] == pytest.approx(5.5)
 
 
 def test_a_plan_that_its_droop_takes_back_resumes_at_its_own_instant() -> None:
