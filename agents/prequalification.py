@@ -16,7 +16,7 @@ import numpy as np
 
 from agents.actor import Actor
 from agents.decisions.fcr_judgement import judge, judge_step
-from agents.decisions.fcr_products import FcrRules, is_limited, needs
+from agents.decisions.fcr_products import FcrRules, is_limited, needs, power_needs_kw
 from agents.decisions.fcr_sequences import frequency_at, steps
 from behaviours.outcomes import Agreed, Informed, Outcome
 from protocols.exchanges.frequency_services import Finding, ParticipationApplication, TestRecord, TestStep
@@ -61,24 +61,18 @@ class TestCourse:
 
 
 def too_small(rules: FcrRules, application: ParticipationApplication) -> str | None:
-    """Why the portfolio cannot keep the capacity that it claims by its own figures (3.5, Table 10), None if it can.
-
-    A limited reservoir needs power beside the capacity for its energy management, in the direction that refills it.
-    """
+    """Why the portfolio cannot keep the capacity that it claims by its own figures (3.5, Table 10), None if it can."""
     claimed = application.capacity_kw
     given = sum(unit.capacity_kw for unit in application.units)
     if claimed > given + ROUNDED:
         return f"{claimed:g} kW are claimed, and the units give {given:g} kW together"
-    reserve = needs(rules, claimed)
-    limited = is_limited(rules, claimed, application.energy_kwh)
+    up_kw, down_kw = power_needs_kw(rules, claimed, application.energy_kwh)
     upwards = application.baseline_kw + sum(unit.max_discharge_kw for unit in application.units)
     downwards = sum(unit.max_charge_kw for unit in application.units) - application.baseline_kw
-    for name, there, needed in (
-        ("upwards", upwards, reserve.up_kw if limited else claimed * rules.up),
-        ("downwards", downwards, reserve.down_kw if limited else claimed * rules.down),
-    ):
+    for name, there, needed in (("upwards", upwards, up_kw), ("downwards", downwards, down_kw)):
         if needed > there + ROUNDED:
             return f"{needed:.1f} kW {name} are needed for {claimed:g} kW, and the ratings leave {max(0.0, there):.1f}"
+    reserve = needs(rules, claimed)
     energy = reserve.up_kwh + reserve.down_kwh
     if energy > application.energy_kwh + ROUNDED:
         return f"{energy:.1f} kWh are needed for {claimed:g} kW, and {application.energy_kwh:g} are kept for it"

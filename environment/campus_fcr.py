@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from agents.decisions.fcr_products import RULES, agreed, is_limited, needs
+from agents.decisions.fcr_products import RULES, agreed, is_limited, power_needs_kw
 from agents.decisions.fcr_sequences import length_s, steps
 from environment.scenario_parts import ClockTime, Kw, Kwh, Money, Name, Part, SitePart, listed
 from protocols.exchanges.frequency_services import Control
@@ -95,12 +95,10 @@ def fcr_faults(
 
 def _ratings(fcr: FcrPart, lot: SitePart, place: str) -> Iterator[str]:
     """A claim that all chargers of the lot together could never keep; that its vehicles can is for the test to show."""
-    rules = RULES[fcr.product]
-    limited = is_limited(rules, fcr.capacity_kw, fcr.energy_kwh)
-    reserve = needs(rules, fcr.capacity_kw)
+    up_kw, down_kw = power_needs_kw(RULES[fcr.product], fcr.capacity_kw, fcr.energy_kwh)
     for name, each_kw, wanted_kw in (
-        ("discharge", lot.max_discharge_kw, reserve.up_kw if limited else fcr.capacity_kw * rules.up),
-        ("charge", lot.max_charge_kw, reserve.down_kw if limited else fcr.capacity_kw * rules.down),
+        ("discharge", lot.max_discharge_kw, up_kw),
+        ("charge", lot.max_charge_kw, down_kw),
     ):
         if wanted_kw > lot.chargers * each_kw + _ROUNDED:
             yield (

@@ -12,6 +12,9 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
+from agents.decisions.fleet import Floats
 from protocols.exchanges.vocabulary import FcrProduct
 
 HOURS_THAT_LIMIT = 2.0
@@ -226,6 +229,15 @@ def needs(rules: FcrRules, capacity_kw: float) -> Needs:
     )
 
 
+def power_needs_kw(rules: FcrRules, capacity_kw: float, energy_kwh: float) -> tuple[float, float]:
+    """Power to reserve upwards and downwards for `capacity_kw` out of `energy_kwh`: a limited reservoir needs some
+    beside the capacity for its energy management (table 10), another one does not."""
+    if not is_limited(rules, capacity_kw, energy_kwh):
+        return capacity_kw * rules.up, capacity_kw * rules.down
+    reserve = needs(rules, capacity_kw)
+    return reserve.up_kw, reserve.down_kw
+
+
 def is_limited(rules: FcrRules, capacity_kw: float, energy_kwh: float) -> bool:
     """Whether a reservoir counts as limited (LER): less than two hours of full activation (section 3.5).
 
@@ -254,6 +266,12 @@ def activation(rules: FcrRules, hz: float, reference_hz: float | None = None) ->
     reference = rules.zero_hz if reference_hz is None else reference_hz
     share = (reference - saturated(rules, hz)) / rules.band_hz
     return min(max(share, -rules.power_down), rules.power_up)
+
+
+def activations(rules: FcrRules, hz: Floats) -> Floats:
+    """`activation` at each of these frequencies, from the product's own zero."""
+    share = (rules.zero_hz - hz) / rules.band_hz
+    return np.clip(share, -1.0 if rules.down else 0.0, 1.0 if rules.up else 0.0)
 
 
 def change_kw(rules: FcrRules, capacity_kw: float, hz: float, reference_hz: float | None = None) -> float:

@@ -18,7 +18,7 @@ from math import ceil, sqrt
 
 import numpy as np
 
-from agents.decisions.fcr_products import FcrRules, activation
+from agents.decisions.fcr_products import FcrRules, activations
 from agents.decisions.fleet import Floats
 from agents.decisions.money import WATT, cents, watts
 from protocols.exchanges.frequency_services import DeliveryReport
@@ -111,7 +111,7 @@ def kw_periods(owed: Sequence[Owed], start: datetime, end: datetime) -> Decimal:
 
 def expected_kw(rules: FcrRules, hz: Floats, capacity_kw: Floats) -> Floats:
     """What the product asks for in each second, positive upwards."""
-    return np.array([activation(rules, float(f)) for f in hz]) * capacity_kw
+    return activations(rules, hz) * capacity_kw
 
 
 def report_fault(report: DeliveryReport, start: datetime, end: datetime) -> str | None:

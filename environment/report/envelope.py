@@ -15,7 +15,7 @@ from typing import Final
 
 import numpy as np
 
-from agents.decisions.fcr_products import FcrRules
+from agents.decisions.fcr_products import FcrRules, activations
 from agents.decisions.fcr_time_domain import EVALUATED_S, POWER_SHARE
 from environment.series import Floats
 
@@ -32,16 +32,10 @@ class Envelope:
     most_kw: Floats
 
 
-def asked_share(rules: FcrRules, hz: Floats) -> Floats:
-    """The activation that a frequency asks for, of the capacity: upwards > 0."""
-    share = (rules.zero_hz - hz) / rules.band_hz
-    return np.clip(share, -1.0 if rules.down else 0.0, 1.0 if rules.up else 0.0)
-
-
 def envelope(rules: FcrRules, capacity_kw: Floats, hz: Floats) -> Envelope:
     """The envelope of each second of `hz`, whose rows follow each other by one second."""
-    asked, misread = asked_share(rules, hz) * capacity_kw, rules.meter_accuracy_hz
-    low, high = (asked_share(rules, hz + sign * misread) * capacity_kw for sign in (1.0, -1.0))
+    asked, misread = activations(rules, hz) * capacity_kw, rules.meter_accuracy_hz
+    low, high = (activations(rules, hz + sign * misread) * capacity_kw for sign in (1.0, -1.0))
     under, over = 1 - rules.under_share, 1 + rules.over_share
     soon = int(np.ceil(rules.whole_s or EVALUATED_S))
     if rules.up and rules.down:

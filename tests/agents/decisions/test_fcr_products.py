@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import astuple
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,11 +14,13 @@ from agents.decisions.fcr_products import (
     FcrRules,
     Needs,
     activation,
+    activations,
     agreed,
     beyond_kw,
     change_kw,
     is_limited,
     needs,
+    power_needs_kw,
     saturated,
     total_change_kw,
 )
@@ -59,6 +62,7 @@ def test_there_are_rules_for_every_product_and_each_says_which_it_is() -> None:
 def test_activation_is_linear_between_the_frequencies_of_the_rules(rules: FcrRules, hz: float, share: float) -> None:
     """Nordic table 1; SO GL annex V: 200 mHz."""
     assert activation(rules, hz) == pytest.approx(share)
+    assert activations(rules, np.array([hz, 50.0])) == pytest.approx([share, 0.0])
 
 
 def test_an_upward_activation_draws_less_and_no_activation_is_a_plain_zero() -> None:
@@ -129,6 +133,13 @@ def test_less_than_two_hours_of_full_activation_each_way_is_a_limited_reservoir(
     """Section 3.5; in both directions from the middle."""
     assert is_limited(rules, 40.0, enough_kwh - 0.1)
     assert not is_limited(rules, 40.0, enough_kwh)
+
+
+def test_only_a_limited_reservoir_needs_power_for_its_energy_management() -> None:
+    assert power_needs_kw(N, 40.0, 80.0) == pytest.approx((53.6, 53.6))
+    assert power_needs_kw(N, 40.0, 160.0) == (40.0, 40.0)
+    assert power_needs_kw(D_UP, 40.0, 79.9) == pytest.approx((40.0, 8.0))
+    assert power_needs_kw(D_UP, 40.0, 80.0) == (40.0, 0.0)
 
 
 def test_the_tso_may_agree_to_another_end_of_nem_but_not_to_one_before_its_start() -> None:

@@ -13,7 +13,7 @@ import pytest
 from agents.decisions.fcr_products import RULES
 from environment.report import seconds
 from environment.report.campus_frequency import energy_kws, figure
-from environment.report.envelope import asked_share, envelope, within_share
+from environment.report.envelope import envelope, within_share
 from environment.report.frequency_services import applications, hours, owners
 from environment.series import Case, Floats
 from protocols import exchanges as x
@@ -126,14 +126,6 @@ def test_what_a_droop_gives_beyond_its_product_went_through_the_battery_all_the_
 def test_a_run_without_logs_has_no_portfolio_and_no_frequency(tmp_path: Path) -> None:
     assert seconds.portfolios(tmp_path) == ()
     assert seconds.frequency(tmp_path) is None
-
-
-@pytest.mark.parametrize(
-    ("product", "hz", "share"),
-    [(N, 49.95, 0.5), (N, 50.2, -1.0), (UP, 49.7, 0.5), (UP, 50.3, 0.0), (DOWN, 50.3, -0.5), (DOWN, 49.5, 0.0)],
-)
-def test_what_a_frequency_asks_for_is_linear_in_the_products_band(product: FcrProduct, hz: float, share: float) -> None:
-    assert asked_share(RULES[product], np.array([hz])) == pytest.approx([share])
 
 
 def step(seconds_before: int, hz: float) -> Floats:
