@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from agents.decisions.fcr_products import FcrRules
+from agents.decisions.retail_plan import hours_needed
 from agents.decisions.vehicle_offer import Parked
 
 LEAST_UNIT_KW = 0.5
@@ -110,7 +111,7 @@ def must_charge(vehicle: Parked, at: datetime, ready_margin: timedelta = READY_M
     """Whether the vehicle has no more time to lose: it reaches what was asked for only if it charges from `at` on."""
     if vehicle.energy_kwh >= vehicle.required_kwh - 1e-6:
         return False
-    return at + _charging_time(vehicle, vehicle.energy_kwh) >= vehicle.departure - ready_margin
+    return hours_needed(vehicle, vehicle.required_kwh) >= (vehicle.departure - ready_margin - at) / _HOUR
 
 
 def window(rules: FcrRules, energy_kwh: float, stored_kwh: float, room_kwh: float) -> tuple[float, float]:
@@ -146,12 +147,6 @@ def _ready_kw(vehicle: Parked, end: datetime, gained: float, up_h: float, ready_
     above_knee = max(0.0, vehicle.required_kwh - vehicle.knee_kwh) if time >= slow else 0.0
     spare = vehicle.energy_kwh + gained + reach + above_knee - vehicle.required_kwh
     return max(0.0, spare) * vehicle.efficiency_discharge / up_h
-
-
-def _charging_time(vehicle: Parked, energy_kwh: float) -> timedelta:
-    fast = max(0.0, min(vehicle.required_kwh, vehicle.knee_kwh) - energy_kwh)
-    slow = max(0.0, vehicle.required_kwh - max(energy_kwh, vehicle.knee_kwh))
-    return (fast + 2 * slow) / max(vehicle.full_kw, 1e-9) * _HOUR
 
 
 def _down(kw: float) -> float:
