@@ -39,7 +39,7 @@ _T = TypeVar("_T")
 class TestCourse:
     """One test: `reason` is None where it was passed (`approved_kw` > 0), else what failed in one line.
 
-    `cancelled`: called off by the manager before its end. `records` are by step, for the report.
+    `cancelled`: called off by the manager before its end. `records` are by step, as they are judged.
     """
 
     __test__ = False  # no test of pytest's
@@ -54,10 +54,6 @@ class TestCourse:
     sheet: tuple[Finding, ...] = ()
     steps: tuple[TestStep, ...] = ()
     records: dict[str, TestRecord] = field(default_factory=dict)
-
-    @property
-    def passed(self) -> bool:
-        return self.ended is not None and not self.cancelled and self.reason is None
 
 
 def too_small(rules: FcrRules, application: ParticipationApplication) -> str | None:

@@ -138,11 +138,6 @@ class Charging:
         self._disable(charger)
         return float(self.fleet.soc[vehicle])
 
-    def vehicle_at(self, charger_id: str) -> str | None:
-        """The vehicle that is plugged in."""
-        vehicle = self.vehicle[self.index[charger_id]]
-        return None if vehicle < 0 else self.fleet.ids[vehicle]
-
     # The physics --------------------------------------------------------------------------------------------
 
     def observe(self, voltage_v: Floats | float, frequency_hz: float) -> None:

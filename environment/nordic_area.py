@@ -100,15 +100,6 @@ class NordicSpec:
         return sizes[0], sizes[1]
 
 
-@dataclass(frozen=True, slots=True)
-class Reserves:
-    """What the other providers give at a moment, in MW of generation (downward < 0)."""
-
-    fcr_n_mw: float
-    fcr_d_up_mw: float
-    fcr_d_down_mw: float
-
-
 class NordicArea:
     """The frequency as far as it is known. Times `at_s` are seconds since `start`.
 
@@ -186,10 +177,6 @@ class NordicArea:
         if last_s >= len(self._hz):
             raise FrequencyError(f"frequency: {seconds} s from {start.isoformat()} on are not past yet")
         return np.array(self._hz[int(first_s) : last_s + 1])
-
-    def reserves(self) -> Reserves:
-        """What the other providers give now."""
-        return Reserves(self._fcr_n_mw(), self._up, 0.0 - self._down)
 
     def fed_by(self, advance: Callable[[], None]) -> None:
         """From now on time goes on by the chargers alone; `advance` makes them catch up with the run's clock."""

@@ -62,11 +62,11 @@ class Sines:
 class FcrRules:
     """One product. It is fully activated at `band_hz` from `zero_hz`, in the directions that it has.
 
-    `endurance_minutes` at full activation in all, `alert_minutes` of them from the alert state on; `power_up` and
-    `power_down` are kW for each kW of capacity that must be free in that direction, `energy_up_h` and `energy_down_h`
-    kWh for each kW (table 10); `nem_share` the power of normal state energy management for each kW, None where there
-    is none. `least_factor`: the smallest reduction factor; response may be `under_share` too small or `over_share` too
-    large. `half_s`, `whole_s`: when half and all of a step must be there, None where the rules say it otherwise.
+    `endurance_minutes` at full activation; `power_up` and `power_down` are kW for each kW of capacity that must be free
+    in that direction, `energy_up_h` and `energy_down_h` kWh for each kW (table 10); `nem_share` the power of normal
+    state energy management for each kW, None where there is none. `least_factor`: the smallest reduction factor;
+    response may be `under_share` too small or `over_share` too large. `half_s`, `whole_s`: when half and all of a step
+    must be there, None where the rules say it otherwise.
     `insensitivity_hz` (SO GL annex V) is what a response may miss, not a dead band to put in.
     """
 
@@ -79,7 +79,6 @@ class FcrRules:
     up: bool
     down: bool
     endurance_minutes: float
-    alert_minutes: float
     power_up: float
     power_down: float
     energy_up_h: float
@@ -117,7 +116,6 @@ _FCR_N = FcrRules(
     up=True,
     down=True,
     endurance_minutes=60.0,
-    alert_minutes=0.0,
     power_up=1.34,
     power_down=1.34,
     energy_up_h=1.0,
@@ -139,7 +137,6 @@ _FCR_D_UP = FcrRules(
     up=True,
     down=False,
     endurance_minutes=20.0,
-    alert_minutes=15.0,
     power_up=1.0,
     power_down=0.2,
     energy_up_h=1 / 3,
@@ -174,7 +171,6 @@ _FCR_CE = FcrRules(
     up=True,
     down=True,
     endurance_minutes=15.0,
-    alert_minutes=15.0,
     power_up=1.0,
     power_down=1.0,
     energy_up_h=0.25,

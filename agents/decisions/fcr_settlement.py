@@ -75,12 +75,10 @@ class FcrVerdict:
 class FcrSettled:
     """The money, in whole cents: `amount_eur` = capacity + energy - penalty, below 0 where the manager owes.
 
-    `energy_kwh` > 0 was given on balance. `expected_up_kwh` and `expected_down_kwh` are what the frequency asked for.
+    `energy_kwh` > 0 was given on balance.
     """
 
     verdict: FcrVerdict
-    expected_up_kwh: float
-    expected_down_kwh: float
     energy_kwh: Decimal
     capacity_eur: Decimal
     energy_eur: Decimal
@@ -237,8 +235,6 @@ def settle_fcr(
     kept = kw_periods(owed, start, end) * prices.capacity_eur_per_kw
     return FcrSettled(
         verdict=judged,
-        expected_up_kwh=float(np.clip(asked, 0.0, None).sum()) / 3600,
-        expected_down_kwh=float(np.clip(-asked, 0.0, None).sum()) / 3600,
         energy_kwh=given - taken,
         capacity_eur=cents(kept * judged.availability),
         energy_eur=cents(energy) if settles_energy else Decimal("0.00"),
@@ -249,7 +245,7 @@ def settle_fcr(
 def nothing_owed() -> FcrSettled:
     """The settlement of what was called off before it began."""
     zero = Decimal("0.00")
-    return FcrSettled(FcrVerdict(Decimal(0), None, None), 0.0, 0.0, zero, zero, zero, zero)
+    return FcrSettled(FcrVerdict(Decimal(0), None, None), zero, zero, zero, zero)
 
 
 def price_of(ceiling_eur_per_kw: Decimal, wanted_kw: float, bought_kw: float) -> Decimal:

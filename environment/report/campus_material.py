@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from decimal import Decimal
 from functools import cached_property
 from typing import Any
@@ -19,8 +18,6 @@ from environment.report.seconds import Frequency, Portfolio, Trip
 from environment.report.words import account_name
 from protocols.exchanges.activation import SessionAnnouncement
 from protocols.exchanges.content import ContentError
-
-QUARTERS_PER_HOUR = timedelta(hours=1) / timedelta(minutes=15)
 
 
 @dataclass(frozen=True)

@@ -65,8 +65,6 @@ def test_a_lasting_trip_settles_where_the_droops_meet_it() -> None:
     assert SPEC.steady_deviation_hz(-1100) == pytest.approx(exact)
     area = trip()
     assert area.at(START + timedelta(minutes=20)) - 50 == pytest.approx(exact, abs=1e-4)
-    assert area.reserves().fcr_n_mw == pytest.approx(600, abs=0.1)
-    assert area.reserves().fcr_d_up_mw == pytest.approx(3625 * (-exact - 0.1), abs=0.5)
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,7 @@ def test_the_constants_of_the_rules_stand_where_they_are_used() -> None:
     """Tables 7 and 11, sections 3.1 and 4.1; SO GL annex V."""
     assert (N.least_factor, D_UP.least_factor, D_DOWN.least_factor) == (0.9, 0.75, 0.75)
     assert (N.nem_share, D_UP.nem_share, D_DOWN.nem_share, CE.nem_share) == (0.34, 0.2, 0.2, None)
-    assert (N.endurance_minutes, D_UP.endurance_minutes, D_UP.alert_minutes) == (60.0, 20.0, 15.0)
+    assert (N.endurance_minutes, D_UP.endurance_minutes) == (60.0, 20.0)
     assert (CE.half_s, CE.whole_s, CE.insensitivity_hz) == (15.0, 30.0, 0.01)
     assert N.stability is not None
     assert N.performance is not None

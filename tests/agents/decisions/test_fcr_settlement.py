@@ -73,8 +73,6 @@ def test_an_honest_hour_of_fcr_n_by_hand() -> None:
     assert settled.amount_eur == Decimal("1.10")
     assert settled.verdict.doubt is None
     assert settled.verdict.response == pytest.approx(1.0)
-    assert settled.expected_up_kwh == pytest.approx(5.0)
-    assert settled.expected_down_kwh == pytest.approx(5.0)
 
 
 def test_unavailable_seconds_are_not_paid_and_cost_the_penalty() -> None:
