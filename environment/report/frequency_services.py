@@ -212,7 +212,7 @@ def _hour_said(hour: _Hour, message: AclMessage, content: Content) -> None:
 
 
 def owners(trace: Trace) -> tuple[OwnerStatus, ...]:
-    """Each owner that heard of its vehicle (7.2) and took part in frequency control or was paid for it (3.x.4), by charger."""
+    """Each owner that heard of its vehicle (7.2) and kept the frequency or was paid for it (3.x.4), by charger."""
     status: dict[tuple[str, str], list[FcrStatus]] = {}
     paid: set[str] = set()
     for message, content in well_formed(trace, "7.2", "3.x.4"):
