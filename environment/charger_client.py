@@ -7,23 +7,17 @@ asked; time-outs are of the wall clock, because devices live there.
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractContextManager, asynccontextmanager
-
-from pymodbus.client import AsyncModbusTcpClient
-from pymodbus.exceptions import ConnectionException, ModbusException
-from pymodbus.pdu import ModbusPDU
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 
 from agents.ports import ChargerNonsenseError, ChargerReading, ChargerRefusedError, ChargerSilentError, DroopCurve
 from environment import sunspec
+from environment.modbus_link import TIMEOUT_S, UNIT, ModbusFault, ModbusLink, Trouble
 from environment.sunspec import MODELS, Key
-from environment.sunspec_discovery import DeviceMap, NotSunSpecError, discover
+from environment.sunspec_discovery import DeviceMap, Read, discover
 from protocols.exchanges.vocabulary import ChargerState
 
-UNIT = 1
 FAULT = 6  # InvSt
 NOMINAL_HZ = 50.0
 
@@ -33,6 +27,8 @@ PLAUSIBLE_VOLTAGE = (0.5, 1.5)  # of the nominal voltage
 POWER_MARGIN = 1.05
 POWER_MARGIN_KW = 0.1
 
+NEEDED = (701, 702, 704, 713)
+KNOWN = (701, 702, 704, 711, 713)
 _LIVE: tuple[Key, ...] = (
     (701, "InvSt"), (701, "ConnSt"), (701, "W"), (701, "LNV"), (701, "Hz"), (701, "TotWhInj"), (701, "TotWhAbs"),
     (702, "WChaRteMax"), (702, "WDisChaRteMax"),
@@ -41,16 +37,12 @@ _LIVE: tuple[Key, ...] = (
 NO_RESPONSE_HZ = PLAUSIBLE_HZ[1] - NOMINAL_HZ  # a deadband that no frequency leaves
 _DROOP = ("DbOf", "DbUf", "KOf", "KUf", "RspTms", "PMin")
 
-# pymodbus logs each fault that it also reports; where nobody listens to the log, it stays silent.
-logging.getLogger("pymodbus").addHandler(logging.NullHandler())
-
 
 class SunSpecCharger:
     """A charger as the agents' port `Charger`, reached at `host:port`.
 
-    `outstanding` is the clock port's method of that name. `timeout_s` is of the wall clock and holds for connecting
-    and for each request; a request is not repeated, because TCP does that already. One connection is kept, and made
-    anew by the next call when it was lost.
+    `outstanding`, `unit` and `timeout_s` are the link's. One connection is kept, and made anew by the next call when
+    it was lost.
     """
 
     def __init__(
@@ -61,48 +53,36 @@ class SunSpecCharger:
         outstanding: Callable[[], AbstractContextManager[None]],
         *,
         unit: int = UNIT,
-        timeout_s: float = 3.0,
+        timeout_s: float = TIMEOUT_S,
     ) -> None:
         self.charger_id = charger_id
-        self.address = f"{host}:{port}"
-        self._outstanding = outstanding
-        self._unit = unit
-        self._timeout_s = timeout_s
-        self._client = AsyncModbusTcpClient(
+        self._link = ModbusLink(
+            "charger",
+            charger_id,
             host,
-            port=port,
-            name=charger_id,
-            timeout=timeout_s,
-            retries=0,
-            reconnect_delay=0,
-            trace_connect=self._connection_changed,
+            port,
+            outstanding,
+            discover=_discovered,
+            live=_LIVE,
+            in_words=self._in_words,
+            unit=unit,
+            timeout_s=timeout_s,
         )
-        self._one_at_a_time = asyncio.Lock()
-        self._awaiting_answer = False
-        self._map: DeviceMap | None = None
-        self._reads: tuple[tuple[int, int], ...] = ()
+        self.address = self._link.address
         self._beats = 0
 
     # The port -----------------------------------------------------------------------------------------------
 
     async def read(self) -> ChargerReading:
         """What the charger measures now; see `agents.ports.Charger`."""
-        async with self._asking() as device:
-            registers: dict[int, int] = {}
-            for address, count in self._reads:
-                registers.update(enumerate(await self._registers(address, count), address))
-            values: dict[Key, float | None] = {}
-            for key in _LIVE:
-                point, first = MODELS[key[0]].points[key[1]], device.address(key)
-                raw = point.decode([registers[first + i] for i in range(point.size)])
-                values[key] = None if raw is None else raw * device.scale(key)
-            return self._reading(device, values)
+        async with self._link.asking() as device:
+            return self._reading(device, await self._link.measured())
 
     async def set_power(self, power_kw: float, reversion_s: int) -> None:
         """Charge (> 0) or discharge (< 0) with `power_kw` for at most `reversion_s` seconds (0: without end)."""
         if not math.isfinite(power_kw) or not 0 <= reversion_s < 0xFFFF_FFFF:
             raise ValueError(f"charger {self.charger_id}: {power_kw} kW for {reversion_s} s is no setpoint")
-        async with self._asking() as device:
+        async with self._link.asking() as device:
             watts = round(sunspec.to_sunspec_w(power_kw) / device.scale((704, "WSet")))
             wanted = {"WSetEna": 1, "WSetMod": 1, "WSet": watts, "WSetRvrt": 0, "WSetEnaRvrt": 0,
                       "WSetRvrtTms": reversion_s}  # fmt: skip
@@ -124,12 +104,12 @@ class SunSpecCharger:
 
     async def release(self) -> None:
         """Disables the setpoint: the charger follows its own plan."""
-        async with self._asking() as device:
+        async with self._link.asking() as device:
             await self._write(device, (704, "WSetEna"), [0], "the end of the setpoint")
 
     async def heartbeat(self) -> None:
         """Counts the controller's heartbeat one further (model 715; nothing where the device has none)."""
-        async with self._asking() as device:
+        async with self._link.asking() as device:
             if 715 in device.models:
                 self._beats = self._beats % 0xFFFF_FFFE + 1
                 block = MODELS[715].points["ControllerHb"].encode(self._beats)
@@ -157,7 +137,7 @@ class SunSpecCharger:
         ):
             wanted[f"Db{side}"] = NO_RESPONSE_HZ if range_hz is None else deadband_hz
             wanted[f"K{side}"] = NO_RESPONSE_HZ / NOMINAL_HZ if range_hz is None else range_hz / NOMINAL_HZ
-        async with self._asking() as device:
+        async with self._link.asking() as device:
             self._see_droop(device)
             block: list[int] = []
             for name in _DROOP:
@@ -168,14 +148,13 @@ class SunSpecCharger:
 
     async def stop_droop(self) -> None:
         """Disables model 711."""
-        async with self._asking() as device:
+        async with self._link.asking() as device:
             self._see_droop(device)
             await self._write(device, (711, "Ena"), [0], "the end of the droop")
 
     def close(self) -> None:
         """Ends the connection; the next call makes a new one."""
-        self._client.close()
-        self._map = None
+        self._link.close()
 
     # What it says -------------------------------------------------------------------------------------------
 
@@ -243,82 +222,27 @@ class SunSpecCharger:
                 "run the droop centrally or leave this charger out",
             )
 
-    # The wire -----------------------------------------------------------------------------------------------
-
-    @asynccontextmanager
-    async def _asking(self) -> AsyncIterator[DeviceMap]:
-        """One thing at a time with the device, while scenario time stands still; connects where that is needed."""
-        with self._outstanding():
-            async with self._one_at_a_time:
-                try:
-                    yield await self._connected()
-                except NotSunSpecError as error:
-                    self.close()
-                    raise self._nonsense(str(error)) from error
-                except (asyncio.CancelledError, ChargerSilentError):
-                    # An answer that comes after all must not meet another question.
-                    self.close()
-                    raise
-
-    async def _connected(self) -> DeviceMap:
-        if not self._client.connected:
-            self._map = None
-            if not await self._client.connect():
-                raise self._silent("no connection", "see that it is switched on and that the address is right")
-        if self._map is None:
-            device = await discover(self._registers)
-            for name in ("WChaRteMaxRtg", "WDisChaRteMaxRtg", "VNomRtg"):
-                device.rating(name)
-            self._map, self._reads = device, device.reads(_LIVE)
-        return self._map
-
-    def _connection_changed(self, connected: bool) -> None:
-        """pymodbus waits for an answer even when the connection is gone; the wait ends here."""
-        if not connected and self._awaiting_answer and not self._client.ctx.response_future.done():
-            self._client.ctx.response_future.set_exception(ConnectionException("the connection was lost"))
-
-    async def _answer(self, ask: Callable[[], Awaitable[ModbusPDU]]) -> ModbusPDU:
-        self._awaiting_answer = True
-        try:
-            return await ask()
-        except ConnectionException as error:
-            raise self._silent("it ended the connection instead of answering", "see to the charger") from error
-        except (ModbusException, OSError) as error:
-            raise self._silent(
-                f"no answer within {self._timeout_s:g} s", "see to the charger and its network"
-            ) from error
-        finally:
-            self._awaiting_answer = False
-
-    async def _registers(self, address: int, count: int) -> list[int]:
-        answer = await self._answer(
-            lambda: self._client.read_holding_registers(address, count=count, device_id=self._unit)
-        )
-        if answer.isError() or len(answer.registers) != count:
-            raise NotSunSpecError(f"does not give {count} registers from {address} on ({_said(answer)})")
-        return list(answer.registers)
-
     async def _write(self, device: DeviceMap, key: Key, registers: list[int], what: str) -> None:
-        answer = await self._answer(
-            lambda: self._client.write_registers(device.address(key), registers, device_id=self._unit)
-        )
-        if answer.isError():
+        if refusal := await self._link.write(device.address(key), registers):
             raise ChargerRefusedError(
                 self.charger_id,
                 self.address,
-                f"refused {what} ({_said(answer)})",
+                f"refused {what} ({refusal})",
                 "compare it with the charger's ratings, and see whether it is switched to local control",
             )
 
-    def _silent(self, fault: str, advice: str) -> ChargerSilentError:
-        return ChargerSilentError(self.charger_id, self.address, fault, advice)
+    def _in_words(self, trouble: Trouble) -> Exception:
+        if isinstance(trouble, ModbusFault):
+            return ChargerSilentError(self.charger_id, self.address, trouble.fault, trouble.advice)
+        return self._nonsense(str(trouble))
 
     def _nonsense(self, fault: str) -> ChargerNonsenseError:
         advice = "do not rely on it until its measurement is put right"
         return ChargerNonsenseError(self.charger_id, self.address, fault, advice)
 
 
-def _said(answer: ModbusPDU) -> str:
-    if answer.isError():
-        return f"Modbus exception {answer.exception_code}"
-    return f"{len(answer.registers)} registers came"
+async def _discovered(read: Read) -> DeviceMap:
+    device = await discover(read, needed=NEEDED, known=KNOWN)
+    for name in ("WChaRteMaxRtg", "WDisChaRteMaxRtg", "VNomRtg"):
+        device.rating(name)
+    return device

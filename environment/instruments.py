@@ -23,7 +23,8 @@ from environment import sunspec
 from environment.bench import Bench
 from environment.chargers import READ_HOLDING_REGISTERS, Endpoint, hang_up, rounds_of_the_loop
 from environment.charging import Charging, ParkError
-from environment.meter_client import EPOCH, STATUS, UNIT, SunSpecMeter
+from environment.meter_client import EPOCH, SunSpecMeter
+from environment.modbus_link import UNIT
 from environment.sunspec import BASE, END, MARKER, MODELS, Model
 
 __all__ = ["Bench", "MeterFault", "MeterPark", "MeterSpec", "SunSpecMeter"]
@@ -32,8 +33,8 @@ ACCURACY_HZ = 0.001
 JUMP_HZ = 0.15
 CLOCK_JUMP_S = 90
 
-_MODELS: tuple[Model, ...] = (MODELS[1], STATUS, MODELS[701])
-_FIRST = {1: len(MARKER), 122: len(MARKER) + MODELS[1].size, 701: len(MARKER) + MODELS[1].size + STATUS.size}
+_MODELS: tuple[Model, ...] = (MODELS[1], MODELS[122], MODELS[701])
+_FIRST = {1: len(MARKER), 122: len(MARKER) + MODELS[1].size, 701: len(MARKER) + MODELS[1].size + MODELS[122].size}
 _POINTS = {(model.model_id, point.name): point for model in _MODELS for point in model.points.values()}
 
 
@@ -169,10 +170,7 @@ class _Meter:
         for model in _MODELS:
             for point in model.points.values():
                 value = constants.get((model.model_id, point.name))
-                value = {"ID": model.model_id, "L": model.size - 2}.get(point.name, value)
-                # An accumulator that is not implemented is 0, unlike any other number.
-                missing = 0 if model is STATUS and point.kind == "u64" else None
-                registers += point.encode(missing if value is None else value)
+                registers += point.encode({"ID": model.model_id, "L": model.size - 2}.get(point.name, value))
         registers += END
         data = [SimData(BASE, values=registers, datatype=DataType.REGISTERS)]
         return SimDevice(id=UNIT, simdata=data, action=self._access)

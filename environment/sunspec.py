@@ -22,6 +22,10 @@ BASE = 40000
 
 _TABLES = {
     1: "ID:u16 L:u16 Mn:str16 Md:str16 Opt:str8 Vr:str8 SN:str16 DA:u16! Pad:pad",
+    122: """
+        ID:u16 L:u16 PVConn:b16 StorConn:b16 ECPConn:b16 ActWh:a64 ActVAh:a64 ActVArhQ1:a64 ActVArhQ2:a64
+        ActVArhQ3:a64 ActVArhQ4:a64 VArAval:i16:VArAval_SF VArAval_SF:sf WAval:u16:WAval_SF WAval_SF:sf
+        StSetLimMsk:b32 StActCtl:b32 TmSrc:str4 Tms:u32 RtSt:b16 Ris:u16:Ris_SF Ris_SF:sf""",
     701: """
         ID:u16 L:u16 ACType:e16 St:e16 InvSt:e16 ConnSt:e16 Alrm:b32 DERMode:b32 W:i16:W_SF VA:i16:VA_SF
         Var:i16:Var_SF PF:i16:PF_SF A:i16:A_SF LLV:u16:V_SF LNV:u16:V_SF Hz:u32:Hz_SF TotWhInj:u64:TotWh_SF
@@ -82,6 +86,7 @@ _KINDS: Mapping[str, tuple[int, bool, int]] = {
     "u32": (2, False, 0xFFFF_FFFF),
     "i32": (2, True, -0x8000_0000),
     "u64": (4, False, 0xFFFF_FFFF_FFFF_FFFF),
+    "a64": (4, False, 0),  # an accumulator counts from 0 and is not implemented there
     "e16": (1, False, 0xFFFF),
     "b16": (1, False, 0xFFFF),
     "b32": (2, False, 0xFFFF_FFFF),

@@ -8,19 +8,37 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
-from environment.sunspec import BASE, END, MARKER, MODELS, Key
+from environment.sunspec import BASE, END, MARKER, MODELS, Key, Point
 
 MOST_REGISTERS = 125  # of one read request (Modbus application protocol 1.1b3, 6.3)
-NEEDED = (701, 702, 704, 713)
-KNOWN = (701, 702, 704, 711, 713)
 
-Read = Callable[[int, int], Awaitable[list[int]]]
+Read = Callable[[int, int], Awaitable[Sequence[int]]]
 """(address, count) -> registers."""
 
 
 class NotSunSpecError(Exception):
     """The device is not what it should be; the message says in which respect."""
+
+
+Place: TypeAlias = tuple[Key, Point, int, int, float]
+"""A point, its first and its last register (exclusive) in an answer, and its scale."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A read request, and where the points lie in its answer."""
+
+    address: int
+    count: int
+    places: tuple[Place, ...]
+
+    def take(self, registers: Sequence[int], values: dict[Key, float | None]) -> None:
+        """Puts the points' values, in their units, among `values`: None for one that is not implemented."""
+        for key, point, first, last, scale in self.places:
+            raw = point.decode(registers[first:last])
+            values[key] = None if raw is None else raw * scale
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,20 +69,30 @@ class DeviceMap:
         """The point's registers as they were found."""
         return MODELS[key[0]].points[key[1]].encode(self.raws.get(key))
 
-    def reads(self, keys: Sequence[Key]) -> tuple[tuple[int, int], ...]:
-        """The fewest requests that cover the points: (address, count) each."""
-        spans = sorted((self.address(key), self.address(key) + MODELS[key[0]].points[key[1]].size) for key in keys)
-        reads: list[tuple[int, int]] = []
-        for first, last in spans:
-            if reads and last - reads[-1][0] <= MOST_REGISTERS:
-                reads[-1] = (reads[-1][0], max(last - reads[-1][0], reads[-1][1]))
+    def requests(self, keys: Sequence[Key]) -> tuple[Request, ...]:
+        """The fewest requests that cover the points."""
+        groups: list[list[Key]] = []
+        for key in sorted(keys, key=self.address):
+            last = self.address(key) + MODELS[key[0]].points[key[1]].size
+            if groups and last - self.address(groups[-1][0]) <= MOST_REGISTERS:
+                groups[-1].append(key)
             else:
-                reads.append((first, last - first))
-        return tuple(reads)
+                groups.append([key])
+        return tuple(self._request(group) for group in groups)
+
+    def _request(self, keys: Sequence[Key]) -> Request:
+        """One for all these points, which are in the order of their addresses."""
+        origin, places = self.address(keys[0]), list[Place]()
+        for key in keys:
+            point, first = MODELS[key[0]].points[key[1]], self.address(key) - origin
+            places.append((key, point, first, first + point.size, self.scale(key)))
+        return Request(origin, places[-1][3], tuple(places))
 
 
-async def discover(read: Read) -> DeviceMap:
-    """Walks the device's models and reads those that we know. Raises NotSunSpecError."""
+async def discover(read: Read, *, needed: Sequence[int], known: Sequence[int]) -> DeviceMap:
+    """Walks the device's models, and reads those of `known` that it has. Raises NotSunSpecError, also where one of
+    `needed` is missing.
+    """
     if tuple(await read(BASE, len(MARKER))) != MARKER:
         raise NotSunSpecError(f"is no SunSpec device (no 'SunS' at register {BASE})")
     models: dict[int, int] = {}
@@ -79,11 +107,11 @@ async def discover(read: Read) -> DeviceMap:
         address += length + 2
         if address > 0xFFFF - 2:
             raise NotSunSpecError("has a list of SunSpec models without an end")
-    if missing := [str(model_id) for model_id in NEEDED if model_id not in models]:
+    if missing := [str(model_id) for model_id in needed if model_id not in models]:
         raise NotSunSpecError(f"has no SunSpec model {', '.join(missing)}")
     scales: dict[Key, int] = {}
     raws: dict[Key, int | None] = {}
-    for model_id in (known for known in KNOWN if known in models):
+    for model_id in (one for one in known if one in models):
         registers: list[int] = []
         # A device may store fewer control sets than our table of model 711 has, or more.
         size = min(MODELS[model_id].size, lengths[model_id] + 2)

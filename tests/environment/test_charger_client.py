@@ -336,8 +336,8 @@ async def test_a_charger_of_another_maker_is_read_and_driven() -> None:
         assert (reading.max_charge_kw, reading.max_discharge_kw, reading.meter_kwh) == (11.0, 10.0, 10.0)
         await charger.heartbeat()
         await charger.set_power(-3.0, 120)
-        device = await charger._connected()
-        block = await charger._registers(device.address((704, "WSetEna")), 11)
+        async with charger._link.asking() as device:
+            block = await charger._link.registers(device.address((704, "WSetEna")), 11)
         assert block == [1, 1, 0, 300, 0, 0, 77, 78, 0, 0, 120]
         with pytest.raises(ChargerRefusedError, match="no frequency droop"):
             await charger.set_droop(full_activation_hz=0.2)

@@ -16,6 +16,7 @@ KINDS = {
     "uint32": "u32",
     "int32": "i32",
     "uint64": "u64",
+    "acc64": "a64",
     "enum16": "e16",
     "bitfield16": "b16",
     "bitfield32": "b32",
@@ -61,6 +62,13 @@ def test_a_value_and_its_registers_are_each_other(kind: str, value: int | None, 
     point = MODELS[701].points[kind]
     assert point.encode(value) == registers
     assert point.decode(registers) == value
+
+
+def test_an_accumulator_without_a_count_is_none() -> None:
+    counter = MODELS[122].points["ActWh"]
+    assert counter.encode(None) == [0, 0, 0, 0]
+    assert counter.decode([0, 0, 0, 0]) is None
+    assert counter.decode([0, 0, 1, 0]) == 0x1_0000
 
 
 def test_a_text_is_filled_up_and_cut() -> None:
