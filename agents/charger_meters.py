@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from datetime import datetime, timedelta
+import asyncio
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
 
 from agents.actor import Actor
 from agents.quarter_cycle import ANSWER_TIME
 from behaviours.outcomes import Informed, Refused
-from protocols.exchanges.services import MeterQuery, MeterReading
+from protocols.exchanges.services import DirectoryEntry, MeterQuery, MeterReading
 from protocols.roles import Role
 
 
@@ -24,40 +25,40 @@ class ChargerMeters:
     ) -> dict[str, tuple[float, ...]]:
         """One mean for each period of `minutes` from `start` to `end`, by charger; who has no reading is left out.
 
-        One query for all. Only where that is refused, because of a single meter, each is asked for by itself.
+        One query for all that answered last time. Where that is refused, because of a single meter, each of them is
+        asked for by itself, as the silent ones always are.
         """
-        known = sorted(set(chargers) - self._silent)
-        found = await self._query(known, start, end, minutes) if known else {}
+        asked = set(chargers)
+        together, apart = sorted(asked - self._silent), sorted(asked & self._silent)
+        meters = await self._agent.search(role=Role.ENVIRONMENT) if asked else ()
+        found = await self._query(meters, together, start, end, minutes) if together else {}
         if found is None:
-            found = {}
-            for charger in known:
-                found |= await self._query([charger], start, end, minutes) or {}
-        for charger in sorted(self._silent.intersection(chargers)):
-            found |= await self._query([charger], start, end, minutes) or {}
-        lost = sorted(set(known) - found.keys())
-        if lost:
-            self._agent.notice(f"the meters of {', '.join(lost)} do not answer; what they show is not known yet")
-        if back := sorted(self._silent.intersection(found)):
+            found, apart = {}, sorted(asked)
+        for one in await asyncio.gather(*(self._query(meters, [charger], start, end, minutes) for charger in apart)):
+            found |= one or {}
+        # Another reading may have been under way, and has told of some of these already.
+        lost = asked - found.keys()
+        if new := sorted(lost - self._silent):
+            self._agent.notice(f"the meters of {', '.join(new)} do not answer; what they show is not known yet")
+        if back := sorted(self._silent & found.keys()):
             self._agent.notice(f"the meters of {', '.join(back)} answer again")
-        self._silent = (self._silent | set(lost)) - found.keys()
+        self._silent = (self._silent | lost) - found.keys()
         return found
 
     async def _query(
-        self, chargers: Sequence[str], start: datetime, end: datetime, minutes: int
+        self, meters: Iterable[DirectoryEntry], chargers: Sequence[str], start: datetime, end: datetime, minutes: int
     ) -> dict[str, tuple[float, ...]] | None:
         """What the meters say: None where the question is refused, nothing where nobody answers it."""
         agent = self._agent
         places = tuple(f"charger:{charger}" for charger in chargers)
         query = MeterQuery(locations=places, start=start, end=end, period_minutes=minutes)
-        for meters in await agent.search(role=Role.ENVIRONMENT):
-            answer = await agent.query_ref(query, to=meters.jid, reply_by=agent.now() + ANSWER_TIME)
+        for reader in meters:
+            answer = await agent.query_ref(query, to=reader.jid, reply_by=agent.now() + ANSWER_TIME)
             if isinstance(answer, Refused):
                 return None
             reading = answer.content if isinstance(answer, Informed) else None
-            if isinstance(reading, MeterReading) and _answers(reading, end - start, timedelta(minutes=minutes)):
+            if isinstance(reading, MeterReading) and (
+                (reading.start, reading.end, reading.period_minutes) == (start, end, minutes)
+            ):
                 return {s.location.removeprefix("charger:"): s.power_kw for s in reading.series if s.location in places}
         return {}
-
-
-def _answers(reading: MeterReading, span: timedelta, period: timedelta) -> bool:
-    return reading.end - reading.start == span and timedelta(minutes=reading.period_minutes) == period

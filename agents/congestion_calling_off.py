@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from agents.actor import Actor
-from agents.congestion_meters import CampusMeters
+from agents.charger_meters import ChargerMeters
 from agents.congestion_orders import CongestionOrder, OrderedServices
 from agents.congestion_schedules import Schedules
 from agents.congestion_watch import CongestionWatch, overloads
@@ -27,6 +27,7 @@ from agents.quarter_cycle import ANSWER_TIME
 from behaviours.outcomes import Failed, has_stopped
 from protocols.exchanges.congestion_services import CongestionEnd
 
+MINUTE = timedelta(minutes=1)
 FRESH = timedelta(minutes=3)
 """The meters are read as means of so long."""
 _HOUR = timedelta(hours=1)
@@ -41,7 +42,7 @@ class CallingOff:
     agent: Actor
     schedules: Schedules
     watch: CongestionWatch
-    meters: CampusMeters
+    meters: ChargerMeters
     orders: OrderedServices
     chargers_of: Callable[[str, Collection[str]], set[str]]
     connections: Mapping[str, str]
@@ -130,7 +131,7 @@ class CallingOff:
         """What the meters showed below the baseline just now; what was awarded where they are silent."""
         chargers = self.chargers_of(service.manager, service.call.buses)
         start = max(service.start, at - FRESH)
-        metered = await self.meters.read(chargers, start, at, at - start)
+        metered = await self.meters.read(chargers, start, at, (at - start) // MINUTE)
         if metered.keys() < chargers or not chargers:
             return service.power_kw
         drawn = sum(kw for series in metered.values() for kw in series)

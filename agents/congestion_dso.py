@@ -12,8 +12,9 @@ from itertools import count
 from typing import ClassVar
 
 from agents.actor import Actor
-from agents.congestion_calling_off import FRESH, CallingOff
-from agents.congestion_meters import CampusMeters, by_bus
+from agents.charger_meters import ChargerMeters
+from agents.congestion_calling_off import FRESH, MINUTE, CallingOff
+from agents.congestion_meters import by_bus
 from agents.congestion_offers import CongestionOffers
 from agents.congestion_orders import CongestionOrder, OrderedServices
 from agents.congestion_schedules import Schedules
@@ -118,7 +119,7 @@ class CongestionDso(Actor):
             discharge_kw=discharge_kw,
         )
         self.schedules = Schedules(frozenset(connections.values()), typical, self.now, self.notice)
-        self.meters = CampusMeters(self)
+        self.meters = ChargerMeters(self)
         self.orders = OrderedServices(
             self, ledger, self.meters, penalty_part=penalty_part, tolerance=tolerance, memory=memory or Memory()
         )
@@ -211,7 +212,7 @@ class CongestionDso(Actor):
         async with self._looking:
             self.calling_off.resume()
             read_at = self.now().replace(second=0, microsecond=0)
-            metered = await self.meters.read(self.connections, read_at - FRESH, read_at, FRESH)
+            metered = await self.meters.read(self.connections, read_at - FRESH, read_at, FRESH // MINUTE)
             now = self.now()
             services = self.orders.under_way(now)
             self.schedules.tell_silent(m for m, tells in self._subscribed.items() if tells)

@@ -10,12 +10,12 @@ from decimal import Decimal
 from typing import Any
 
 from agents.actor import Actor
-from agents.congestion_meters import CampusMeters
+from agents.charger_meters import ChargerMeters
 from agents.decisions.congestion_award import price_of
 from agents.decisions.congestion_volume import Volume, VolumeTerms, settle_volume
 from agents.decisions.selection import Memory, Trust
 from agents.ledger import Ledger, LedgerError
-from agents.periods import QUARTER, quarters
+from agents.periods import MINUTES, QUARTER, quarters
 from agents.quarter_cycle import ANSWER_TIME
 from behaviours.initiating import Tender
 from behaviours.outcomes import Accepted, Rejected
@@ -88,7 +88,7 @@ class OrderedServices:
         self,
         agent: Actor,
         ledger: Ledger,
-        meters: CampusMeters,
+        meters: ChargerMeters,
         *,
         penalty_part: Decimal,
         tolerance: Decimal,
@@ -152,7 +152,7 @@ class OrderedServices:
     ) -> dict[str, tuple[float, ...]] | None:
         for attempt in range(READINGS):
             await self._agent.clock.sleep_until(end + READ_AFTER + attempt * QUARTER)
-            found = await self._meters.read(chargers, service.start, end, QUARTER)
+            found = await self._meters.read(chargers, service.start, end, MINUTES)
             if found.keys() >= set(chargers) and chargers:
                 return found
         return None
