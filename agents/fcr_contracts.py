@@ -16,10 +16,10 @@ from agents.decisions.fcr_products import FcrRules
 from agents.decisions.fcr_settlement import FcrPrices, FcrSettled, Owed, nothing_owed, report_fault, settle_fcr
 from agents.decisions.fleet import Floats
 from agents.ledger import Ledger
+from agents.quarter_cycle import ANSWER_TIME
 from behaviours.outcomes import Informed
 from protocols.exchanges.frequency_services import CapacityOffer, CapacitySettlement, DeliveryQuery, DeliveryReport
 
-ANSWER_TIME = timedelta(minutes=3)
 METERED_AFTER = timedelta(minutes=1)
 """So long after the end the last minute's mean and the last second's record are there."""
 ASK_AGAIN = timedelta(minutes=5)

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from agents.actor import Actor
+from agents.frequency_terms import ANSWER_TIME, SERVICE
 from agents.news import News
 from behaviours.outcomes import Subscribed
 from protocols.exchanges.frequency_services import FcrStatus, FcrStatusSubscription
-
-ANSWER_TIME = timedelta(minutes=5)
-SERVICE = "fcr"
-"""Under this a V2X manager that takes part in frequency control is found in the directory."""
 
 
 class FcrNews:

@@ -18,6 +18,7 @@ from agents.ports import ChargerError
 from agents.v2x_desk import V2xDesk
 from behaviours.ports import Clock
 from protocols.exchanges.frequency_services import Control
+from protocols.units import NOMINAL_HZ
 
 REVERSION_S = 180
 """An order ends by itself after this time: a manager that has died leaves no vehicle discharging. Three times as long
@@ -29,7 +30,6 @@ FOLLOWS_KW = 0.5
 FOLLOWS_SHARE = 0.15
 """A charger follows when it is off by no more than these, the share being of its capacity."""
 STRIKES = 2
-NOMINAL_HZ = 50.0
 
 
 @dataclass(slots=True)

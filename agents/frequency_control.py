@@ -21,11 +21,12 @@ from agents.decisions.fcr_portfolio import Unit, window
 from agents.decisions.fcr_products import FcrRules, total_change_kw
 from agents.fcr_log import FcrLog, LoggedSecond
 from agents.fcr_ports import FrequencyMeter
-from agents.frequency_chargers import NOMINAL_HZ, POLL_S, SETTLED_S, Controller
+from agents.frequency_chargers import POLL_S, SETTLED_S, Controller
 from agents.frequency_meters import FrequencyMeters
 from agents.frequency_response import PortfolioResponse
 from agents.ports import ChargerError
 from protocols.exchanges.frequency_services import Control
+from protocols.units import NOMINAL_HZ
 
 SECOND = timedelta(seconds=1)
 ACT_HZ = 0.005

@@ -14,7 +14,7 @@ from agents.decisions.vehicle_offer import Parked
 from agents.fcr_log import FcrLog
 from agents.fcr_ports import FrequencyMeter, TestBench
 from agents.frequency_control import FrequencyControl
-from agents.frequency_terms import ANSWER_TIME, FcrTerms, Sold
+from agents.frequency_terms import ANSWER_TIME, SERVICE, FcrTerms, Sold
 from agents.frequency_test import FrequencyTest
 from agents.parking import Parking
 from behaviours.outcomes import Agreed, has_stopped
@@ -68,8 +68,8 @@ class FrequencyPortfolio(Parking):
         if fcr is not None:
             if not self.meters or bench is None:
                 raise ValueError(f"{self.name} takes part in frequency control: it needs frequency meters and a bench")
-            if "fcr" not in self.services:
-                self.services = (*self.services, "fcr")
+            if SERVICE not in self.services:
+                self.services = (*self.services, SERVICE)
             self.portfolio_id = f"{self.name}-{fcr.product}"
             self._product_rules = agreed(RULES[fcr.product], nem_disable_minutes=fcr.nem_disable_minutes)
 

@@ -12,9 +12,10 @@ from collections.abc import Callable
 from agents.decisions.fcr_dispatch import Band, Distribution
 from agents.decisions.fcr_portfolio import Unit
 from agents.decisions.fcr_products import FcrRules, beyond_kw, change_kw
-from agents.frequency_chargers import NOMINAL_HZ, Controller, PortfolioChargers
+from agents.frequency_chargers import Controller, PortfolioChargers
 from agents.ports import DroopCurve
 from protocols.exchanges.frequency_services import Control
+from protocols.units import NOMINAL_HZ
 
 OFFSET_EVERY_S = 10.0
 OFFSET_STEP = 0.01

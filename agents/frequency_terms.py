@@ -14,6 +14,8 @@ from protocols.exchanges.vocabulary import FcrProduct
 HOUR = timedelta(hours=1)
 SECOND = timedelta(seconds=1)
 ANSWER_TIME = timedelta(minutes=5)
+SERVICE = "fcr"
+"""Under this a V2X manager that takes part in frequency control is found in the directory."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,6 @@ from datetime import datetime, timedelta, tzinfo
 from decimal import Decimal
 from typing import ClassVar
 
-import numpy as np
-
 from agents.actor import Actor
 from agents.decisions.fcr_products import RULES, FcrRules, agreed
 from agents.decisions.fcr_settlement import Owed, amount_to_buy, price_of
@@ -251,8 +249,7 @@ class FrequencyTso(Actor):
     def _bought_kw(self, offer: CapacityOffer) -> float:
         """The most that is bought of the product at any time of the offer."""
         others = [c for c in self.contracts.values() if c.offer.product is offer.product]
-        times = np.arange((offer.end - offer.start) // QUARTER)
-        quarters = [offer.start + int(k) * QUARTER for k in times]
+        quarters = [offer.start + k * QUARTER for k in range((offer.end - offer.start) // QUARTER)]
         return max(sum(c.bought_kw(q, q + QUARTER) for c in others) for q in quarters)
 
     async def _see_through(self, contract: Contract, incoming: Incoming) -> Inform | Failure | None:

@@ -18,10 +18,10 @@ from agents.actor import Actor
 from agents.decisions.fcr_judgement import judge, judge_step
 from agents.decisions.fcr_products import FcrRules, is_limited, needs, power_needs_kw
 from agents.decisions.fcr_sequences import frequency_at, steps
+from agents.quarter_cycle import ANSWER_TIME
 from behaviours.outcomes import Agreed, Informed, Outcome
 from protocols.exchanges.frequency_services import Finding, ParticipationApplication, TestRecord, TestStep
 
-ANSWER_TIME = timedelta(minutes=3)
 GRACE = timedelta(minutes=10)
 """What a step may take longer than its signal: to settle at the baseline before, and to read the record after."""
 FREQUENCY_HZ = 0.005

@@ -20,7 +20,7 @@ from agents.parking_manager import ParkingManager
 from behaviours.swarm import Swarm
 from environment.campus_fcr import FcrPart
 from environment.campus_plant import CongestionSignal, RetailList
-from environment.campus_scenario import CampusPart, CampusScenario, LotPart
+from environment.campus_scenario import CampusPart, CampusScenario, LotPart, site_of_meter
 from environment.cast import Cast, Props, owner_name
 from environment.history import ChargingHistory
 from environment.look_ahead import LookAhead
@@ -136,7 +136,7 @@ class CampusCast(Cast[CampusScenario]):
 
     def _manager(self, part: LotPart) -> ParkingManager:
         chargers, fcr = part.charger_ids(), self.scenario.fcr_of(part.name)
-        meters = [self.props.meters[name] for name in self.scenario.meters if name.rpartition("-")[0] == part.name]
+        meters = [self.props.meters[name] for name in self.scenario.meters if site_of_meter(name) == part.name]
         return ParkingManager(
             *self._at(part.name),
             lot=Lot(
@@ -147,7 +147,7 @@ class CampusCast(Cast[CampusScenario]):
                 wear_eur_per_kwh=part.battery_wear_eur_per_kwh,
                 store_up_to_percent=part.store_up_to_percent,
                 minimum_benefit_eur_per_kwh=part.minimum_benefit_eur_per_kwh,
-                services=("congestion",) if fcr is None else ("congestion", "fcr"),
+                services=("congestion",),
             ),
             chargers=[self.props.chargers[c] for c in chargers],
             buses=[self.props.plant.bus_of[c] for c in chargers],

@@ -36,6 +36,11 @@ _OTHERS = frozenset({"directory", "environment", "observer"})
 """Agents that every run has; their names are taken."""
 
 
+def site_of_meter(meter: str) -> str:
+    """The site that a meter is named after: `<site>-main`, `<site>-backup`."""
+    return meter.rpartition("-")[0]
+
+
 class AreaPart(Part):
     """The synchronous area: whose frequency it is, and what else keeps it. `represents`: how many chargers of the area
     each charger of the run stands for, with all it does for the frequency. `frequency_csv`: a recorded frequency

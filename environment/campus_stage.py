@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
+from environment.campus_scenario import site_of_meter
 from environment.chargers import ChargerPark
 from environment.clock import ScaledClock, VirtualClock
 from environment.instruments import Bench, MeterFault, MeterPark, MeterSpec, SunSpecMeter
@@ -26,8 +27,8 @@ class Instruments:
         self, scenario: Scenario, park: ChargerPark, clock: VirtualClock | ScaledClock, rng: np.random.Generator
     ) -> None:
         sites = {site.name: site.charger_ids() for site in scenario.sites}
-        measured = {meter: sites[_site_of(meter)] for meter in scenario.meters}
-        metered = sorted({_site_of(meter) for meter in scenario.meters})
+        measured = {meter: sites[site_of_meter(meter)] for meter in scenario.meters}
+        metered = sorted({site_of_meter(meter) for meter in scenario.meters})
         self.benches = {site: Bench(park, sites[site]) for site in metered}
         self.meters: dict[str, SunSpecMeter] = {}
         self._scenario = scenario
@@ -80,8 +81,3 @@ def nominations(
         next_one(at + NOMINATIONS)
 
     next_one(begins + NOMINATIONS)
-
-
-def _site_of(meter: str) -> str:
-    """The site that a meter is named after: `<site>-main`, `<site>-backup`."""
-    return meter.rpartition("-")[0]

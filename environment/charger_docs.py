@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from environment.charger_device import ChargerRegisters, ChargerSpec, Live
-from environment.charger_map import ADDRESS, NOMINAL_HZ, NOMINAL_V, ORDER, RANGES, SCALES, UNIT, WRITABLE
+from environment.charger_map import ADDRESS, NOMINAL_V, ORDER, RANGES, SCALES, UNIT, WRITABLE
 from environment.sunspec import BASE, MODELS, Key
+from protocols.units import NOMINAL_HZ
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "chargers.md"
 

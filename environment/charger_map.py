@@ -12,7 +12,6 @@ from environment.sunspec import BASE, END, MARKER, MODELS, Key, Point
 
 UNIT = 1
 NOMINAL_V = 230.0
-NOMINAL_HZ = 50.0
 
 # After the common model, the three that a controller polls lie side by side, so that one request reads all of them.
 ORDER = (1, 702, 713, 701, 704, 711, 715)

@@ -18,11 +18,12 @@ import numpy as np
 import numpy.typing as npt
 
 from environment.charger_device import ChargerRegisters, ChargerSpec, Live
-from environment.charger_map import ADOPT, NOMINAL_HZ, NOMINAL_V, STOP
+from environment.charger_map import ADOPT, NOMINAL_V, STOP
 from environment.charging_seconds import AppliedFrequency, FrequencyFeed, Stretch, feed_alone, seen_hz
 from environment.frequency_response import Bools, Droops, Dynamics
 from environment.sunspec import Key
 from environment.vehicles import SECONDS_PER_HOUR, Fleet, Floats
+from protocols.units import NOMINAL_HZ
 
 __all__ = ["AppliedFrequency", "Charging", "FrequencyFeed", "ParkError"]
 

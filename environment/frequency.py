@@ -24,8 +24,8 @@ import numpy as np
 from scipy.linalg import expm
 
 from agents.grid_view import Floats
+from protocols.units import NOMINAL_HZ
 
-NOMINAL_HZ: Final = 50.0
 SECOND: Final = timedelta(seconds=1)
 
 

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from environment.charger_device import ChargerSpec, Droop
-from environment.charger_map import NOMINAL_HZ
 from environment.vehicles import Floats
+from protocols.units import NOMINAL_HZ
 
 Bools = npt.NDArray[np.bool_]
 

@@ -21,7 +21,8 @@ import numpy as np
 
 from agents.decisions.dispatch import Dispatch, Plant, PlantKind
 from agents.grid_view import Floats
-from environment.frequency import NOMINAL_HZ, SECOND
+from environment.frequency import SECOND
+from protocols.units import NOMINAL_HZ
 
 STEPS: Final = 10
 """Steps in a second: an island swings within one, and its lowest point should not fall between two values."""

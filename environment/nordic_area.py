@@ -19,7 +19,8 @@ from typing import Final
 import numpy as np
 
 from agents.grid_view import Floats
-from environment.frequency import NOMINAL_HZ, FrequencyError, FrequencyFile, Incident
+from environment.frequency import FrequencyError, FrequencyFile, Incident
+from protocols.units import NOMINAL_HZ
 
 SECOND_S: Final = 1.0
 STEP_S: Final = 0.1

@@ -30,6 +30,9 @@ from pydantic_core import PydanticCustomError
 MARKET_PERIOD = timedelta(minutes=15)
 """The settlement period of the demonstrators (imbalance settlement period of the EU since 2025)."""
 
+NOMINAL_HZ = 50.0
+"""The frequency of the demonstrators' grids."""
+
 PRICE_PLACES = 6
 """Decimal places of a price: fine enough that a kW for one period is never priced wrong by a cent below 10 MW."""
 MONEY_PLACES = 2

@@ -14,6 +14,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from protocols.units import NOMINAL_HZ
+
 
 @dataclass(frozen=True, slots=True)
 class MeterRules:
@@ -259,7 +261,9 @@ class MeterSelection:
             return
         if self._apart_since is None:
             self._apart_since = at_s
-        departures = [abs(meter.hz - (50.0 if meter.agreed_hz is None else meter.agreed_hz)) for meter in self.meters]
+        departures = [
+            abs(meter.hz - (NOMINAL_HZ if meter.agreed_hz is None else meter.agreed_hz)) for meter in self.meters
+        ]
         wrong = 0 if departures[0] > departures[1] else 1
         suspect, witness = self.meters[wrong], self.meters[1 - wrong]
         sudden = (
