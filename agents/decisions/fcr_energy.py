@@ -54,7 +54,7 @@ class EnergyState(NamedTuple):
 
 
 class EnergyManager:
-    """NEM and AEM of one reservoir, stepped once a second; a second costs about a microsecond."""
+    """NEM and AEM of one reservoir, stepped once a second."""
 
     def __init__(self, rules: FcrRules, reservoir: Reservoir) -> None:
         self._rules = rules
