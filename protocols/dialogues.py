@@ -1,6 +1,6 @@
 """Who asks whom for what, in which protocol, and what may be answered: the table behind the catalogue.
 
-Source: D5.1 Tables 1 to 5 and 9 to 11 and the prose of sections 3.1 to 3.4.1, 3.6 and 3.7. The protocol and act that
+Source: D5.1 Tables 1 to 11 and the prose of chapter 3. The protocol and act that
 carries each exchange is this project's reading, since D5.1 names none. An id with an `x` is an exchange that the prose
 needs and no table numbers; `df.*` and `env.*` are services of the platform.
 """
@@ -92,6 +92,22 @@ EXCHANGES: dict[str, Exchange] = {
         Exchange("4.1.3", "Service activation signal", "D5.1 Table 5"),
         Exchange("4.1.4", "Participation info", "D5.1 Table 5"),
         Exchange("4.x.1", "Feeder headroom", "D5.1 3.4.1"),
+        Exchange("4.2.1", "Network price reduction and location", "D5.1 Table 6"),
+        Exchange("4.2.2", "New charging prices", "D5.1 3.4.2"),
+        Exchange("4.x.2", "Network bill", "D5.1 3.4.2"),
+        Exchange("5.x.1", "Station registration", "D5.1 3.5.1"),
+        Exchange("5.1.1", "Event trigger, participation info", "D5.1 Table 7"),
+        Exchange("5.1.2", "Event trigger, participation info", "D5.1 Table 7"),
+        Exchange("5.1.3", "Bid info", "D5.1 Table 7"),
+        Exchange("5.1.4", "Bid info", "D5.1 Table 7"),
+        Exchange("5.1.5", "Capacity procurement decision", "D5.1 Table 7"),
+        Exchange("5.1.6", "Capacity procurement decision", "D5.1 Table 7"),
+        Exchange("5.2.1", "Capacity limit", "D5.1 Table 8"),
+        Exchange("5.x.2", "Settlement of a capacity limit", "D5.1 3.5"),
+        Exchange("5.2.2", "Charging request", "D5.1 Table 8"),
+        Exchange("5.2.3", "Charging choices", "D5.1 Table 8"),
+        Exchange("5.2.4", "Charging choice selection", "D5.1 Table 8"),
+        Exchange("5.x.3", "Session receipt", "D5.1 3.5.2"),
         Exchange("6.1.1", "Informs the pool", "D5.1 Table 9"),
         Exchange("6.1.2", "Market bid", "D5.1 Table 9"),
         Exchange("6.x.1", "Pool award", "D5.1 3.6.2"),
@@ -239,6 +255,18 @@ DIALOGUES: tuple[Dialogue, ...] = (
     _called(Role.V2X_MANAGER, Role.EV_OWNER, x.CustomerRequest, x.CustomerAnswer, x.CustomerAward, x.Done),
     _propose(Role.DSO, Role.V2X_MANAGER, x.CongestionSettlement, x.SettlementAnswer),
     _request(Role.V2X_MANAGER, Role.EV_OWNER, x.Remuneration, _AGREED, _DONE),
+    # BUC 4.2
+    _request(Role.DSO, Role.CPO, x.NetworkPriceReduction, _AGREED, _DONE),
+    _subscribe(Role.EV_OWNER, Role.CPO, x.PriceSubscription, x.ChargingPrices),
+    _request(Role.DSO, Role.CPO, x.NetworkBill, _AGREED, _DONE),
+    # BUC 5
+    _request(Role.CPO, Role.FMO, x.StationRegistration, _AGREED, _DONE),
+    _request(Role.DSO, Role.FMO, x.AuctionTerms, _AGREED, Say(Act.INFORM, x.CurveBids)),
+    _contract_net(Role.FMO, Role.CPO, x.AuctionCall, x.CurveBid, x.ProcurementResult),
+    _request(Role.DSO, Role.FMO, x.ProcurementDecision, _AGREED, Say(Act.INFORM, x.ConcludedContracts)),
+    _request(Role.DSO, Role.CPO, x.CapacityLimit, _AGREED, _DONE),
+    _propose(Role.DSO, Role.CPO, x.LimitSettlement, x.LimitSettlementAnswer),
+    _called(Role.EV_OWNER, Role.CPO, x.ChargingRequest, x.ChargingChoices, x.ChargingSelection, x.SessionReceipt),
     # BUC 7
     Dialogue(
         Role.V2X_MANAGER,

@@ -160,6 +160,34 @@ REFERENCES: Mapping[type[x.Content], tuple[Reference, ...]] = {
     x.DeliveryReport: (Reference("offer_id", (x.DeliveryQuery,), Where.REVERSE, once=True),),
     x.FcrStatus: (Reference("request_id", (x.FcrStatusSubscription,), Where.REVERSE),),
     x.ParticipationChange: (Reference("offer_id", (x.CapacityOffer,), Where.SAME),),
+    x.ChargingPrices: (Reference("request_id", (x.PriceSubscription,), Where.REVERSE),),
+    x.AuctionCall: (Reference("terms_id", (x.AuctionTerms,), Where.TO_SENDER),),
+    x.CurveBid: (Reference("call_id", (x.AuctionCall,), Where.REVERSE, once=True),),
+    x.CurveBids: (Reference("terms_id", (x.AuctionTerms,), Where.REVERSE, once=True),),
+    x.ProcurementDecision: (
+        Reference("terms_id", (x.CurveBids,), Where.REVERSE, once=True),
+        Reference("terms_id", (x.AuctionTerms,), Where.SAME),
+    ),
+    x.ConcludedContracts: (Reference("decision_id", (x.ProcurementDecision,), Where.REVERSE, once=True),),
+    x.ProcurementResult: (
+        Reference("bid_id", (x.CurveBid,), Where.REVERSE, once=True),
+        Reference("call_id", (x.AuctionCall,), Where.SAME),
+    ),
+    x.CapacityLimit: (Reference("contract_id", (x.ProcurementResult,), Where.AT_RECEIVER),),
+    x.LimitSettlement: (
+        Reference("contract_id", (x.ProcurementResult,), Where.AT_RECEIVER),
+        Reference("activation_id", (x.CapacityLimit,), Where.SAME, once=True),
+    ),
+    x.LimitSettlementAnswer: (Reference("settlement_id", (x.LimitSettlement,), Where.REVERSE, once=True),),
+    x.ChargingChoices: _offered(x.ChargingRequest),
+    x.ChargingSelection: (
+        Reference("request_id", (x.ChargingChoices,), Where.REVERSE, once=True),
+        Reference("request_id", (x.ChargingRequest,), Where.SAME),
+    ),
+    x.SessionReceipt: (
+        Reference("request_id", (x.ChargingSelection,), Where.REVERSE, once=True),
+        Reference("request_id", (x.ChargingChoices,), Where.SAME),
+    ),
     x.InvoicePayment: (Reference("invoice_id", (x.Invoice,), Where.REVERSE, once=True),),
 }
 """What each content refers to. The activation signal, which travels two hops, is in `references_of`."""
@@ -198,5 +226,20 @@ DEFINES: Mapping[type[x.Content], tuple[str, bool]] = {
     x.TestStep: ("step_id", False),
     x.CapacityOffer: ("offer_id", False),
     x.FcrStatusSubscription: ("request_id", True),
+    x.NetworkPriceReduction: ("reduction_id", True),
+    x.PriceSubscription: ("request_id", True),
+    x.NetworkBill: ("bill_id", False),
+    x.StationRegistration: ("registration_id", False),
+    x.AuctionTerms: ("terms_id", False),
+    x.AuctionCall: ("call_id", False),
+    x.CurveBid: ("bid_id", False),
+    x.ProcurementDecision: ("decision_id", False),
+    x.CapacityLimit: ("activation_id", False),
+    x.LimitSettlement: ("settlement_id", False),
+    x.ChargingRequest: ("request_id", True),
+    x.SessionReceipt: ("receipt_id", False),
 }
 """The field by which a content names a new thing, and whether each receiver may be told another thing under it."""
+
+LASTING: tuple[type[x.Content], ...] = (x.StationRegistration, x.AuctionTerms, x.ProcurementResult)
+"""What is referred to for weeks; a register does not forget it, nor a subscription."""

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from protocols import exchanges as x
 from protocols.acl import AclMessage, Performative
-from protocols.reference_tables import DEFINES, REFERENCES, SIGNAL_OF_DSO, SIGNAL_OF_VPP, Reference, Where
+from protocols.reference_tables import DEFINES, LASTING, REFERENCES, SIGNAL_OF_DSO, SIGNAL_OF_VPP, Reference, Where
 from protocols.roles import Role
 from protocols.tables import OPENING
 
@@ -90,8 +90,10 @@ class Register:
             self._called_off[between] = said.at
 
     def forget(self, before: datetime) -> None:
-        """Drop what was said before this time."""
-        kept = {key: [said for said in found if said.at >= before] for key, found in self._by_id.items()}
+        """Drop what was said before this time, but for contracts and subscriptions, which last."""
+        kept = {
+            key: [said for said in found if said.at >= before or _lasts(said)] for key, found in self._by_id.items()
+        }
         self._by_id = {key: found for key, found in kept.items() if found}
         self._declined = {key: at for key, at in self._declined.items() if at >= before}
         self._opened = {key: said for key, said in self._opened.items() if said.at >= before}
@@ -169,6 +171,10 @@ class Grounds:
 
     def __iter__(self) -> Iterator[x.Content]:
         return (said.content for said in self._found)
+
+
+def _lasts(said: Said) -> bool:
+    return said.performative is Performative.SUBSCRIBE or isinstance(said.content, LASTING)
 
 
 def _fits(where: Where, said: Said, earlier: Said) -> bool:

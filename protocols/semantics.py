@@ -14,6 +14,7 @@ from protocols import exchanges as x
 from protocols.acl import Performative
 from protocols.campus_semantics import CAMPUS_CHECKS
 from protocols.market_time import begins_period, periods_between, periods_in_day
+from protocols.public_semantics import PUBLIC_CHECKS
 from protocols.reference_tables import DEFINES
 from protocols.references import Grounds, Register, Said
 from protocols.rules import POWER_TOLERANCE_KW, Check, Rule, Violation
@@ -289,6 +290,7 @@ CHECKS: tuple[Check, ...] = (
     amount,
     *SERVICE_CHECKS,
     *CAMPUS_CHECKS,
+    *PUBLIC_CHECKS,
 )
 
 
@@ -302,6 +304,9 @@ _OF_THE_PAST = (
     x.Remuneration,
     x.DeliveryQuery,
     x.DeliveryReport,
+    x.NetworkBill,
+    x.SessionReceipt,
+    x.LimitSettlement,
 )
 
 

@@ -125,6 +125,10 @@ PositiveKwh = Annotated[float, Field(gt=0, allow_inf_nan=False, json_schema_extr
 Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False, json_schema_extra={"x-unit": "%"})]
 Volts = Annotated[float, Field(ge=0, allow_inf_nan=False, json_schema_extra={"x-unit": "V"})]
 Hertz = Annotated[float, Field(ge=0, allow_inf_nan=False, json_schema_extra={"x-unit": "Hz"})]
+Latitude = Annotated[float, Field(ge=-90, le=90, allow_inf_nan=False, json_schema_extra={"x-unit": "deg"})]
+"""Degrees north (WGS 84)."""
+Longitude = Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False, json_schema_extra={"x-unit": "deg"})]
+"""Degrees east (WGS 84)."""
 Minutes = Annotated[int, Field(ge=0, le=527_040, json_schema_extra={"x-unit": "min"})]
 """Whole minutes, at most a leap year."""
 PeriodMinutes = Annotated[int, Field(gt=0, le=1440, json_schema_extra={"x-unit": "min"})]

@@ -9,6 +9,7 @@ from protocols import exchanges as x
 from protocols.acl import AclMessage, Performative, Protocol
 from protocols.roles import Role
 from tests.protocols.campus_samples import CAMPUS_SAMPLES
+from tests.protocols.public_samples import PUBLIC_SAMPLES
 from tests.protocols.service_samples import NOON as NOON
 from tests.protocols.service_samples import SERVICE_SAMPLES
 from tests.protocols.service_samples import START as START
@@ -52,6 +53,7 @@ CHARGER = x.ChargerStatus(
 SAMPLES: tuple[x.Content, ...] = (
     *SERVICE_SAMPLES,
     *CAMPUS_SAMPLES,
+    *PUBLIC_SAMPLES,
     x.ProductRequirements(
         product_id="p1",
         **_SERVICE,

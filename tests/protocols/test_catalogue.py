@@ -241,6 +241,8 @@ SUFFIXES = {
     "_percent": "%",
     "_minutes": "min",
     "_v": "V",
+    "_km": "km",
+    "_deg": "deg",
     "_hz": "Hz",
     "_seconds": "s",
     "_s": "s",

@@ -92,6 +92,8 @@ GO_TOGETHER = {
     (x.DataMeasurements, "plan_start"),
     (x.Invoice, "lines[0].energy_kwh"),
     (x.Invoice, "lines[0].price_eur_per_kwh"),
+    *((x.ProcurementResult, name) for name in ("contract_id", "dso", "limit_kw", "price_eur")),
+    *((x.LimitSettlement, name) for name in ("activation_id", "limit_kw", "highest_kw")),
 }
 """Fields that may be None by themselves, but not beside what the sample says in another."""
 

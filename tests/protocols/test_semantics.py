@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from protocols import campus_semantics, semantics, service_semantics
+from protocols import campus_semantics, public_semantics, semantics, service_semantics
 from protocols import exchanges as x
 from protocols.acl import Performative as Act
 from protocols.market_time import begins_period, day_start, period_index, period_start, periods_in_day
@@ -193,7 +193,7 @@ def test_every_rule_has_a_case_that_breaks_it(rule: Rule) -> None:
 def test_every_check_is_a_function_of_its_module_and_none_is_forgotten() -> None:
     public: set[Callable[..., Any]] = {
         thing
-        for module in (semantics, service_semantics, campus_semantics)
+        for module in (semantics, service_semantics, campus_semantics, public_semantics)
         for name, thing in vars(module).items()
         if callable(thing) and getattr(thing, "__module__", "") == module.__name__ and name[0] != "_"
     }
