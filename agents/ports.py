@@ -88,6 +88,11 @@ class Charger(Protocol):
         """Charge (> 0) or discharge (< 0) with `power_kw`; without a new order the charger falls back to its own
         plan after `reversion_s` seconds of scenario time."""
 
+    async def hold_power(self, power_kw: float, *, for_s: int, then_kw: float) -> None:
+        """Charge with no more than `power_kw`; `for_s` seconds (> 0) of scenario time without a new order later with
+        no more than `then_kw`, by itself and until the vehicle leaves. Both kW >= 0; what a charger cannot resolve is
+        rounded down, so that a cap on many of them holds. ValueError where a number cannot be."""
+
     async def release(self) -> None:
         """Back to the charger's own plan."""
 

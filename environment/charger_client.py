@@ -26,6 +26,8 @@ PLAUSIBLE_HZ = (45.0, 55.0)
 PLAUSIBLE_VOLTAGE = (0.5, 1.5)  # of the nominal voltage
 POWER_MARGIN = 1.05
 POWER_MARGIN_KW = 0.1
+LONGEST_S = 0xFFFF_FFFF  # "not implemented" as a number of seconds
+A_WHOLE = 1e-6  # a number that floating point leaves so little below a whole one is that one
 
 NEEDED = (701, 702, 704, 713)
 KNOWN = (701, 702, 704, 711, 713)
@@ -34,6 +36,7 @@ _LIVE: tuple[Key, ...] = (
     (702, "WChaRteMax"), (702, "WDisChaRteMax"),
     (713, "WHRtg"), (713, "WHAvail"), (713, "SoC"),
 )  # fmt: skip
+SETPOINT = ("WSetEna", "WSetMod", "WSet", "WSetRvrt", "WSetPct", "WSetPctRvrt", "WSetEnaRvrt", "WSetRvrtTms")
 NO_RESPONSE_HZ = PLAUSIBLE_HZ[1] - NOMINAL_HZ  # a deadband that no frequency leaves
 _DROOP = ("DbOf", "DbUf", "KOf", "KUf", "RspTms", "PMin")
 
@@ -80,27 +83,37 @@ class SunSpecCharger:
 
     async def set_power(self, power_kw: float, reversion_s: int) -> None:
         """Charge (> 0) or discharge (< 0) with `power_kw` for at most `reversion_s` seconds (0: without end)."""
-        if not math.isfinite(power_kw) or not 0 <= reversion_s < 0xFFFF_FFFF:
+        if not math.isfinite(power_kw) or not 0 <= reversion_s < LONGEST_S:
             raise ValueError(f"charger {self.charger_id}: {power_kw} kW for {reversion_s} s is no setpoint")
         async with self._link.asking() as device:
             watts = round(sunspec.to_sunspec_w(power_kw) / device.scale((704, "WSet")))
             wanted = {"WSetEna": 1, "WSetMod": 1, "WSet": watts, "WSetRvrt": 0, "WSetEnaRvrt": 0,
                       "WSetRvrtTms": reversion_s}  # fmt: skip
-            block: list[int] = []
-            # The percentages lie in the middle of the block, and go back as they were found.
-            for name in (
-                "WSetEna",
-                "WSetMod",
-                "WSet",
-                "WSetRvrt",
-                "WSetPct",
-                "WSetPctRvrt",
-                "WSetEnaRvrt",
-                "WSetRvrtTms",
-            ):
-                as_found = name not in wanted
-                block += device.as_found((704, name)) if as_found else MODELS[704].points[name].encode(wanted[name])
-            await self._write(device, (704, "WSetEna"), block, f"the setpoint of {power_kw:g} kW")
+            await self._order(device, wanted, f"the setpoint of {power_kw:g} kW")
+
+    async def hold_power(self, power_kw: float, *, for_s: int, then_kw: float) -> None:
+        """Charge with `power_kw`, then with `then_kw`: the reversion values of model 704 are the later setpoint."""
+        for value in (power_kw, then_kw):
+            if not math.isfinite(value) or value < 0:
+                raise ValueError(f"charger {self.charger_id}: {value} kW is no power to hold")
+        if not 0 < for_s < LONGEST_S:
+            raise ValueError(f"charger {self.charger_id}: {for_s} s is no time to hold a power for")
+        async with self._link.asking() as device:
+            scale = device.scale((704, "WSet"))
+            # Rounded towards nothing, so that many of them stay below a cap.
+            now, later = (-math.floor(kw * 1000 / scale + A_WHOLE) for kw in (power_kw, then_kw))
+            wanted = {"WSetEna": 1, "WSetMod": 1, "WSet": now, "WSetRvrt": later, "WSetEnaRvrt": 1,
+                      "WSetRvrtTms": for_s}  # fmt: skip
+            await self._order(device, wanted, f"to hold {power_kw:g} kW and then {then_kw:g} kW")
+
+    async def _order(self, device: DeviceMap, wanted: Mapping[str, int], what: str) -> None:
+        """Writes the setpoint of model 704 with its reversion in one request."""
+        block: list[int] = []
+        # The percentages lie in the middle of the block, and go back as they were found.
+        for name in SETPOINT:
+            as_found = name not in wanted
+            block += device.as_found((704, name)) if as_found else MODELS[704].points[name].encode(wanted[name])
+        await self._write(device, (704, "WSetEna"), block, what)
 
     async def release(self) -> None:
         """Disables the setpoint: the charger follows its own plan."""

@@ -68,7 +68,8 @@ class ChargerSpec:
     """A charger as it is built; ratings are kW at the grid side, both >= 0.
 
     `delay_s` is the dead time between a change of frequency or setpoint and the power, `ramp_kw_per_s` (> 0) the most
-    by which the power then changes. As given the charger does everything at once.
+    by which the power then changes. As given the charger does everything at once. A `public` one draws nothing without
+    an order of its controller, and never charges a car beyond the state of charge that its driver has set.
     """
 
     charger_id: str
@@ -77,6 +78,7 @@ class ChargerSpec:
     phases: int = 3
     delay_s: float = 0.0
     ramp_kw_per_s: float = math.inf
+    public: bool = False
 
     @property
     def rating_kw(self) -> float:

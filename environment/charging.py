@@ -1,9 +1,10 @@
 """What chargers do with their vehicles: the physics of all of them in one array calculation, in scenario time.
 
 Power follows, in this order: the setpoint written over Modbus, else the charger's own plan (charge with all it has
-until the vehicle's target, not before its timer's time where it has one); on top of it the frequency droop; all cut
-to what charger and vehicle can do. Physics advance to the scenario time `now()` whenever something is read, written or
-changed, so every register is true at the moment of reading and every kWh is counted under the setpoint that held.
+until the vehicle's target, not before its timer's time where it has one; nothing where it is a public one); on top of
+it the frequency droop; all cut to what charger and vehicle can do. Physics advance to the scenario time `now()`
+whenever something is read, written or changed, so every register is true at the moment of reading and every kWh is
+counted under the setpoint that held.
 Times inside are seconds since the start. With a constant frequency and chargers that answer at once, everything
 between two changes is solved in one piece; with a `feed`, a bench, a dead time or a ramp it goes step by step
 (`environment.charging_seconds`).
@@ -65,6 +66,7 @@ class Charging:
         count = len(specs)
         self.max_charge_kw = np.array([spec.max_charge_kw for spec in specs])
         self.max_discharge_kw = np.array([spec.max_discharge_kw for spec in specs])
+        self._public: Bools = np.array([spec.public for spec in specs], dtype=np.bool_)
         self._rating_kw = np.maximum(self.max_charge_kw, self.max_discharge_kw)
         self.voltage_v = np.full(count, NOMINAL_V)
         self.feed = feed
@@ -283,9 +285,9 @@ class Charging:
     def base_kw(self) -> tuple[Floats, Floats]:
         """What every charger wants without droop, and at which energy it ends charging (inf: at the battery's end)."""
         own = np.isnan(self._order_kw)
-        idle = self.satisfied | np.isfinite(self._starts_at_s)
+        idle = self.satisfied | np.isfinite(self._starts_at_s) | self._public
         base_kw = np.where(own, np.where(idle, 0.0, self.max_charge_kw), self._order_kw)
-        return base_kw, np.where(own & ~self.satisfied, self.fleet.target_kwh[self.vehicle], np.inf)
+        return base_kw, np.where(self._public | own & ~self.satisfied, self.fleet.target_kwh[self.vehicle], np.inf)
 
     def _setpoint_kw(self, droop_kw: Floats) -> tuple[Floats, Floats]:
         """What every charger tries, and at which energy it ends charging (inf: at the battery's end)."""

@@ -377,3 +377,59 @@ async def test_a_device_that_is_no_sunspec_device_is_told_apart() -> None:
         await charger.read()
     charger.close()
     await server.shutdown()  # type: ignore[no-untyped-call]
+
+
+async def test_a_held_power_gives_way_to_the_later_one_by_itself_and_for_ever() -> None:
+    async with running() as (clock, park, (charger,)):
+        park.plug_in("c0", "v0")
+        await charger.hold_power(9.0, for_s=900, then_kw=4.0)
+        clock.passes(899)
+        assert (await charger.read()).power_kw == 9.0
+        clock.passes(1)
+        assert (await charger.read()).power_kw == 4.0
+        clock.passes(7200)
+        assert (await charger.read()).power_kw == 4.0
+        await charger.hold_power(6.0, for_s=900, then_kw=0.0)
+        clock.passes(900)
+        assert ((await charger.read()).power_kw, (await charger.read()).state) == (0.0, ChargerState.IDLE)
+
+
+async def test_a_held_power_ends_with_the_session() -> None:
+    async with running(public=True) as (clock, park, (charger,)):
+        park.plug_in("c0", "v0")
+        await charger.hold_power(9.0, for_s=900, then_kw=4.0)
+        park.unplug("c0")
+        park.plug_in("c0", "v0")
+        clock.passes(1800)
+        assert (await charger.read()).power_kw == 0.0
+
+
+async def test_a_public_charger_draws_nothing_without_an_order_and_stops_at_what_the_driver_has_set() -> None:
+    async with running(public=True) as (clock, park, (charger,)):
+        park.plug_in("c0", "v0", target_soc=0.6)
+        clock.passes(3600)
+        reading = await charger.read()
+        assert (reading.power_kw, reading.soc_percent, reading.state) == (0.0, 50.0, ChargerState.IDLE)
+        await charger.hold_power(11.0, for_s=900, then_kw=5.0)
+        clock.passes(7200)
+        reading = await charger.read()
+        assert (reading.power_kw, reading.soc_percent) == (0.0, 60.0)
+        assert reading.meter_kwh == pytest.approx(6.0 / 0.94, abs=1e-4)
+
+
+async def test_a_power_is_held_from_below_in_what_the_device_resolves() -> None:
+    async with running() as (_, park, (charger,)):
+        park.plug_in("c0", "v0")
+        await charger.hold_power(3.9999, for_s=60, then_kw=0.0)
+        assert (await charger.read()).power_kw == 3.999
+        await charger.hold_power(4.0, for_s=60, then_kw=0.0)
+        assert (await charger.read()).power_kw == 4.0
+
+
+@pytest.mark.parametrize(("power_kw", "for_s", "then_kw"), [(-1.0, 60, 0.0), (1.0, 0, 0.0), (1.0, 60, float("nan"))])
+async def test_what_is_no_power_to_hold_is_refused_before_it_is_sent(
+    power_kw: float, for_s: int, then_kw: float
+) -> None:
+    controller = SunSpecCharger("c", "127.0.0.1", 1, HandClock().outstanding)
+    with pytest.raises(ValueError, match="charger c"):
+        await controller.hold_power(power_kw, for_s=for_s, then_kw=then_kw)
