@@ -14,10 +14,11 @@ from protocols.roles import Role
 
 
 class ChargerMeters:
-    """Reads `charger:<id>` in the name of an agent. Means in kW, positive drawn."""
+    """Reads `charger:<id>`, or meters of another `kind`, in the name of an agent. Means in kW, positive drawn."""
 
-    def __init__(self, agent: Actor) -> None:
+    def __init__(self, agent: Actor, kind: str = "charger") -> None:
         self._agent = agent
+        self._kind = f"{kind}:"
         self._silent: set[str] = set()
 
     async def read(
@@ -50,7 +51,7 @@ class ChargerMeters:
     ) -> dict[str, tuple[float, ...]] | None:
         """What the meters say: None where the question is refused, nothing where nobody answers it."""
         agent = self._agent
-        places = tuple(f"charger:{charger}" for charger in chargers)
+        places = tuple(self._kind + charger for charger in chargers)
         query = MeterQuery(locations=places, start=start, end=end, period_minutes=minutes)
         for reader in meters:
             answer = await agent.query_ref(query, to=reader.jid, reply_by=agent.now() + ANSWER_TIME)
@@ -60,5 +61,5 @@ class ChargerMeters:
             if isinstance(reading, MeterReading) and (
                 (reading.start, reading.end, reading.period_minutes) == (start, end, minutes)
             ):
-                return {s.location.removeprefix("charger:"): s.power_kw for s in reading.series if s.location in places}
+                return {s.location.removeprefix(self._kind): s.power_kw for s in reading.series if s.location in places}
         return {}
