@@ -13,12 +13,13 @@ from pydantic.fields import FieldInfo
 from environment.campus_scenario import CampusScenario
 from environment.island_scenario import IslandScenario
 from environment.market_scenario import MarketScenario
+from environment.public_scenario import PublicScenario
 from environment.scenario_parts import Part, Scenario
 
 __all__ = ["SCENARIOS", "Scenario", "ScenarioError", "available", "load", "parse"]
 
 SCENARIOS = Path(__file__).resolve().parent.parent / "scenarios"
-KINDS: dict[str, type[Scenario]] = {"island": IslandScenario, "area": CampusScenario}
+KINDS: dict[str, type[Scenario]] = {"island": IslandScenario, "area": CampusScenario, "auction": PublicScenario}
 """The kind of a scenario by the table that only it has; any other is one with a market."""
 
 
