@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import time
 from decimal import Decimal
+from itertools import pairwise
 
 from protocols import exchanges as x
 from protocols.acl import Performative
@@ -32,10 +33,20 @@ _OF_THE_TERMS = (
 )
 
 
+def reductions(register: Register, said: Said, grounds: Grounds) -> Iterator[Violation]:
+    """A price that is lowered is lowered for a time that is not over."""
+    content = said.content
+    if isinstance(content, x.NetworkPriceReduction | x.ChargingPrices) and said.at >= content.end:
+        yield Violation(Rule.EXPIRED, "end", "has passed")
+
+
 def terms(register: Register, said: Said, grounds: Grounds) -> Iterator[Violation]:
     """What the FMO passes on is what it approved; nobody bids after the gate closure."""
     content = said.content
-    if isinstance(content, x.AuctionTerms | x.AuctionCall) and said.at > content.gate_closure:
+    closes = content if isinstance(content, x.AuctionTerms | x.AuctionCall) else None
+    if isinstance(content, x.CurveBid):
+        closes = grounds.first(x.AuctionCall)
+    if closes is not None and said.at > closes.gate_closure:
         yield Violation(Rule.EXPIRED, "gate_closure", "has passed")
     approved = grounds.first(x.AuctionTerms)
     if not isinstance(content, x.AuctionCall) or approved is None:
@@ -48,7 +59,7 @@ def terms(register: Register, said: Said, grounds: Grounds) -> Iterator[Violatio
 
 
 def bids(register: Register, said: Said, grounds: Grounds) -> Iterator[Violation]:
-    """A curve is of the station that was called, and what is bought lies on a curve that was sent to the buyer."""
+    """A curve is of the station that was called; what is bought lies on a curve that was sent, at its price or more."""
     content, call = said.content, grounds.first(x.AuctionCall)
     if isinstance(content, x.CurveBid) and call is not None and content.station_id != call.station_id:
         yield Violation(Rule.OTHER_THAN_ASKED, "station_id", f"is {content.station_id!r}, not {call.station_id!r}")
@@ -60,13 +71,31 @@ def bids(register: Register, said: Said, grounds: Grounds) -> Iterator[Violation
             if bid is None or bid.station_id != purchase.station_id:
                 text = f"{purchase.bid_id!r} is not among the approved bids of {purchase.station_id!r}"
                 yield Violation(Rule.NOT_OFFERED, f"purchases[{number}].bid_id", text)
-    bid_sent = grounds.first(x.CurveBid)
-    if isinstance(content, x.ProcurementResult) and bid_sent is not None and content.limit_kw is not None:
-        if not bid_sent.curve or content.limit_kw < bid_sent.curve[0].limit_kw - ROUNDED_KW:
-            yield Violation(Rule.NOT_OFFERED, "limit_kw", f"{content.limit_kw} kW is below the curve")
-        accepted = said.performative is Performative.ACCEPT_PROPOSAL
-        if not accepted:
-            yield Violation(Rule.NOT_OFFERED, "contract_id", "is in a rejection")
+    if not isinstance(content, x.ProcurementResult):
+        return
+    if (content.contract_id is not None) is not (said.performative is Performative.ACCEPT_PROPOSAL):
+        text = "is in a rejection" if content.contract_id is not None else "is missing in an acceptance"
+        yield Violation(Rule.NOT_OFFERED, "contract_id", text)
+    sent = grounds.first(x.CurveBid)
+    if sent is None or content.limit_kw is None or content.price_eur is None:
+        return
+    least = _price_on(sent.curve, content.limit_kw)
+    if least is None:
+        yield Violation(Rule.NOT_OFFERED, "limit_kw", f"{content.limit_kw} kW is outside the curve")
+    elif content.price_eur < least - ROUNDED_EUR:
+        yield Violation(Rule.PRICE_BELOW_BID, "price_eur", f"is {content.price_eur} EUR, less than {least}")
+
+
+def _price_on(curve: Sequence[x.CurvePoint], limit_kw: float) -> Decimal | None:
+    """What a curve asks for a limit, EUR, between two points on the straight line; None where it has no such limit."""
+    for point in curve:
+        if abs(point.limit_kw - limit_kw) <= ROUNDED_KW:
+            return point.price_eur
+    for low, high in pairwise(curve):
+        if low.limit_kw < limit_kw < high.limit_kw:
+            part = (limit_kw - low.limit_kw) / (high.limit_kw - low.limit_kw)
+            return as_money(float(low.price_eur) + part * float(high.price_eur - low.price_eur))
+    return None
 
 
 def limits(register: Register, said: Said, grounds: Grounds) -> Iterator[Violation]:
@@ -140,4 +169,4 @@ def choices(register: Register, said: Said, grounds: Grounds) -> Iterator[Violat
         yield Violation(Rule.WRONG_AMOUNT, "amount_eur", f"is {content.amount_eur} EUR, the energy makes {due}")
 
 
-PUBLIC_CHECKS: tuple[Check, ...] = (terms, bids, limits, limit_settled, choices)
+PUBLIC_CHECKS: tuple[Check, ...] = (reductions, terms, bids, limits, limit_settled, choices)

@@ -241,5 +241,10 @@ DEFINES: Mapping[type[x.Content], tuple[str, bool]] = {
 }
 """The field by which a content names a new thing, and whether each receiver may be told another thing under it."""
 
-LASTING: tuple[type[x.Content], ...] = (x.StationRegistration, x.AuctionTerms, x.ProcurementResult)
+LASTING: tuple[type[x.Content], ...] = (
+    x.StationRegistration,
+    x.AuctionTerms,
+    x.AuctionCall,
+    x.ProcurementResult,
+)
 """What is referred to for weeks; a register does not forget it, nor a subscription."""

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 from protocols import exchanges as x
 from tests.protocols.service_samples import NOON, START
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
-_STATION = {"station_id": "hub1", "location": "Bus 5"}
-_PLACE = {"latitude_deg": 37.98, "longitude_deg": 23.87}
-_ATTRIBUTES = {
+_STATION: dict[str, Any] = {"station_id": "hub1", "location": "Bus 5"}
+_PLACE: dict[str, Any] = {"latitude_deg": 37.98, "longitude_deg": 23.87}
+_ATTRIBUTES: dict[str, Any] = {
     "terms_id": "t1",
     "timestamp": NOON,
     "gate_closure": NOON + HOUR,
