@@ -5,16 +5,17 @@ Gumbel distributed, which makes the shares of stations and stays a multinomial l
 station on one stay that differ in the start alone are alike; they share that part, as a nest (nested logit), so that a
 station does not gain by offering the same thing three times.
 
-What is known, and what is assumed. Price: in Shenzhen "public charging demand is inelastic to electricity price, with an
-average elasticity of 0.76", and 54 % of what a lower price brings, 89 % of what a higher one takes, is exchanged with
-neighbours within 3.45 km ("Unraveling the effect of electricity price on electric vehicle charging behavior: A case
-study in Shenzhen, China", Sustainable Cities and Society, 2024, doi 10.1016/j.scs.2024.105836). `COST_PER_EUR` is what
-gives that elasticity in the situation `USUAL`. That detour, price and certainty of a free charger decide: ten Have,
-Gkiotsalitis, Geurs 2020 (World Electr. Veh. J. 11(4), 70; stated choices of 311 drivers); waiting in a queue: Ashkrof,
-Correia, van Arem 2020 (505 drivers); distance at stations in Montreal: arXiv 2504.17722. Time has a price in all of
-Europe, waiting and shifted departures too (Wardman, Chintakayala, de Jong 2016, Transp. Res. A 94). None of them gives
-a coefficient for kilometres, waiting, shifted stays or time to spare next to ours for price, in Attica: those are
-assumptions, in the field's own words below.
+What is known: in Shenzhen "public charging demand is inelastic to electricity price, with an average elasticity of
+0.76", and of what a price changes, 54 % (a lower one) and 89 % (a higher one) comes from or goes to neighbours within
+3.45 km ("Unraveling the effect of electricity price on electric vehicle charging behavior: A case study in Shenzhen,
+China", Sustainable Cities and Society, 2024, doi 10.1016/j.scs.2024.105836; its summary is what was read).
+`cost_per_eur` is what gives this elasticity in the situation `USUAL`. That price, detour and a certainly free charger
+decide: ten Have, Gkiotsalitis, Geurs 2020 (World Electr. Veh. J. 11(4), 70; 311 drivers); that queueing does: Ashkrof,
+Correia, van Arem 2020 (505 drivers); that distance does, from sessions in Montreal: arXiv 2504.17722; that waiting and
+shifted departures have a price in all of Europe: Wardman, Chintakayala, de Jong 2016 (Transp. Res. A 94).
+
+What is assumed: every coefficient but the one for money. None of those works was found to give them beside one for
+money that would hold in Attica; `ChoiceModel` says of each what it was set by.
 """
 
 from __future__ import annotations
@@ -29,7 +30,10 @@ Key: TypeAlias = tuple[str, int]
 """A station and the number of the stay."""
 OUTSIDE: Final[Key] = ("", -1)
 """None of the choices: charging somewhere else, or another day."""
-SHENZHEN_ELASTICITY: Final = -0.76
+PUBLIC_CHARGING_ELASTICITY: Final = -0.76
+"""Shenzhen, see above."""
+COST_PER_EUR: Final = -0.0605
+"""Gives this elasticity in the situation `USUAL`."""
 _QUARTERS_AN_HOUR: Final = 4
 _ENOUGH_SPARE_H: Final = 1.0
 _UNIFORM_BITS: Final = 53
@@ -37,23 +41,25 @@ _UNIFORM_BITS: Final = 53
 
 @dataclass(frozen=True, slots=True)
 class ChoiceModel:
-    """Utility without a unit, for each:
+    """Utility (no unit) for each unit of:
 
     `cost_per_eur`: EUR paid; from the elasticity above. `per_km`: km from the stay to the station; assumed, so that at
-    equal prices the nearer one of two stations 3 km apart gets three of four drivers. `per_hour_waiting`: hours from
-    the arrival to the start; assumed: 7.50 EUR an hour, half of the 15 EUR that the press reckons for an hour in the
+    equal prices three of four drivers take the nearer one of two stations 3 km apart. `per_hour_waiting`: hours from
+    the arrival to the start; assumed, 7.50 EUR an hour, half of the 15 EUR that the press puts on an hour in the
     traffic of Athens (ethnos.gr), because the car waits and not the driver. `per_hour_shift`: hours between the
     arrivals of this stay and the usual one; assumed, 2 EUR. `per_hour_spare`: hours from the end to the departure, one
     at most; assumed. `missing_eur_per_kwh`: what a kWh that is not offered costs elsewhere; assumed. `outside`: the
     utility of none; assumed, so that 1 or 2 in 100 go away. `start_scale` in (0, 1]: how unlike starts at one station
-    on one stay are, 1 is as unlike as stations (a plain multinomial logit); assumed.
+    on one stay are; 1 is as unlike as stations are (a plain multinomial logit); assumed.
+
+    Raises ValueError where money costs nothing, or for another scale.
     """
 
-    cost_per_eur: float = -0.08
+    cost_per_eur: float = COST_PER_EUR
     per_km: float = -0.37
-    per_hour_waiting: float = -0.6
-    per_hour_shift: float = -0.16
-    per_hour_spare: float = 0.1
+    per_hour_waiting: float = -0.45
+    per_hour_shift: float = -0.12
+    per_hour_spare: float = 0.06
     missing_eur_per_kwh: float = 0.8
     outside: float = -5.0
     start_scale: float = 0.5
