@@ -34,7 +34,8 @@ LEAVES, ARRIVES = 3, 4
 @dataclass(slots=True, eq=False)
 class Errand:
     """A need that is being seen to. `asked`: requests so far; `tries`: those for a first booking; `begun`: the car is
-    there; `looking`: it is being reconsidered; `replaced`: the bookings that were given up for another."""
+    there; `left`: what the car showed when it left; `looking`: it is being reconsidered; `replaced`: the bookings that
+    were given up for another."""
 
     need: Need
     asked: int = 0
@@ -42,8 +43,10 @@ class Errand:
     booked: Booked | None = None
     begun: bool = False
     looking: bool = False
+    left: CarReading | None = None
     replaced: list[Booked] = field(default_factory=list)
     receipts: list[SessionReceipt] = field(default_factory=list)
+    paid: bool = False
 
 
 class PublicDriver(Actor):
@@ -187,15 +190,14 @@ class PublicDriver(Actor):
         """Arrives at the start, leaves at the end, whatever the operator says; then pays, or says why not."""
         choice = booked.choice
         await self._until(choice.start, booked, priority=ARRIVES)
-        charged_kwh = 0.0
         if not booked.outcome.done():
             errand.begun = True
             if self._plug_in(booked):
                 await self.clock.sleep_until(choice.end, priority=LEAVES)
-                charged_kwh = self._leave(booked).charged_kwh
+                errand.left = self.car.unplug()
             else:
                 await booked.cancel("the car could not be plugged in", self.now() + ANSWER_TIME)
-        await self._end(errand, booked, await booked.outcome, charged_kwh)
+        await self._end(errand, booked, await booked.outcome)
 
     async def _until(self, at: datetime, booked: Booked, *, priority: int = 10) -> None:
         """Waits until then, or until there is nothing to wait for any more."""
@@ -215,32 +217,33 @@ class PublicDriver(Actor):
             return False
         return True
 
-    def _leave(self, booked: Booked) -> CarReading:
-        return self.car.unplug()
-
-    async def _end(self, errand: Errand, booked: Booked, outcome: Outcome, charged_kwh: float) -> None:
+    async def _end(self, errand: Errand, booked: Booked, outcome: Outcome) -> None:
         """What became of a session."""
         match outcome:
             case Informed(content=SessionReceipt() as receipt):
                 errand.receipts.append(receipt)
-                self._pay(booked, receipt, charged_kwh)
+                errand.paid = self._pay(booked, receipt, 0.0 if errand.left is None else errand.left.charged_kwh)
             case CalledOff():
                 pass
             case _ if is_gone(outcome) and not errand.begun:
                 errand.booked = None
-                if errand.tries < MOST_ASKED:
-                    await self._see_to(errand)
-                else:
-                    self.notice(f"found no place to charge for {booked.request_id}: {outcome}")
+                await self._gone(errand, booked, outcome)
             case _:
                 self.notice(f"no receipt for {booked.request_id}: {outcome}")
 
-    def _pay(self, booked: Booked, receipt: SessionReceipt, charged_kwh: float) -> None:
+    async def _gone(self, errand: Errand, booked: Booked, outcome: Outcome) -> None:
+        """The pick was taken by another driver, or made too late: asks once more."""
+        if errand.tries < MOST_ASKED:
+            await self._see_to(errand)
+        else:
+            self.notice(f"found no place to charge for {booked.request_id}: {outcome}")
+
+    def _pay(self, booked: Booked, receipt: SessionReceipt, charged_kwh: float) -> bool:
         """5.x.3: pays exactly what the receipt says, where it follows what was chosen and what the car has counted."""
         fault = receipt_fault(receipt, booked.choice, charged_kwh)
         if fault is not None:
             self.notice(f"does not pay {receipt.receipt_id}: {fault}")
-            return
+            return False
         payee = booked.found.cpo.partition("@")[0]
         try:
             self.ledger.transfer(
@@ -253,3 +256,5 @@ class PublicDriver(Actor):
             )
         except LedgerError as error:
             self.notice(str(error))
+            return False
+        return True
