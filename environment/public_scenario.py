@@ -1,4 +1,4 @@
-"""The scenario of public stations on a medium-voltage feeder: cheap where the sun feeds back, capped where a line is full
+"""The scenario of public stations on a medium-voltage feeder: cheap where the sun feeds back, capped where one is full
 (BUC 4.2, 5.1 and 5.2; Greece).
 
 Times of the day are local. The run begins on the eve of the contracts' period: the auction is on its first day, and the

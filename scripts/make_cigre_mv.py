@@ -35,7 +35,7 @@ CHANGES = [
     "the wind turbine at bus 7 is left out: what feeds back is the sun",
     "residential loads take the profile homes, those of commerce and industry the profile trade: the means of "
     "SimBench's five household profiles, and of three of businesses (evening trade, round the clock, shops), each also "
-    "of the three weeks before and after, as a load of this size has many customers; scaled so that the highest quarter "
+    "of the three weeks before and after, as such a load has many customers; scaled so that the highest quarter "
     "hour of the year is CIGRE's load",
     f"each PV is four roofs, {PV_TIMES} times CIGRE's power: its penetration of a few per cent is that of 2014",
     f"{WEAK_LINE} may carry {WEAK_SHARE:.0%} of CIGRE's rated current: an assumption, as of a cable in a trench with "
