@@ -130,7 +130,7 @@ def decide(
     steps = int((most_eur_per_kwh / step_eur_per_kwh).to_integral_value(ROUND_FLOOR))
     for flow in sorted(flows, key=lambda each: (len(sections[each.line]), each.start)):
         behind = [station for station in stations if station.location in sections[flow.line]]
-        standing = [*announced, *made]
+        standing: list[Reduced] = [*announced, *made]
         so_far = _expected_kwh(flow, behind, usual_kw, usual_from, beliefs, standing, Decimal(0))
         if so_far >= flow.energy_kwh - _ENOUGH_KWH:
             continue
