@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +32,10 @@ __all__ = ["AppliedFrequency", "Charging", "FrequencyFeed", "ParkError"]
 HEARTBEAT_TIMEOUT_S = 300.0
 RESUME_BELOW_TARGET = 0.01  # of the capacity: the own plan tops up again only this far below its target
 
+Flowed: TypeAlias = Callable[[float, float, Floats, Floats], None]
+"""Hears of each stretch in which nothing was ordered and nobody came or went: its start (s since the beginning), its
+length (s), what each charger drew at its start and what on average (kW). Charging never grows within a stretch."""
+
 SHORT_S = 2.0  # so short a time is added up faster than it is solved
 
 
@@ -42,7 +47,8 @@ class Charging:
     """Chargers side by side; arrays have shape [chargers] in the order of `ids`.
 
     `imported_kwh` and `exported_kwh` are each charger's meter at the grid side. `now` is the scenario clock. `feed`
-    gives the frequency of each step and hears the response; without it the frequency is what `observe` says.
+    gives the frequency of each step and hears the response; without it the frequency is what `observe` says. `flowed`
+    may be set where the frequency is constant and chargers answer at once.
     """
 
     def __init__(
@@ -85,6 +91,7 @@ class Charging:
         self.dynamics = Dynamics(self.specs)
         self.baseline_kw = np.full(count, np.nan)  # nan: none nominated
         self.benches: list[AppliedFrequency] = []
+        self.flowed: Flowed | None = None
         self._stretch: Stretch | None = None
         self._flowing: tuple[float, Floats] | None = None
         self._registers = [ChargerRegisters(spec) for spec in specs]
@@ -258,7 +265,11 @@ class Charging:
             return
         setpoint_kw, stop_kwh = self._setpoint_kw(self.droops.over(self.frequency_hz, dt_s))
         stops = self.of_vehicles(stop_kwh, np.inf)
-        self.count(self.of_chargers(self.fleet.step(self.of_vehicles(setpoint_kw), dt_s, stops)), dt_s)
+        first_kw = None if self.flowed is None else self._possible_kw(setpoint_kw, stop_kwh)
+        mean_kw = self.of_chargers(self.fleet.step(self.of_vehicles(setpoint_kw), dt_s, stops))
+        self.count(mean_kw, dt_s)
+        if self.flowed is not None and first_kw is not None:
+            self.flowed(self.at_s, dt_s, first_kw, mean_kw)
         if self.dynamics.any:
             self.dynamics.rest(setpoint_kw, self._possible_kw(setpoint_kw, stop_kwh))
         self.settle()

@@ -32,7 +32,7 @@ from environment.sessions_csv import SessionsError
 from environment.stage import Progress, Stage
 from environment.world import World, build, without_flexibility
 
-STREAMS = ("sessions", "frequency", "history", "drivers", "meters")
+STREAMS = ("sessions", "frequency", "history", "drivers", "meters", "needs")
 
 
 EXPECTED = (
@@ -91,7 +91,7 @@ def launch(scenario: Scenario, options: Options, progress: Progress | None = Non
         scenario.scenario.timezone,
         plant.networks.buses,
         [s.charger_id for s in plant.specs],
-        rows=2 * plant.minutes,
+        rows=2 * plant.steps,
         extra=plant.columns,
     )
     clock: VirtualClock | ScaledClock = VirtualClock(scenario.begins)

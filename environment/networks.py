@@ -77,18 +77,11 @@ class Networks:
 
     def minutes(self, start: datetime, count: int) -> Injections:
         """Everything but the chargers at every bus, `count` minutes from `start`."""
-        each = [member.profiles.minutes(start, count) for member in self.members]
-        if len(each) == 1:
-            return each[0]
-        return Injections(
-            start,
-            each[0].step,
-            np.concatenate([one.p_kw for one in each], axis=1),
-            np.concatenate([one.q_kvar for one in each], axis=1),
-            np.sum([one.load_kw for one in each], axis=0),
-            np.sum([one.pv_kw for one in each], axis=0),
-            np.concatenate([one.pv_kw_by_bus for one in each], axis=1),
-        )
+        return _together([member.profiles.minutes(start, count) for member in self.members])
+
+    def periods(self, start: datetime, count: int) -> Injections:
+        """Everything but the chargers at every bus, `count` quarter hours from `start`."""
+        return _together([member.profiles.periods(start, count) for member in self.members])
 
     def solve(self, p_kw: Floats, q_kvar: Floats, *, at: datetime | None = None) -> GridState:
         """The state by the operators' own power flow. Raises PowerFlowError."""
@@ -147,3 +140,18 @@ def named(grid: Grid, name: str) -> Grid:
         net[table]["name"] = [f"{name} {old}" for old in net[table]["name"]]
     net["places"] = {f"{name} {k}": [f"{name} {bus}" for bus in v] for k, v in grid.places.items()}
     return Grid(net)
+
+
+def _together(each: Sequence[Injections]) -> Injections:
+    """The injections of several networks, one after the other."""
+    if len(each) == 1:
+        return each[0]
+    return Injections(
+        each[0].start,
+        each[0].step,
+        np.concatenate([one.p_kw for one in each], axis=1),
+        np.concatenate([one.q_kvar for one in each], axis=1),
+        np.sum([one.load_kw for one in each], axis=0),
+        np.sum([one.pv_kw for one in each], axis=0),
+        np.concatenate([one.pv_kw_by_bus for one in each], axis=1),
+    )

@@ -212,7 +212,8 @@ class Stage:
         try:
             self._faults(at)
             self.instruments.faults(at)
-            self.world.minute(at)
+            if not (at - self._begins) % self.plant.step:
+                self.world.pass_to(at)
         except Exception as error:
             self._failed(error)
             return

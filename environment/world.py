@@ -23,6 +23,8 @@ from environment.networks import Networks, merged
 from environment.physical_grid import PhysicalGrid
 from environment.price_following import OrderedCharging, PriceFollowing
 from environment.profiles import Profiles, standard_offset
+from environment.public_plant import PublicPlant, build_public
+from environment.public_scenario import PublicScenario
 from environment.scenario import Scenario, ScenarioError
 from environment.scenario_parts import SitePart
 from environment.series import ISLAND_COLUMNS, Case, SeriesRecorder
@@ -31,7 +33,7 @@ from environment.sessions_csv import read_csv
 from environment.summary import DriverOutcome
 from environment.vehicles import Fleet
 
-MINUTE = timedelta(minutes=1)
+MINUTE, QUARTER = timedelta(minutes=1), timedelta(minutes=15)
 HOUR = timedelta(hours=1)
 
 
@@ -46,6 +48,7 @@ class Plant:
     bus_of: Mapping[str, str]
     sessions: Sessions
     frequency: FrequencySource | IslandPlant | CampusPlant
+    public: PublicPlant | None = None
 
     @property
     def grid(self) -> Grid:
@@ -72,12 +75,24 @@ class Plant:
         """The series' further columns."""
         if self.campus is not None:
             return campus_columns([network.name for network in self.networks.members])
+        if self.public is not None:
+            return self.public.columns
         return ISLAND_COLUMNS if self.island else ()
 
     @property
     def minutes(self) -> int:
         """How long the run is."""
         return (self.scenario.ends.astimezone(UTC) - self.scenario.begins.astimezone(UTC)) // MINUTE
+
+    @property
+    def step(self) -> timedelta:
+        """How long the world stays as it is: a minute, on a medium-voltage network of many customers a quarter hour."""
+        return MINUTE if self.public is None else QUARTER
+
+    @property
+    def steps(self) -> int:
+        """How many of them the run has."""
+        return timedelta(minutes=self.minutes) // self.step
 
     def fleet(self) -> Fleet:
         """The vehicles as they are before the run."""
@@ -106,9 +121,20 @@ def build(scenario: Scenario, streams: Mapping[str, np.random.Generator], folder
         frequency = build_island(scenario, streams["frequency"], offset)
     elif isinstance(scenario, CampusScenario):
         frequency = build_campuses(scenario, streams["frequency"], folder or Path())
+    elif isinstance(scenario, PublicScenario):
+        return _public(scenario, streams, networks)
     else:
         frequency = SwingModel(CONTINENTAL_EUROPE, scenario.begins, rng=streams["frequency"])
     return Plant(scenario, networks, specs, bus_of, sessions, frequency)
+
+
+def _public(scenario: PublicScenario, streams: Mapping[str, np.random.Generator], networks: Networks) -> Plant:
+    """The plant of public stations: no site has sessions of its own, the drivers come and go as they choose."""
+    public = build_public(scenario, streams["needs"], networks)
+    frequency = SwingModel(CONTINENTAL_EUROPE, scenario.begins, rng=streams["frequency"])
+    return Plant(
+        scenario, networks, public.specs(), public.bus_of(), Sessions(public.cars(), ()), frequency, public=public
+    )
 
 
 def _spec(site: SitePart, charger_id: str) -> ChargerSpec:
@@ -139,7 +165,8 @@ def places(scenario: Scenario, grid: Grid | Networks) -> dict[str, str]:
 
 
 class World:
-    """One case of a day: `park` with its chargers, and the network around them. Call `minute` at each whole minute."""
+    """One case of a run: `park` with its chargers, and the network around them. Call `pass_to` at the end of each
+    `plant.step`."""
 
     def __init__(
         self, plant: Plant, park: Charging, case: Case, series: SeriesRecorder, now: Callable[[], datetime]
@@ -161,13 +188,15 @@ class World:
         self._began: frozenset[str] = frozenset()
         self.frequency: FrequencySource = self.island or self.area or plant.frequency  # type: ignore[assignment]
         self._begins = plant.scenario.begins.astimezone(UTC)
-        self.injections = plant.networks.minutes(plant.scenario.begins, plant.minutes)
+        self._step = plant.step
+        injections = plant.networks.minutes if plant.step == MINUTE else plant.networks.periods
+        self.injections = injections(plant.scenario.begins, plant.steps)
         self._physical = PhysicalGrid(*(member.grid for member in plant.networks.members))
         self._bus = np.array([plant.networks.index(plant.bus_of[c]) for c in park.ids])
         self._before_kwh = park.imported_kwh - park.exported_kwh
         self._last_kw = np.zeros(len(park.ids))
         self._read_at = now()
-        self._charger_kw = np.zeros((plant.minutes, len(park.ids)))
+        self._charger_kw = np.zeros((plant.steps, len(park.ids)))
         self._done = 0
         self.state: GridState | None = None
         self.outcomes: list[DriverOutcome] = []
@@ -179,25 +208,25 @@ class World:
         return self._now()
 
     def begin(self) -> None:
-        """Before the first minute: who is there already, and the network as it stands."""
+        """Before the first step: who is there already, and the network as it stands."""
         self._come_and_go(self._begins)
         self.park.observe(NOMINAL_V, self.frequency.at(self._begins))
 
-    def minute(self, now: datetime) -> None:
-        """The minute that ends at `now` (UTC): what the chargers drew, what the network made of it; then who comes and
-        goes. On a scaled clock that is behind, the next minutes follow one after the other."""
-        row = (now - self._begins) // MINUTE - 1
+    def pass_to(self, now: datetime) -> None:
+        """The step that ends at `now` (UTC): what the chargers drew, what the network made of it; then who comes and
+        goes. On a scaled clock that is behind, the next steps follow one after the other."""
+        row = (now - self._begins) // self._step - 1
         self.park.advance()
         meter_kwh = self.park.imported_kwh - self.park.exported_kwh
         if (elapsed := self._now() - self._read_at) > timedelta(0):
-            # On a scaled clock that is behind, more than a minute may have been counted since the last reading.
+            # On a scaled clock that is behind, more than a step may have been counted since the last reading.
             self._last_kw = (meter_kwh - self._before_kwh) / (elapsed / HOUR)
             self._before_kwh, self._read_at = meter_kwh.copy(), self._now()
         charger_kw = self._last_kw
         self._charger_kw[row] = charger_kw
         p_kw = self.injections.p_kw[row].copy()
         np.add.at(p_kw, self._bus, charger_kw)
-        start = self._begins + row * MINUTE
+        start = self._begins + row * self._step
         states = self._physical.solve_each(p_kw, self.injections.q_kvar[row], start)
         self.state = merged(states)
         if self.island is not None:
@@ -219,7 +248,7 @@ class World:
             p_kw=charger_kw,
             soc_percent=soc,
             connected=~np.isnan(soc),
-            extra=self._extra(states),
+            extra=self._extra(row, states),
         )
         self._done = row + 1
         self._come_and_go(now)
@@ -237,8 +266,8 @@ class World:
                 self.park.nominate(charger_id, wanted.get(charger_id))
         self._nominated = dict(wanted)
 
-    def _extra(self, states: Sequence[GridState]) -> Mapping[str, float] | None:
-        """The further columns of the last minute."""
+    def _extra(self, row: int, states: Sequence[GridState]) -> Mapping[str, float] | None:
+        """The further columns of the step `row`."""
         if self.plant.campus is not None:
             return campus_row([network.name for network in self.plant.networks.members], states)
         return None if self.island is None else island_row(self.island)
@@ -281,7 +310,7 @@ class World:
         )
 
     def finish(self) -> None:
-        """After the last minute: those who are still there have neither been served nor gone short."""
+        """After the last step: those who are still there have neither been served nor gone short."""
         for charger_id, session in sorted(self._present.items()):
             soc = self.park.fleet.soc[self.park.fleet.index[session.vehicle_id]]
             self._outcome(session, float(soc), departed=False)
@@ -294,11 +323,7 @@ class World:
 
         Raises LookupError, in words, for a place that has no meter and for time that has not passed.
         """
-        first, last = ((t.astimezone(UTC) - self._begins) // MINUTE for t in (start, end))
-        length = int(period / MINUTE)
-        if first < 0 or last > self._done or (last - first) % length:
-            raise LookupError(f"the meters have no readings from {start.isoformat()} to {end.isoformat()}")
-        rows = slice(first, last)
+        rows, length = self.readings(start, end, period)
         kind, _, name = location.rpartition(":")
         if kind == "charger" and name in self.park.index:
             series = self._charger_kw[rows, self.park.index[name]]
@@ -311,16 +336,25 @@ class World:
             raise LookupError(f"there is no meter at {location}")
         return tuple(round(float(kw), 4) for kw in series.reshape(-1, length).mean(axis=1))
 
+    def readings(self, start: datetime, end: datetime, period: timedelta) -> tuple[slice, int]:
+        """The steps from `start` to `end`, and how many of them make a period. Raises LookupError, as `metered_kw`."""
+        first, last = ((t.astimezone(UTC) - self._begins) // self._step for t in (start, end))
+        length = max(1, period // self._step)
+        if first < 0 or last > self._done or (last - first) % length or period % self._step:
+            raise LookupError(f"the meters have no readings from {start.isoformat()} to {end.isoformat()}")
+        return slice(first, last), length
+
     def last_quarter(self) -> GridState:
         """The network as it was on average in the last whole quarter of an hour, as its few meters saw it."""
-        last = self._done - self._done % 15
-        rows = slice(max(0, last - 15), max(1, last))
+        count = QUARTER // self._step
+        last = self._done - self._done % count
+        rows = slice(max(0, last - count), max(1, last))
         p_kw, q_kvar = self.injections.p_kw[rows].mean(axis=0), self.injections.q_kvar[rows].mean(axis=0)
         np.add.at(p_kw, self._bus, self._charger_kw[rows].mean(axis=0))
-        return self.plant.networks.solve(p_kw, q_kvar, at=self._begins + rows.start * MINUTE)
+        return self.plant.networks.solve(p_kw, q_kvar, at=self._begins + rows.start * self._step)
 
     def voltage_v(self, location: str) -> float:
-        """Phase to neutral voltage at a bus in the last minute. Raises LookupError for an unknown one."""
+        """Phase to neutral voltage at a bus in the last step. Raises LookupError for an unknown one."""
         if location not in self.plant.networks.bus_index:
             raise LookupError(f"there is no bus {location}")
         if self.state is None:
@@ -345,7 +379,7 @@ def without_flexibility(plant: Plant, series: SeriesRecorder) -> World:
         if following is not None:
             following.minute(world.present)
         at[0] += MINUTE
-        world.minute(at[0])
+        world.pass_to(at[0])
     world.finish()
     return world
 

@@ -101,7 +101,7 @@ def test_what_has_not_been_is_not_metered(plant: Plant) -> None:
     of.begin()
     for _ in range(15):
         now[0] += MINUTE
-        of.minute(now[0])
+        of.pass_to(now[0])
     office = plant.bus_of["office-01"]
     assert len(of.metered_kw(office, BEGIN, BEGIN + QUARTER, QUARTER)) == 1
     for start, end in (
@@ -138,7 +138,7 @@ def test_sensors_read_the_nominal_voltage_before_the_first_minute_and_then_the_n
     office = plant.bus_of["office-01"]
     assert of.voltage_v(office) == NOMINAL_V
     now[0] += MINUTE
-    of.minute(now[0])
+    of.pass_to(now[0])
     assert of.state is not None
     assert of.voltage_v(office) == of.state.vm_pu[plant.grid.index(office)] * NOMINAL_V != NOMINAL_V
     with pytest.raises(LookupError, match="there is no bus nowhere"):
@@ -156,7 +156,7 @@ def test_minutes_that_are_worked_off_late_lose_no_energy(plant: Plant) -> None:
         now[0] += minutes * MINUTE
         while due < now[0]:
             due += MINUTE
-            of.minute(due)
+            of.pass_to(due)
     metered = sum(sum(of.metered_kw(f"charger:{c}", BEGIN, BEGIN + 120 * MINUTE, QUARTER)) / 4 for c in of.park.ids)
     assert metered == pytest.approx((of.park.imported_kwh - of.park.exported_kwh).sum(), abs=0.05)
 
@@ -228,7 +228,7 @@ def at_minute(plant: Plant, minutes: int) -> World:
     of.begin()
     for _ in range(minutes):
         now[0] += MINUTE
-        of.minute(now[0])
+        of.pass_to(now[0])
     return of
 
 

@@ -1,0 +1,110 @@
+"""What both cases of a run on public stations share: the stations, the drivers' needs and cars, the network's lines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from agents.grid_view import Floats, GridState
+from agents.public_ports import StationSite
+from environment.charger_device import ChargerSpec
+from environment.feeders import BUSBAR, feeders_of
+from environment.grid import Grid
+from environment.networks import Networks
+from environment.public_needs import Needs, draw
+from environment.public_scenario import PublicScenario
+from environment.scenario import ScenarioError
+from environment.vehicles import Vehicle
+
+TAPER_SOC = 0.8
+"""Where a fast charger's curve begins to fall (an assumption; `environment.vehicles` has the slow ones')."""
+LOADING, REVERSE, STATION, HIGHEST, CAP = (
+    "line_loading_percent.",
+    "reverse_kw.",
+    "station_kw.",
+    "station_highest_kw.",
+    "cap_kw.",
+)
+"""The further columns of the series, with the name of a line or a station: % of the rated current; what flows back
+through the line (kW, >= 0); what a station draws on average, and at most in any moment; under which activated limit
+(none where there is none)."""
+
+
+@dataclass(frozen=True, eq=False)
+class PublicPlant:
+    """`lines`: those that feed something, in the network's order; `sections`: the buses that are fed through each."""
+
+    stations: tuple[StationSite, ...]
+    needs: Needs
+    lines: tuple[str, ...]
+    sections: Mapping[str, tuple[str, ...]]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The series' further columns."""
+        ids = [site.station_id for site in self.stations]
+        by_line = [kind + line for kind in (LOADING, REVERSE) for line in self.lines]
+        return (*by_line, *(kind + station for kind in (STATION, HIGHEST, CAP) for station in ids))
+
+    def specs(self) -> tuple[ChargerSpec, ...]:
+        """All chargers, one station after the other."""
+        return tuple(
+            ChargerSpec(charger, site.charger_kw, 0.0, public=True)
+            for site in self.stations
+            for charger in site.charger_ids
+        )
+
+    def cars(self) -> tuple[Vehicle, ...]:
+        """Each driver's car, under the driver's name."""
+        return tuple(
+            Vehicle(each.name, each.capacity_kwh, each.max_charge_kw, 0.0, taper_soc=TAPER_SOC)
+            for each in self.needs.drivers
+        )
+
+    def bus_of(self) -> dict[str, str]:
+        """The bus of each charger."""
+        return {charger: site.location for site in self.stations for charger in site.charger_ids}
+
+
+def behind(sections: Mapping[str, Sequence[str]], buses: Sequence[str]) -> npt.NDArray[np.float64]:
+    """1 where a bus is fed through a line, [lines, buses]."""
+    return np.array([[float(bus in fed) for bus in buses] for fed in sections.values()])
+
+
+def reverse_kw(state: GridState, fed: Floats) -> Floats:
+    """What flows back through each line, kW >= 0: what is left over behind it, losses aside. `fed`: see `behind`."""
+    return np.maximum(-(fed @ state.p_kw), 0.0)
+
+
+def build_public(scenario: PublicScenario, rng: np.random.Generator, networks: Networks) -> PublicPlant:
+    """The stations, the lines and the needs of a scenario. Raises ScenarioError where a station's bus is not there."""
+    grid = networks.members[0].grid
+    for number, site in enumerate(scenario.station, start=1):
+        if site.bus not in grid.bus_index:
+            known = ", ".join(grid.buses)
+            fault = f"station[{number}].bus: network {grid.name!r} has no bus {site.bus!r}; there is {known}"
+            raise ScenarioError(f"scenario {scenario.scenario.name}", [fault])
+    sections = {line: fed for line, fed in sections_of(grid).items() if fed}
+    return PublicPlant(scenario.stations(), draw(rng, scenario), tuple(sections), sections)
+
+
+def sections_of(grid: Grid) -> dict[str, tuple[str, ...]]:
+    """The buses that are fed through each line of a network: those that nothing else feeds. None in a ring."""
+    net = grid.net
+    name = dict(zip(net.bus.index, net.bus.name.astype(str), strict=True))
+    ends = {line: (name[a], name[b]) for line, a, b in zip(grid.lines, net.line.from_bus, net.line.to_bus, strict=True)}
+    busbar = name[net.trafo.lv_bus.iloc[0]]
+    return {
+        line: _unreached(grid.buses, busbar, [pair for other, pair in ends.items() if other != line]) for line in ends
+    }
+
+
+def _unreached(buses: Sequence[str], busbar: str, lines: Sequence[tuple[str, str]]) -> tuple[str, ...]:
+    feeders = feeders_of(buses, busbar, lines)
+    near = {busbar, *(end for pair in lines if busbar in pair for end in pair)}
+    return tuple(
+        bus for feeder, members in feeders.items() if feeder != BUSBAR and near.isdisjoint(members) for bus in members
+    )
