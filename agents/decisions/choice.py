@@ -46,11 +46,11 @@ class ChoiceModel:
     `cost_per_eur`: EUR paid; from the elasticity above. `per_km`: km from the stay to the station; assumed, so that at
     equal prices three of four drivers take the nearer one of two stations 3 km apart. `per_hour_waiting`: hours from
     the arrival to the start; assumed, 7.50 EUR an hour, half of the 15 EUR that the press puts on an hour in the
-    traffic of Athens (ethnos.gr), because the car waits and not the driver. `per_hour_shift`: hours between the
-    arrivals of this stay and the usual one; assumed, 2 EUR. `per_hour_spare`: hours from the end to the departure, one
-    at most; assumed. `missing_eur_per_kwh`: what a kWh that is not offered costs elsewhere; assumed. `outside`: the
-    utility of none; assumed, so that 1 or 2 in 100 go away. `start_scale` in (0, 1]: how unlike starts at one station
-    on one stay are; 1 is as unlike as stations are (a plain multinomial logit); assumed.
+    traffic of Athens (alfavita.gr after ethnos.gr), because the car waits and not the driver. `per_hour_shift`: hours
+    between the arrivals of this stay and the usual one; assumed, 2 EUR. `per_hour_spare`: hours from the end to the
+    departure, one at most; assumed. `missing_eur_per_kwh`: what a kWh that is not offered costs elsewhere; assumed.
+    `outside`: the utility of none; assumed, so that 1 or 2 in 100 go away. `start_scale` in (0, 1]: how unlike starts
+    at one station on one stay are; 1 is as unlike as stations are (a plain multinomial logit); assumed.
 
     Raises ValueError where money costs nothing, or for another scale.
     """

@@ -92,11 +92,12 @@ def offers(
     if last <= first or wanted <= 0 or most < 1:
         return []
     span = range(first, last)
-    room = _room(site, bookings, cap_kw, max_charge_kw, span)
+    times = [start_of(quarter) for quarter in span]
+    room = _room(site, bookings, [cap_kw(at) for at in times], max_charge_kw, span)
     summed = list(accumulate(room, initial=0))
     if summed[-1] < LEAST_SHARE * wanted:
         return []
-    prices = [price_at(site.station_id, start_of(quarter)) for quarter in span]
+    prices = [price_at(site.station_id, at) for at in times]
     flat = min(prices) == max(prices)
     found: list[Offer] = []
     for begin, power in enumerate(room):
@@ -125,14 +126,14 @@ def distance_km(lat: float, lon: float, other_lat: float, other_lon: float) -> f
 
 
 def _room(
-    site: StationSite, bookings: BookingList, cap_kw: Callable[[datetime], float], max_charge_kw: float, span: range
+    site: StationSite, bookings: BookingList, caps_kw: Sequence[float], max_charge_kw: float, span: range
 ) -> list[int]:
     """What one more session could draw in each quarter, W."""
     own = watts_down(min(site.charger_kw, max_charge_kw))
     least = min(own, watts_down(_LEAST_KW))
     room = []
-    for quarter, used in zip(span, bookings.watts_in(span), strict=True):
-        left = min(own, watts_down(min(site.connection_kw, cap_kw(start_of(quarter)))) - used)
+    for cap_kw, used in zip(caps_kw, bookings.watts_in(span), strict=True):
+        left = min(own, watts_down(min(site.connection_kw, cap_kw)) - used)
         room.append(left if left >= least else 0)
     return room
 

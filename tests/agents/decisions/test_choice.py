@@ -56,6 +56,14 @@ def test_the_default_has_the_elasticity_of_its_source() -> None:
         with_elasticity(MODEL, 0.2)
 
 
+def test_the_assumptions_are_what_they_are_said_to_be() -> None:
+    near, far = probabilities(MODEL, (USUAL[0], replace(USUAL[0], key=("far", 0), distance_km=4)))[:2]
+    assert near / (near + far) == pytest.approx(0.75, abs=0.01)
+    assert MODEL.per_hour_waiting / MODEL.cost_per_eur == pytest.approx(7.5, abs=0.1)
+    assert MODEL.per_hour_shift / MODEL.cost_per_eur == pytest.approx(2.0, abs=0.05)
+    assert 0.01 < probabilities(MODEL, USUAL)[-1] < 0.02
+
+
 @pytest.mark.parametrize("index", range(4))
 def test_the_elasticity_is_the_derivative_of_the_shares(index: int) -> None:
     options = (USUAL[0], replace(USUAL[0], wait_h=1.25, amount_eur=16.0), *USUAL[1:])
