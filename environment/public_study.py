@@ -114,7 +114,7 @@ class Study:
         return _scenarios(starts, drawn)
 
     def _wrong_on(self, day: date, ahead: int, clock: time, window: tuple[time, time]) -> tuple[Floats, Floats]:
-        """Measured less expected (kW, kvar) [quarters, buses] on a past day; forecast `ahead` days before, at `clock`."""
+        """Measured less expected (kW, kvar) [quarters, buses]; `day` was forecast `ahead` days before, at `clock`."""
         starts = quarters_of(day, window, self._zone)
         made = local(day - timedelta(days=ahead), _since_midnight(clock), self._zone).astimezone(self._zone)
         expected = self._forecaster.periods(starts[0], len(starts), now=made)
