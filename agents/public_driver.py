@@ -15,7 +15,7 @@ from agents.decisions.charging_options import concerns, pick, receipt_fault
 from agents.decisions.choice import ChoiceModel, gumbel
 from agents.ledger import Ledger, LedgerError
 from agents.public_ports import Car, CarError, CarReading, Need
-from behaviours.outcomes import CalledOff, Informed, Subscribed, has_stopped
+from behaviours.outcomes import CalledOff, Informed, Silent, Subscribed, has_stopped
 from behaviours.swarm import Swarm
 from protocols.exchanges.capacity_contracts import SessionReceipt
 from protocols.exchanges.network_prices import ChargingPrices, PriceSubscription
@@ -225,7 +225,7 @@ class PublicDriver(Actor):
                 errand.paid = self._pay(booked, receipt, 0.0 if errand.left is None else errand.left.charged_kwh)
             case CalledOff():
                 pass
-            case _ if is_gone(outcome) and not errand.begun:
+            case _ if not errand.begun and (is_gone(outcome) or isinstance(outcome, Silent)):
                 errand.booked = None
                 await self._gone(errand, booked, outcome)
             case _:
