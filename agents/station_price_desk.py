@@ -1,0 +1,85 @@
+"""What a kWh costs at each of an operator's stations, and what the DSO's price reductions (4.2.1) change about it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from itertools import pairwise
+
+from agents.decisions.station_prices import StationTariff, price_at, reduction_at
+from agents.public_ports import StationSite
+from protocols.exchanges.network_prices import ChargingPrices, NetworkPriceReduction, StationPrice
+
+
+class StationPriceDesk:
+    """The prices of an operator's stations, EUR/kWh, as the DSO's reductions have them by now."""
+
+    def __init__(self, stations: Sequence[StationSite], tariff: StationTariff) -> None:
+        self.stations = {site.station_id: site for site in stations}
+        self.tariff = tariff
+        self.reductions: dict[str, NetworkPriceReduction] = {}
+        """By reduction id."""
+
+    def fault(self, reduction: NetworkPriceReduction, now: datetime) -> tuple[str, str] | None:
+        """Why a reduction cannot be passed on to drivers, as a code and in words; None where it can."""
+        known = self.reductions.get(reduction.reduction_id)
+        if known is not None and known != reduction:
+            return "used-reference", f"{reduction.reduction_id} is another reduction"
+        if known is None and reduction.start <= now:
+            return "too-late", f"it would begin at {reduction.start:%H:%M} UTC, which has passed"
+        network = self.tariff.network_eur_per_kwh
+        if reduction.reduction_eur_per_kwh > network:
+            return "too-much", f"network use costs {network} EUR/kWh, {reduction.reduction_eur_per_kwh} cannot come off"
+        return None
+
+    def add(self, reduction: NetworkPriceReduction) -> bool:
+        """Takes a reduction that has no fault; False where it is known already."""
+        new = reduction.reduction_id not in self.reductions
+        self.reductions[reduction.reduction_id] = reduction
+        return new
+
+    def price_at(self, station_id: str, at: datetime) -> Decimal:
+        """What drivers pay at a station for a session that begins then. Raises KeyError for another's station."""
+        return price_at(self.tariff, self.reductions.values(), self.stations[station_id].location, at)
+
+    def reduction_at(self, station_id: str, at: datetime) -> Decimal:
+        """What the DSO takes off network use at a station."""
+        return reduction_at(self.reductions.values(), self.stations[station_id].location, at)
+
+    def affected(self, reduction: NetworkPriceReduction) -> list[StationSite]:
+        """The stations at the places of a reduction."""
+        return [site for site in self.stations.values() if site.location in reduction.locations]
+
+    def news(self, reduction: NetworkPriceReduction, request_id: str, now: datetime) -> list[ChargingPrices]:
+        """4.2.2 for one subscriber: the prices of the stations concerned, one content for each stretch of time in which
+        none of them changes; nothing where no station is concerned."""
+        concerned = self.affected(reduction)
+        places = {site.location for site in concerned}
+        turns = {
+            at
+            for other in self.reductions.values()
+            if places & set(other.locations)
+            for at in (other.start, other.end)
+            if reduction.start < at < reduction.end
+        }
+        edges = [reduction.start, *sorted(turns), reduction.end] if concerned else []
+        return [
+            ChargingPrices(
+                request_id=request_id,
+                timestamp=now,
+                start=start,
+                end=end,
+                stations=tuple(self._priced(site, start) for site in concerned),
+            )
+            for start, end in pairwise(edges)
+        ]
+
+    def _priced(self, site: StationSite, at: datetime) -> StationPrice:
+        return StationPrice(
+            station_id=site.station_id,
+            latitude_deg=site.latitude_deg,
+            longitude_deg=site.longitude_deg,
+            price_eur_per_kwh=self.price_at(site.station_id, at),
+            usual_eur_per_kwh=self.tariff.usual_eur_per_kwh,
+        )
