@@ -122,8 +122,6 @@ class CapacityBuyer:
         if not isinstance(bids, CurveBids):
             return
         self.bids = bids
-        for fault in bids.refused:
-            self._agent.notice(f"a bid is not in the auction: {fault}")
         await self._decide(market, bids, scenarios)
 
     def _places(self, scenarios: Scenarios) -> tuple[str, ...]:

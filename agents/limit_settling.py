@@ -131,4 +131,4 @@ class LimitSettling:
 
 
 def _named(contract_id: str, day: date) -> str:
-    return f"{contract_id}-settled-{day:%Y-%m-%d}"
+    return f"s-{contract_id}-{day:%Y-%m-%d}"
