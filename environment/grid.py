@@ -1,7 +1,7 @@
-"""The low-voltage network: AC power flow, fast enough for a day of minutes.
+"""A distribution network behind its transformer: AC power flow, fast enough for a day of minutes.
 
 The model is pandapower's: its network, its admittance matrices, its ratings. What is solved differently is the
-equation. A low-voltage network has one voltage source and constant-power loads, so that with Z the inverse of the
+equation. Such a network has one voltage source and constant-power loads, so that with Z the inverse of the
 admittance matrix without the source bus, and w the voltages without load,
 
     V = w + Z conj(S / V)
@@ -34,6 +34,8 @@ _TOLERANCE_PU: Final = 1e-10
 _MAX_ITERATIONS: Final = 100
 _AGREEMENT_PU: Final = 1e-7
 _LEAST_PART: Final = 0.01
+_LOW_KV: Final = 1.0
+"""Low voltage goes so far (EN 50160)."""
 _SOURCE_PU: Final = (0.9, 1.1)
 """What a source may be set to: beyond it, no network in service is run (EN 50160 allows no more)."""
 
@@ -47,7 +49,8 @@ class PowerFlowError(GridError):
 
 
 class Grid:
-    """A low-voltage network with one transformer, and its power flow."""
+    """A network of low or medium voltage with one transformer, and its power flow. `buses` are the network's own: all
+    but the one on the transformer's upper side."""
 
     def __init__(self, net: Any) -> None:
         """`net`: a pandapower network that this object may keep; loads and sgens in it say where the profiles act."""
@@ -110,9 +113,9 @@ class Grid:
     ) -> Grid:
         """A shipped network by name, or a pandapower JSON file by path.
 
-        `transformer`: another of the network's standard types, its tap where it was. `line`: a low-voltage line type of
-        pandapower's or of the network's, for every line at its own length. `source_pu`: the voltage on the
-        transformer's upper side, 0.9 to 1.1. None leaves what the network has. Raises GridError.
+        `transformer`: another of the network's standard types, its tap where it was. `line`: a line type of
+        pandapower's or of the network's, for its voltage, on every line at its own length. `source_pu`: the voltage on
+        the transformer's upper side, 0.9 to 1.1. None leaves what the network has. Raises GridError.
         """
         shipped = files("environment") / "data" / f"{name}.json"
         if shipped.is_file():
@@ -271,7 +274,7 @@ class Grid:
         try:
             return self.bus_index[bus]
         except KeyError:
-            raise GridError(f"network {self.name!r} has no low-voltage bus {bus!r}") from None
+            raise GridError(f"network {self.name!r} has no {_level(self.net)} bus {bus!r}") from None
 
     def resolve(self, name: str) -> tuple[str, ...]:
         """The buses behind a name: a bus itself, or a place of the demonstrator such as `office` or `households`."""
@@ -317,14 +320,20 @@ class Grid:
 
 
 def _string(net: Any, line: str) -> None:
-    """Puts one line type everywhere. Raises GridError for one that is not known, or not for low voltage."""
+    """Puts one line type everywhere. Raises GridError for one that is not known, or not for the network's voltage."""
     types = pp.create_empty_network().std_types["line"] | net.std_types["line"]
-    known = sorted(name for name, values in types.items() if (values.get("voltage_rating") or "LV") == "LV")
+    rating = "LV" if _level(net) == "low-voltage" else "MV"
+    known = sorted(name for name, values in types.items() if (values.get("voltage_rating") or rating) == rating)
     if line not in known:
-        raise GridError(f"network {net.name!r}: no low-voltage line type {line!r}; there is {', '.join(known)}")
+        raise GridError(f"network {net.name!r}: no {_level(net)} line type {line!r}; there is {', '.join(known)}")
     pp.create_std_type(net, types[line], line, "line")
     for index in net.line.index:
         pp.change_std_type(net, index, line, "line")
+
+
+def _level(net: Any) -> str:
+    """What the network's own buses are."""
+    return "low-voltage" if net.bus.vn_kv[net.trafo.lv_bus.iloc[0]] <= _LOW_KV else "medium-voltage"
 
 
 def networks() -> tuple[str, ...]:

@@ -38,7 +38,7 @@ class LookAhead:
 
     @property
     def buses(self) -> tuple[str, ...]:
-        """Low-voltage buses, in the order of every state's arrays."""
+        """The network's own buses, in the order of every state's arrays."""
         return self.grid.buses
 
     @cached_property

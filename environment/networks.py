@@ -1,4 +1,4 @@
-"""The low-voltage networks of a run: one, or several that have nothing to do with each other but the area's frequency.
+"""The networks of a run: one, or several that have nothing to do with each other but the area's frequency.
 
 Each is solved by itself behind a stiff source of its own. Where there are several, each has a name, which stands
 before the names of its buses, lines and transformer ("bornholm LV2.101 Bus 21"), so that what is shipped once can stand

@@ -82,7 +82,7 @@ class PhysicalGrid:
 
 
 def _emptied(grid: Grid) -> tuple[Any, list[int]]:
-    """A copy of the network without loads and generation, and its low-voltage buses."""
+    """A copy of the network without loads and generation, and its own buses."""
     net = copy.deepcopy(grid.net)
     net.load.drop(net.load.index, inplace=True)
     net.sgen.drop(net.sgen.index, inplace=True)

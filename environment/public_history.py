@@ -16,7 +16,8 @@ from typing import Final
 
 import numpy as np
 
-from agents.decisions.choice import ChoiceModel, Option, choose, gumbel
+from agents.decisions.charging_options import option_of, pick
+from agents.decisions.choice import ChoiceModel, Option, gumbel
 from agents.decisions.station_offers import BookingList, Offer, distance_km, offers
 from agents.grid_view import Floats
 from agents.periods import QUARTER
@@ -67,8 +68,8 @@ def served(
                     price_at,
                     need.asks_at,
                 )
-                found += [(offer, _seen(offer, need, away)) for offer in made]
-        picked = choose(model, [option for _, option in found], partial(gumbel, seed, need.need_id))
+                found += [(offer, _seen(offer, need, site)) for offer in made]
+        picked = pick(model, [option for _, option in found], partial(gumbel, seed, need.need_id))
         if picked is not None:
             offer = found[picked][0]
             bookings[offer.station_id].add(offer.booking(need.need_id, need.max_charge_kw))
@@ -77,8 +78,9 @@ def served(
 
 
 class PublicHistory:
-    """Implements `agents.public_ports.StationHistory`. `dates`: the local days, the last one first of all before the
-    run; `station_kw` [days, 96 quarters of the local day, stations in the order of `stations`]: mean kW drawn."""
+    """Implements `agents.public_ports.StationHistory`. `dates`: the local days, the last of them the one
+    before the run's first; `station_kw` [days, 96 quarters of the local day, stations]: mean kW drawn, stations in the
+    order of `stations`."""
 
     def __init__(
         self, scenario: PublicScenario, model: ChoiceModel, rng: np.random.Generator, count: int = DAYS
@@ -141,16 +143,16 @@ def _uncapped(_: datetime) -> float:
     return inf
 
 
-def _seen(offer: Offer, need: Need, away_km: float) -> Option:
+def _seen(offer: Offer, need: Need, site: StationSite) -> Option:
     """The offer as its driver sees it."""
-    stay, usual = need.stays[offer.stay], need.stays[0]
-    return Option(
-        (offer.station_id, offer.stay),
-        float(offer.amount_eur),
-        offer.energy_kwh,
-        away_km,
-        max(0.0, (offer.start - stay.arrival).total_seconds() / 3600),
-        abs((stay.arrival - usual.arrival).total_seconds()) / 3600,
-        max(0.0, (stay.departure - offer.end).total_seconds() / 3600),
-        max(0.0, need.energy_kwh - offer.energy_kwh),
+    return option_of(
+        need,
+        offer.stay,
+        station_id=site.station_id,
+        latitude_deg=site.latitude_deg,
+        longitude_deg=site.longitude_deg,
+        start=offer.start,
+        end=offer.end,
+        energy_kwh=offer.energy_kwh,
+        amount_eur=offer.amount_eur,
     )

@@ -69,7 +69,7 @@ class GridPart(Part):
     """The network, and the limits that the DSO keeps.
 
     `transformer`: another of the network's standard types; `line`: another standard type for all its lines;
-    `source_pu`: another voltage on the medium-voltage side.
+    `source_pu`: another voltage on the transformer's upper side.
     """
 
     network: str
@@ -157,7 +157,7 @@ class Scenario(Part):
     @property
     @abstractmethod
     def grids(self) -> Mapping[str, GridPart]:
-        """The low-voltage networks of the run by name, "" for the only one."""
+        """The networks of the run by name, "" for the only one."""
 
     @property
     @abstractmethod
