@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -109,7 +109,7 @@ class Cast(ABC, Generic[_S]):
     def _at(self, name: str) -> tuple[str, str, Swarm]:
         return self._jid(name), self.passwords[self._jid(name)], self.swarm
 
-    def _owners(self) -> list[EvOwner]:
+    def _owners(self) -> Sequence[Actor]:
         drivers = self.scenario.drivers
         rng = self.props.streams["drivers"]
         preferences = draw_preferences(

@@ -11,6 +11,8 @@ from environment.island_cast import IslandCast
 from environment.island_scenario import IslandScenario
 from environment.market_cast import MarketCast
 from environment.market_scenario import MarketScenario
+from environment.public_cast import PublicCast
+from environment.public_scenario import PublicScenario
 from environment.scenario_parts import Scenario
 from protocols.roles import Role
 
@@ -18,6 +20,7 @@ CASTS: dict[type[Scenario], type[Cast[Any]]] = {
     MarketScenario: MarketCast,
     IslandScenario: IslandCast,
     CampusScenario: CampusCast,
+    PublicScenario: PublicCast,
 }
 
 

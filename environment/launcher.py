@@ -14,7 +14,7 @@ import numpy as np
 from agents.actor import AgentError
 from agents.ledger import LedgerError
 from behaviours.link import LinkError
-from environment import campus_summary, frequency_series, summary
+from environment import frequency_series, summary
 from environment.access import AccountsError, read_accounts
 from environment.chargers import ParkError
 from environment.clock import ScaledClock, VirtualClock, run
@@ -30,7 +30,8 @@ from environment.series import SeriesError, SeriesRecorder
 from environment.server import ServerError
 from environment.sessions_csv import SessionsError
 from environment.stage import Progress, Stage
-from environment.world import World, build, without_flexibility
+from environment.world import World, build
+from environment.worlds import left_alone
 
 STREAMS = ("sessions", "frequency", "history", "drivers", "meters", "needs")
 
@@ -103,36 +104,28 @@ def launch(scenario: Scenario, options: Options, progress: Progress | None = Non
             run(stage.play, clock)
         except BaseExceptionGroup as group:
             raise _first(group) from group
-        progress.stage("the same day without flexibility")
-        left_alone = without_flexibility(plant, series)
+        progress.stage("the same time without flexibility")
+        without, notes = left_alone(stage.world, series)
         progress.stage("writing the report")
         series.write(out.path / SERIES)
-        _write_frequency(out.path / FREQUENCY, stage.world, left_alone)
+        _write_frequency(out.path / FREQUENCY, stage.world, without)
         found = summary.write(
             out.path,
             agents=len(stage.roles),
             wall_s=time.monotonic() - started,
             drivers=[_named(outcome, stage.domain) for outcome in stage.world.outcomes],
             warnings=(*plant.sessions.warnings, *stage.notices, *stage.unread()),
-            notes=_notes(stage.world, left_alone),
+            notes=notes,
         )
         return Done(out.path, found, build_report(out.path))
 
 
-def _notes(served: World, left_alone: World) -> dict[str, Any]:
-    """What the report must know and only the scenario has."""
-    plant = served.plant
-    if plant.island is not None:
-        return plant.island.notes(served.outcomes, left_alone.outcomes)
-    return {} if plant.campus is None else campus_summary.notes(plant.campus.scenario)
-
-
-def _write_frequency(path: Path, served: World, left_alone: World) -> None:
+def _write_frequency(path: Path, served: World, without: World) -> None:
     """The seconds of an area that the run's chargers move; in other runs there are none."""
-    if served.area is None or served.response is None or left_alone.area is None:
+    if served.area is None or served.response is None or without.area is None:
         return
     scenario, seconds = served.plant.scenario, 60 * served.plant.minutes
-    hz = [world.area.series(scenario.begins, seconds) for world in (served, left_alone) if world.area is not None]
+    hz = [world.area.series(scenario.begins, seconds) for world in (served, without) if world.area is not None]
     frequency_series.write(path, scenario.scenario.timezone, scenario.begins, hz[0], served.response.response_kw, hz[1])
 
 

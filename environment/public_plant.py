@@ -11,7 +11,7 @@ import numpy.typing as npt
 from agents.grid_view import Floats, GridState
 from agents.public_ports import StationSite
 from environment.charger_device import ChargerSpec
-from environment.feeders import BUSBAR, feeders_of
+from environment.feeders import sections_of
 from environment.grid import Grid
 from environment.networks import Networks
 from environment.public_needs import Needs, draw
@@ -87,24 +87,13 @@ def build_public(scenario: PublicScenario, rng: np.random.Generator, networks: N
             known = ", ".join(grid.buses)
             fault = f"station[{number}].bus: network {grid.name!r} has no bus {site.bus!r}; there is {known}"
             raise ScenarioError(f"scenario {scenario.scenario.name}", [fault])
-    sections = {line: fed for line, fed in sections_of(grid).items() if fed}
+    sections = sections_of(*_tree(grid))
     return PublicPlant(scenario.stations(), draw(rng, scenario), tuple(sections), sections)
 
 
-def sections_of(grid: Grid) -> dict[str, tuple[str, ...]]:
-    """The buses that are fed through each line of a network: those that nothing else feeds. None in a ring."""
+def _tree(grid: Grid) -> tuple[str, list[tuple[str, str, str]]]:
+    """The bus that everything hangs on, and each line with its ends."""
     net = grid.net
     name = dict(zip(net.bus.index, net.bus.name.astype(str), strict=True))
-    ends = {line: (name[a], name[b]) for line, a, b in zip(grid.lines, net.line.from_bus, net.line.to_bus, strict=True)}
-    busbar = name[net.trafo.lv_bus.iloc[0]]
-    return {
-        line: _unreached(grid.buses, busbar, [pair for other, pair in ends.items() if other != line]) for line in ends
-    }
-
-
-def _unreached(buses: Sequence[str], busbar: str, lines: Sequence[tuple[str, str]]) -> tuple[str, ...]:
-    feeders = feeders_of(buses, busbar, lines)
-    near = {busbar, *(end for pair in lines if busbar in pair for end in pair)}
-    return tuple(
-        bus for feeder, members in feeders.items() if feeder != BUSBAR and near.isdisjoint(members) for bus in members
-    )
+    ends = zip(grid.lines, net.line.from_bus, net.line.to_bus, strict=True)
+    return name[net.trafo.lv_bus.iloc[0]], [(line, name[a], name[b]) for line, a, b in ends]

@@ -77,7 +77,7 @@ class PublicCar:
         return float(park.imported_kwh[park.index[self._charger]]) if self._charger is not None else 0.0
 
     def _outcome(self, soc: float, *, departed: bool) -> DriverOutcome:
-        """A driver without a charger of one's own buys energy by the meter: what is lost on the way is not asked for."""
+        """What is bought here is bought by the meter: what is lost on the way into the battery is not asked for."""
         assert self._charger is not None
         assert self._arrived is not None
         zone = self._world.plant.scenario.zone

@@ -30,7 +30,8 @@ from environment.run_folder import LEDGER, TRACE
 from environment.scenario import Scenario
 from environment.series import SeriesRecorder
 from environment.server import EmbeddedServer, client_tls, generated_passwords
-from environment.world import MINUTE, Plant, World, faults_at
+from environment.world import MINUTE, Plant, faults_at
+from environment.worlds import world_of
 
 EPILOGUE = timedelta(hours=1)
 """After the last minute of physics the books are settled: volumes, bills, owners' shares."""
@@ -101,7 +102,7 @@ class Stage:
             await park.start()
             stack.push_async_callback(park.stop)
             self.park = park
-            self.world = World(self.plant, park, "with", self.series, self.clock.now)
+            self.world = world_of(self.plant, park, self.series, self.clock.now)
             self.world.begin()
             self.instruments = Instruments(self.scenario, park, self.clock, self.random["meters"])
             await self.instruments.start(stack)
