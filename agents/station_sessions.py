@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -131,8 +131,7 @@ class StationSessions:
                 gone.append(session)
             elif now >= self.booking(session).start + NO_SHOW:
                 self.release(session, self._no_show(session, reading))
-        for session in gone:
-            self._settle(session)
+        await self._conclude(gone)
         for station_id in dict.fromkeys(session.station_id for session in due):
             await self.steer(station_id)
 
@@ -181,11 +180,17 @@ class StationSessions:
                 session.last_kwh = reading.meter_kwh
                 if session.car is not None and _may_be(reading, session.car):
                     self._stayed[session.charger_id] = reading
-        for session in sessions:
-            if session.booking_id in self.open:  # it was not called off while the charger was read
-                self._settle(session)
-        for station_id in dict.fromkeys(session.station_id for session in sessions):
+        await self._conclude(sessions)
+
+    async def _conclude(self, sessions: Sequence[Session]) -> None:
+        """The receipts, sent when the chargers have their orders."""
+        mine = [session for session in sessions if session.booking_id in self.open]  # the others were called off
+        for session in mine:
+            self._settle(session)
+        for station_id in dict.fromkeys(session.station_id for session in mine):
             await self.steer(station_id)
+        for session in mine:
+            session.over.set()
 
     def _settle(self, session: Session) -> None:
         """The receipt, by the register as last read."""
@@ -216,7 +221,6 @@ class StationSessions:
                 amount_eur=as_money(booking.price_eur_per_kwh * Decimal(repr(energy))),
             )
         )
-        session.over.set()
 
     def _no_show(self, session: Session, reading: ChargerReading | None) -> Failure:
         if session.charger_id in self.control.silent:
