@@ -71,7 +71,7 @@ def write(name: str, text: str) -> None:
             'buses = ["bus-99"]',
             "scenario small: site[1].buses: network 'rural2' has no low-voltage bus 'bus-99'",
         ),
-        ('network = "rural2"', 'network = "rural9"', "network 'rural9' is not shipped; there is rural2"),
+        ('network = "rural2"', 'network = "rural9"', "network 'rural9' is not shipped; there is cigre_mv, rural2"),
         ("[scenario]", "[scenario", None),
     ],
     ids=["a wrong unit", "a unit in the value", "a missing bus", "a missing network", "no TOML"],

@@ -165,7 +165,7 @@ def test_more_than_the_network_can_carry_is_said_so(rural: Grid) -> None:
 
 
 def test_the_shipped_network_has_its_office_its_households_and_where_it_came_from(rural: Grid) -> None:
-    assert networks() == ("rural2",)
+    assert networks() == ("cigre_mv", "rural2")
     assert len(rural.places["office"]) == 1
     assert len(rural.places["households"]) >= 30
     assert set(rural.places["office"] + rural.places["households"]) <= set(rural.buses)
@@ -184,7 +184,7 @@ def test_the_shipped_network_has_its_office_its_households_and_where_it_came_fro
         (lambda grid: grid.resolve("moon"), "no low-voltage bus 'moon'"),
         (lambda grid: grid.solve(np.ones(3)), "96 buses"),
         (lambda grid: grid.solve({grid.buses[0]: math.nan}), "not a finite number"),
-        (lambda grid: Grid.load("rural9"), "'rural9' is not shipped; there is rural2"),
+        (lambda grid: Grid.load("rural9"), "'rural9' is not shipped; there is cigre_mv, rural2"),
         (lambda grid: Grid.load("/no/such.json"), "cannot be read"),
         (lambda grid: Grid.load("rural2", transformer="1 GVA"), "no transformer type '1 GVA'; there is 0.16 MVA"),
         (lambda grid: Grid.load("rural2", line="rope"), "no low-voltage line type 'rope'; there is 15-AL1/3-ST1A 0.4,"),
@@ -222,3 +222,37 @@ def test_what_is_said_of_a_state_is_not_changed_afterwards(rural: Grid) -> None:
     state = rural.solve({rural.buses[0]: 5.0})
     with pytest.raises(ValueError, match="read-only"):
         state.vm_pu[0] = 2.0
+
+
+def test_the_medium_voltage_feeder_is_solved_as_pandapower_solves_it_with_the_sun_and_in_the_evening() -> None:
+    grid = Grid.load("cigre_mv")
+    rng = np.random.default_rng(4)
+    for mean_kw in (-300.0, 0.0, 350.0):
+        p, q = rng.normal(mean_kw, 100.0, len(grid.buses)), rng.normal(40.0, 30.0, len(grid.buses))
+        state, net = grid.solve(p, q), reference(grid, p, q)
+        own = net.bus.index != net.ext_grid.bus.iloc[0]
+        np.testing.assert_allclose(state.vm_pu, net.res_bus.vm_pu[own], atol=1e-8)
+        np.testing.assert_allclose(state.line_loading_percent, net.res_line.loading_percent, atol=1e-4)
+        assert state.trafo_p_kw == pytest.approx(net.res_trafo.p_hv_mw.iloc[0] * 1e3, abs=1e-4)
+
+
+def test_the_medium_voltage_feeder_is_cigres_and_says_what_was_changed() -> None:
+    """CIGRE TF C6.04.02: the first feeder has 14.34 km of cable and 4.32 MW of load beyond bus 1."""
+    grid = Grid.load("cigre_mv")
+    net = grid.net
+    assert grid.buses == tuple(f"Bus {number}" for number in range(1, 12))
+    assert len(grid.feeders) == 2, "one feeder, and the busbar"
+    beyond = net.load[net.load.bus > 1]
+    assert beyond.p_mw.sum() == pytest.approx(4.3191, abs=1e-3)
+    assert net.line.length_km.sum() == pytest.approx(14.34, abs=1e-6)
+    assert set(net.load.profile) == {"homes", "trade"}
+    rated = dict(zip(net.line.name, net.line.max_i_ka * net.line.df, strict=True))
+    assert {name for name, ka in rated.items() if ka != 0.145} == {"Line 3-8"}
+    assert any("Line 3-8" in change for change in net["provenance"]["changes"])
+
+
+def test_what_a_medium_voltage_network_has_not_is_named_by_its_voltage() -> None:
+    with pytest.raises(GridError, match="has no medium-voltage bus 'Bus 12'"):
+        Grid.load("cigre_mv").index("Bus 12")
+    with pytest.raises(GridError, match="no medium-voltage line type 'NAYY 4x150 SE'"):
+        Grid.load("cigre_mv", line="NAYY 4x150 SE")
