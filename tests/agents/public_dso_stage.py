@@ -19,6 +19,7 @@ import numpy as np
 from agents.actor import Actor
 from agents.capacity_buyer import AuctionPlan
 from agents.capacity_fmo import CapacityFmo
+from agents.decisions.price_reduction import Beliefs
 from agents.grid_environment import GridEnvironment
 from agents.grid_view import Floats, GridState, Sensitivity
 from agents.network_pricing import PricingPlan
@@ -298,7 +299,10 @@ PLAN = AuctionPlan(
     scenarios=4,
 )
 PRICING = PricingPlan(
-    network_eur_per_kwh=Decimal("0.09"), most_reduction_eur_per_kwh=Decimal("0.09"), threshold_kw=10.0
+    network_eur_per_kwh=Decimal("0.09"),
+    most_reduction_eur_per_kwh=Decimal("0.09"),
+    threshold_kw=10.0,
+    beliefs=Beliefs(cost_per_eur=-0.15, energy_kwh=30.0, share=0.1, following=0.5),
 )
 
 
