@@ -21,6 +21,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 
 RUNS = Path("runs")
+PAGE_SPEED = 60.0
 COMMANDS = ("list", "check", "exchanges", "accounts", "fcr-log")
 
 
@@ -51,6 +52,14 @@ def _run_parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, metavar="N", help="seed of everything that is drawn (the scenario's)")
     parser.add_argument(
         "--speed", type=float, metavar="X", help="X times wall time instead of virtual time; 1 for real hardware"
+    )
+    parser.add_argument(
+        "--driver-page",
+        type=int,
+        nargs="?",
+        const=0,
+        metavar="PORT",
+        help=f"be a driver on a web page of this machine (default: a free port); --speed is {PAGE_SPEED:g} then",
     )
     parser.add_argument("--wire", action="store_true", help="put every message on the XMPP server")
     parser.add_argument("--server", metavar="HOST[:PORT]", help="an XMPP server instead of the embedded one")
@@ -96,7 +105,7 @@ def _run(options: argparse.Namespace) -> int:
                 loaded,
                 Options(
                     out=out,
-                    speed=options.speed,
+                    speed=PAGE_SPEED if options.speed is None and options.driver_page is not None else options.speed,
                     wire=options.wire,
                     server=options.server,
                     port=options.port,
@@ -104,6 +113,7 @@ def _run(options: argparse.Namespace) -> int:
                     admit=options.admit,
                     ca=options.ca,
                     ledger_url=options.ledger,
+                    driver_page=options.driver_page,
                     base=source.parent if source.suffix == ".toml" else scenario.SCENARIOS,
                 ),
                 progress,

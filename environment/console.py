@@ -25,6 +25,8 @@ class _Quiet:
 
     def listening(self, address: str, domain: str, ca_file: Path) -> None: ...
 
+    def serving(self, address: str) -> None: ...
+
     def minute(self, at: datetime, share: float, messages: int, loading_percent: float) -> None: ...
 
 
@@ -50,6 +52,9 @@ class _Bar:
             markup=False,
             soft_wrap=True,
         )
+
+    def serving(self, address: str) -> None:
+        self._progress.console.print(f"Driver's page at {address}", highlight=False, markup=False, soft_wrap=True)
 
     def minute(self, at: datetime, share: float, messages: int, loading_percent: float) -> None:
         if at.minute % 15 == 0:

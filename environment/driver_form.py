@@ -70,11 +70,15 @@ def read_form(
     values = {name: form.get(name, "").strip() for name in first_entry(places, now, zone).values}
     faults: dict[str, str] = {}
     latitude, longitude = _place(values, places, faults)
-    soc = _number(values, "soc", "percent", 0, 100, faults)
-    wanted = _number(values, "wanted", "percent", 0, 100, faults)
+    soc = _number(values, "soc", " %", 0, 100, faults)
+    wanted = _number(values, "wanted", " %", 0, 100, faults)
     if soc is not None and wanted is not None and (wanted - soc) / 100 * capacity_kwh < LEAST_KWH:
-        faults["wanted"] = f"has to be above the {soc:g} % that you have, by {LEAST_KWH:g} kWh at least"
-    within = _number(values, "within", "kilometres", 0.1, MOST_KM, faults)
+        least = math.ceil(soc + 100 * LEAST_KWH / capacity_kwh)
+        if least > 100:
+            faults["soc"] = "Full: nothing to charge."
+        else:
+            faults["wanted"] = f"Give {least} % or more."
+    within = _number(values, "within", " km", 0.1, MOST_KM, faults)
     departure = _departure(values, now, until, zone, faults)
     if faults:
         return Entry(values, faults)
@@ -92,13 +96,13 @@ def _place(
 ) -> tuple[float | None, float | None]:
     if values["place"] == OWN:
         return (
-            _number(values, "latitude", "degrees north", -90, 90, faults),
-            _number(values, "longitude", "degrees east", -180, 180, faults),
+            _number(values, "latitude", "°", -90, 90, faults),
+            _number(values, "longitude", "°", -180, 180, faults),
         )
     for place in places:
         if place.name == values["place"]:
             return place.latitude_deg, place.longitude_deg
-    faults["place"] = "is none of the list: pick one of it, or give coordinates"
+    faults["place"] = "Pick one of the list, or give coordinates."
     return None, None
 
 
@@ -113,8 +117,7 @@ def _number(
         number = math.nan
     if least <= number <= most:
         return number
-    what = "is missing" if not text else "is no number" if math.isnan(number) else "is not possible"
-    faults[name] = f"{what}: give {unit}, from {least:g} to {most:g}"
+    faults[name] = f"Give {least:g} to {most:g}{unit}."
     return None
 
 
@@ -127,15 +130,15 @@ def _departure(
         if clock.tzinfo is not None:
             raise ValueError(text)
     except ValueError:
-        faults["departure"] = f"{'is no time' if text else 'is missing'}: give hours and minutes, as 18:30"
+        faults["departure"] = "Give a time, as 18:30."
         return None
     leaves = datetime.combine(local.date(), clock, zone)
     if leaves <= local:
         leaves = datetime.combine(local.date() + _DAY, clock, zone)
     if leaves - local < SOONEST:
-        faults["departure"] = f"is too soon: leave {SOONEST // timedelta(minutes=1)} minutes to charge at least"
+        faults["departure"] = f"Too soon: {SOONEST // timedelta(minutes=1)} min at least."
         return None
     if leaves > until:
-        faults["departure"] = f"is after the end of the run, {until.astimezone(zone):%A %H:%M}"
+        faults["departure"] = f"The run ends {until.astimezone(zone):%a %H:%M}."
         return None
     return leaves

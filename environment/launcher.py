@@ -18,6 +18,8 @@ from environment import frequency_series, summary
 from environment.access import AccountsError, read_accounts
 from environment.chargers import ParkError
 from environment.clock import ScaledClock, VirtualClock, run
+from environment.driver_page import DriverPageError
+from environment.driver_stage import with_person
 from environment.frequency import FrequencyError
 from environment.frequency_series import FREQUENCY
 from environment.grid import GridError
@@ -51,6 +53,7 @@ EXPECTED = (
     LedgerError,
     SeriesError,
     RunFolderError,
+    DriverPageError,
 )
 """What can go wrong outside this program: each is one clear line for the user."""
 
@@ -59,6 +62,8 @@ class _Silent:
     def stage(self, text: str) -> None: ...
 
     def listening(self, address: str, domain: str, ca_file: Path) -> None: ...
+
+    def serving(self, address: str) -> None: ...
 
     def minute(self, at: datetime, share: float, messages: int, loading_percent: float) -> None: ...
 
@@ -81,6 +86,8 @@ def launch(scenario: Scenario, options: Options, progress: Progress | None = Non
     """Runs a scenario. Raises one of EXPECTED for what the user can mend, each with one line for each fault."""
     progress = progress or _Silent()
     options.check()
+    if options.driver_page is not None:
+        scenario = with_person(scenario)
     _allow_many_sockets()
     started = time.monotonic()
     random = streams(scenario.scenario.seed)

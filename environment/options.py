@@ -18,7 +18,8 @@ class OptionsError(ValueError):
 class Options:
     """How to run: `speed` None is virtual time, `wire` puts every message on the server. `server` is HOST[:PORT] of a
     server that has the accounts in the file `accounts`; without it one is embedded, on `port` (None: a free one), which
-    also lets in the accounts in the file `admit`. `base` is where the scenario's relative paths start."""
+    also lets in the accounts in the file `admit`. `base` is where the scenario's relative paths start. On the port
+    `driver_page` (0: a free one) a person can be a driver; None: nobody is."""
 
     out: Path
     speed: float | None = None
@@ -30,6 +31,7 @@ class Options:
     ca: Path | None = None
     ledger_url: str | None = None
     base: Path | None = None
+    driver_page: int | None = None
 
     def check(self) -> None:
         """Raises OptionsError for numbers that cannot be, and for options that contradict each other."""
@@ -44,6 +46,11 @@ class Options:
             )
         if self.port is not None and not 0 <= self.port <= MOST_PORT:
             yield f"--port {self.port}: is no port; give one up to {MOST_PORT}, or leave it out for a free one"
+        if self.driver_page is not None:
+            if not 0 <= self.driver_page <= MOST_PORT:
+                yield f"--driver-page {self.driver_page}: is no port; give one up to {MOST_PORT}, 0 for a free one"
+            if self.speed is None:
+                yield "--driver-page: needs time that passes; give --speed as well (60 makes an hour last a minute)"
         if self.server is None:
             if self.ca is not None:
                 yield "--ca: the embedded server has its own authority; give --server HOST as well, or leave it out"

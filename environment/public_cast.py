@@ -12,6 +12,7 @@ from agents.decisions.capacity_curve import OpportunityCosts
 from agents.decisions.price_reduction import Beliefs
 from agents.decisions.station_prices import StationTariff
 from agents.network_pricing import PricingPlan
+from agents.page_driver import PageDriver
 from agents.public_cpo import PublicCpo
 from agents.public_driver import PublicDriver
 from agents.public_dso import PublicDso
@@ -19,7 +20,7 @@ from behaviours.swarm import Swarm
 from environment.cast import Cast, Props
 from environment.public_history import PublicHistory
 from environment.public_needs import Driver
-from environment.public_scenario import CpoPart, PublicScenario
+from environment.public_scenario import PAGE_DRIVER, CpoPart, PublicScenario
 from environment.public_study import Study
 from environment.public_without import PEOPLE
 from environment.public_world import NO_CAP, PublicWorld
@@ -61,7 +62,8 @@ class PublicCast(Cast[PublicScenario]):
 
     @classmethod
     def roles(cls, scenario: PublicScenario, domain: str) -> dict[str, Role]:
-        drivers = dict.fromkeys(scenario.people.names(), Role.EV_OWNER)
+        people = scenario.people
+        drivers = dict.fromkeys((*people.names(), *((PAGE_DRIVER,) if people.page else ())), Role.EV_OWNER)
         return super().roles(scenario, domain) | {f"{name}@{domain}": role for name, role in drivers.items()}
 
     def operator_of(self, charger_id: str) -> str:
@@ -145,7 +147,13 @@ class PublicCast(Cast[PublicScenario]):
 
     def _owners(self) -> Sequence[Actor]:
         assert self.props.plant.public is not None
-        return [self._driver(driver) for driver in self.props.plant.public.needs.drivers]
+        drawn: list[Actor] = [self._driver(driver) for driver in self.props.plant.public.needs.drivers]
+        return [*drawn, self._person()] if self.scenario.people.page else drawn
+
+    def _person(self) -> PageDriver:
+        return PageDriver(
+            *self._at(PAGE_DRIVER), car=self.world.car(PAGE_DRIVER), ledger=self.props.ledger, until=self.until
+        )
 
     def _driver(self, driver: Driver) -> PublicDriver:
         return PublicDriver(

@@ -15,7 +15,7 @@ from environment.feeders import sections_of
 from environment.grid import Grid
 from environment.networks import Networks
 from environment.public_needs import Needs, draw
-from environment.public_scenario import PublicScenario
+from environment.public_scenario import PAGE_DRIVER, PublicScenario
 from environment.scenario import ScenarioError
 from environment.vehicles import Vehicle
 
@@ -35,12 +35,14 @@ through the line (kW, >= 0); what a station draws on average, and at most in any
 
 @dataclass(frozen=True, eq=False)
 class PublicPlant:
-    """`lines`: those that feed something, in the network's order; `sections`: the buses that are fed through each."""
+    """`lines`: those that feed something, in the network's order; `sections`: the buses that are fed through each;
+    `guests`: cars of drivers whose needs are not drawn."""
 
     stations: tuple[StationSite, ...]
     needs: Needs
     lines: tuple[str, ...]
     sections: Mapping[str, tuple[str, ...]]
+    guests: tuple[Vehicle, ...] = ()
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -59,10 +61,11 @@ class PublicPlant:
 
     def cars(self) -> tuple[Vehicle, ...]:
         """Each driver's car, under the driver's name."""
-        return tuple(
+        drawn = tuple(
             Vehicle(each.name, each.capacity_kwh, each.max_charge_kw, 0.0, taper_soc=TAPER_SOC)
             for each in self.needs.drivers
         )
+        return drawn + self.guests
 
     def bus_of(self) -> dict[str, str]:
         """The bus of each charger."""
@@ -88,7 +91,16 @@ def build_public(scenario: PublicScenario, rng: np.random.Generator, networks: N
             fault = f"station[{number}].bus: network {grid.name!r} has no bus {site.bus!r}; there is {known}"
             raise ScenarioError(f"scenario {scenario.scenario.name}", [fault])
     sections = sections_of(*_tree(grid))
-    return PublicPlant(scenario.stations(), draw(rng, scenario), tuple(sections), sections)
+    return PublicPlant(scenario.stations(), draw(rng, scenario), tuple(sections), sections, _guests(scenario))
+
+
+def _guests(scenario: PublicScenario) -> tuple[Vehicle, ...]:
+    """The car of the driver whom a person plays: in the middle of what there is."""
+    people = scenario.people
+    if not people.page:
+        return ()
+    capacity_kwh, power_kw = (round(sum(span) / 2, 1) for span in (people.battery_kwh, people.max_charge_kw))
+    return (Vehicle(PAGE_DRIVER, capacity_kwh, power_kw, 0.0, taper_soc=TAPER_SOC),)
 
 
 def _tree(grid: Grid) -> tuple[str, list[tuple[str, str, str]]]:

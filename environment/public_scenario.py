@@ -43,7 +43,9 @@ MOST_POINTS = 64
 QUARTER_MINUTES = 15
 _CHECK = timedelta(minutes=15)
 """What the DSO and the FMO take from gate closure until contracts are concluded."""
-_OTHERS = frozenset({"directory", "environment", "observer", "driver-page"})
+PAGE_DRIVER = "driver-page"
+"""The driver whom a person plays."""
+_OTHERS = frozenset({"directory", "environment", "observer", PAGE_DRIVER})
 """Agents that every run has, or can have; their names are taken."""
 
 
@@ -147,7 +149,7 @@ class PlacePart(Part):
 class PeoplePart(Part):
     """The drivers, who have no charger of their own. `needs_per_day`: how often one needs to charge, on average;
     `follows_prices_share`: how many hear of changed prices; `battery_kwh`, `max_charge_kw`: the cars, evenly spread
-    between both."""
+    between both. `page`: there is one driver more, whom a person plays (`--driver-page` sets it)."""
 
     drivers: Annotated[int, Field(ge=1, le=9999)] = 300
     needs_per_day: Annotated[float, Field(gt=0, le=2, description="a day")] = 0.6
@@ -156,6 +158,7 @@ class PeoplePart(Part):
     battery_kwh: tuple[Kw, Kw] = (40.0, 77.0)
     max_charge_kw: tuple[Kw, Kw] = (50.0, 120.0)
     most_soc_percent: Percent = 80.0
+    page: bool = False
 
     def names(self) -> tuple[str, ...]:
         """`driver-001`, `driver-002`, ..."""

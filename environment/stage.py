@@ -24,6 +24,7 @@ from environment.casts import cast_of, roles
 from environment.charger_client import SunSpecCharger
 from environment.chargers import ChargerPark
 from environment.clock import ScaledClock, VirtualClock
+from environment.driver_stage import page_of
 from environment.options import Options
 from environment.out_folder import SERVER, OutFolder
 from environment.run_folder import LEDGER, TRACE
@@ -48,6 +49,9 @@ class Progress(Protocol):
 
     def listening(self, address: str, domain: str, ca_file: Path) -> None:
         """The embedded server listens; XMPP clients that were admitted may log in."""
+
+    def serving(self, address: str) -> None:
+        """A browser finds the driver's page there."""
 
     def minute(self, at: datetime, share: float, messages: int, loading_percent: float) -> None:
         """Scenario time has come to `at`, `share` of the run."""
@@ -173,6 +177,7 @@ class Stage:
         for actor in actors:
             stack.push_async_callback(actor.stop)
         await self._unless_failed(start_all(actors))
+        await self._serve_page(actors, stack)
         self.out.began()
         self.progress.stage("negotiating")
         self.clock.go()
@@ -181,6 +186,14 @@ class Stage:
         await self._unless_failed(self.clock.sleep_until(self._ends + EPILOGUE))
         self.clock.halt()
         self.world.finish()
+
+    async def _serve_page(self, actors: list[Actor], stack: AsyncExitStack) -> None:
+        """The page of the driver whom a person plays, where there is to be one."""
+        if self.options.driver_page is None:
+            return
+        page = page_of(self.scenario, actors, port=self.options.driver_page, speed=self.options.speed or 1.0)
+        stack.push_async_callback(page.stop)
+        self.progress.serving(await page.start())
 
     async def _unless_failed(self, work: Any) -> None:
         """Waits for `work`, but not beyond the first error that an agent would have kept to itself."""
