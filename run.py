@@ -22,7 +22,7 @@ os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 
 RUNS = Path("runs")
 PAGE_SPEED = 60.0
-COMMANDS = ("list", "check", "exchanges", "accounts", "fcr-log")
+COMMANDS = ("list", "check", "exchanges", "accounts", "fcr-log", "signals")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "exchanges": _exchanges,
             "accounts": _accounts,
             "fcr-log": _fcr_log,
+            "signals": _signals,
         }
         return does[words[0]](options)
     return _run(_run_parser().parse_args(words))
@@ -45,7 +46,8 @@ def _run_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="run.py",
         description="Runs a demonstrator of EV4EU D5.1 as a swarm of agents, and writes a run folder with a report.",
-        epilog="Other commands: run.py list | run.py check TRACE | run.py exchanges [--json] | run.py fcr-log RUN",
+        epilog="Other commands: run.py list | run.py check TRACE | run.py exchanges [--json] | run.py fcr-log RUN"
+        " | run.py signals RUN",
     )
     parser.add_argument("scenario", help="a scenario's name (see `run.py list`), or the path of a TOML file")
     parser.add_argument("--days", type=int, metavar="N", help="days to run (default: the scenario's)")
@@ -89,6 +91,10 @@ def _command_parser(command: str) -> argparse.ArgumentParser:
         parser.add_argument("--from", dest="start", metavar="ISO", help="from this time on; UTC without an offset")
         parser.add_argument("--to", dest="end", metavar="ISO", help="the end, not part of it")
         parser.add_argument("--out", type=Path, metavar="DIR", help="where to (default: fcr-log-files in the folder)")
+    if command == "signals":
+        parser.description = "Writes the DSO's signals (4.2.1, 5.2.1) in the JSON that EV4EU's own platform imports."
+        parser.add_argument("run", type=Path, metavar="RUN_FOLDER", help="the folder of a run")
+        parser.add_argument("--out", type=Path, metavar="DIR", help="where to (default: signals in the folder)")
     return parser
 
 
@@ -204,6 +210,22 @@ def _fcr_log(options: argparse.Namespace) -> int:
             notice=lambda line: print(f"run.py: {line}", file=sys.stderr),
         )
     except fcr_export.ExportError as error:
+        print(f"run.py: {error}", file=sys.stderr)
+        return 3
+    for path in written:
+        print(path)
+    return 0
+
+
+def _signals(options: argparse.Namespace) -> int:
+    from environment import ov2xmp_export
+    from environment.ov2xmp_form import SignalError
+
+    try:
+        written = ov2xmp_export.export(
+            options.run, out=options.out, notice=lambda line: print(f"run.py: {line}", file=sys.stderr)
+        )
+    except SignalError as error:
         print(f"run.py: {error}", file=sys.stderr)
         return 3
     for path in written:
