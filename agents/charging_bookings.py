@@ -78,8 +78,8 @@ class Booked:
         return self.found.choice
 
     async def cancel(self, reason: str, reply_by: datetime) -> Result:
-        """FIPA's cancel of what was booked; see `outcomes.has_stopped`."""
-        words = Cancellation(reference=self.choice.choice_id, reason=reason)
+        """FIPA's cancel of what was asked for, and so of what was booked; see `outcomes.has_stopped`."""
+        words = Cancellation(reference=self.request_id, reason=reason)
         return await self._tender.cancel(self.found.cpo, words, reply_by)
 
 

@@ -20,6 +20,8 @@ class StationPriceDesk:
         self.tariff = tariff
         self.reductions: dict[str, NetworkPriceReduction] = {}
         """By reduction id."""
+        self._known: dict[tuple[str, datetime], Decimal] = {}
+        """Prices by station and time, as long as no reduction comes: many drivers ask for the same hours."""
 
     def fault(self, reduction: NetworkPriceReduction, now: datetime) -> tuple[str, str] | None:
         """Why a reduction cannot be passed on to drivers, as a code and in words; None where it can."""
@@ -37,11 +39,16 @@ class StationPriceDesk:
         """Takes a reduction that has no fault; False where it is known already."""
         new = reduction.reduction_id not in self.reductions
         self.reductions[reduction.reduction_id] = reduction
+        self._known.clear()
         return new
 
     def price_at(self, station_id: str, at: datetime) -> Decimal:
         """What drivers pay at a station for a session that begins then. Raises KeyError for another's station."""
-        return price_at(self.tariff, self.reductions.values(), self.stations[station_id].location, at)
+        key = station_id, at
+        if key not in self._known:
+            place = self.stations[station_id].location
+            self._known[key] = price_at(self.tariff, self.reductions.values(), place, at)
+        return self._known[key]
 
     def reduction_at(self, station_id: str, at: datetime) -> Decimal:
         """What the DSO takes off network use at a station."""

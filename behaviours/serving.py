@@ -134,8 +134,10 @@ class Service:
         """Informs the subscribers of `topic` whose subscription `where` accepts; returns how many there were."""
         told = 0
         for talk in tuple(self.subscribers.get(topic, ())):
+            if not where(talk.opening):
+                continue
             for peer in talk.conversation.peers:
-                if talk.may(Performative.INFORM, peer) and where(talk.opening):
+                if talk.may(Performative.INFORM, peer):
                     talk.say(Performative.INFORM, content, peer)
                     told += 1
         return told

@@ -203,7 +203,7 @@ def test_a_charger_that_is_taken_is_told_and_the_booking_called_off() -> None:
 
     stage = play(script)
     assert stage.noticed("cannot charge for ann-1: hub1-1 is taken by car-7") == 1
-    assert [c.reference for c in stage.said(x.Cancellation)] == ["ppc-1"]
+    assert [c.reference for c in stage.said(x.Cancellation)] == ["ann-1"]
     assert stage.balance("ppc") == 0
 
 
@@ -232,7 +232,7 @@ def test_a_lowered_price_that_makes_another_pick_moves_the_booking_the_new_one_f
     stage = play(script)
     acts = [a for a in stage.recorder.script() if a in ("ann > ppc: accept-proposal", "ann > ppc: cancel")]
     assert acts == ["ann > ppc: accept-proposal", "ann > ppc: accept-proposal", "ann > ppc: cancel"]
-    assert [c.reference for c in stage.said(x.Cancellation)] == ["ppc-1"]
+    assert [c.reference for c in stage.said(x.Cancellation)] == ["ann-1"]
     assert stage.balance("ppc") == Decimal("0.20")
     assert not stage.notices
 
