@@ -309,7 +309,7 @@ def test_an_old_booking_that_is_not_let_go_is_kept_and_the_new_one_given_back() 
 
     stage = play(script)
     assert stage.noticed("ppc-1 cannot be called off: failed by ppc@localhost: the session goes on") == 1
-    assert [c.reference for c in stage.said(x.Cancellation)] == ["ppc-1", "ppc-3"]
+    assert [c.reference for c in stage.said(x.Cancellation)] == ["ann-1", "ann-1-2"]
     assert stage.balance("ppc") == Decimal("10.00")
 
 
