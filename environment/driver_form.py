@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, time, timedelta, tzinfo
+from datetime import UTC, datetime, time, timedelta, tzinfo
 
 from agents.page_driver import Wish
 
@@ -132,10 +132,10 @@ def _departure(
     except ValueError:
         faults["departure"] = "Give a time, as 18:30."
         return None
-    leaves = datetime.combine(local.date(), clock, zone)
-    if leaves <= local:
-        leaves = datetime.combine(local.date() + _DAY, clock, zone)
-    if leaves - local < SOONEST:
+    leaves = datetime.combine(local.date(), clock, zone).astimezone(UTC)
+    if leaves <= now:
+        leaves = datetime.combine(local.date() + _DAY, clock, zone).astimezone(UTC)
+    if leaves - now < SOONEST:
         faults["departure"] = f"Too soon: {SOONEST // timedelta(minutes=1)} min at least."
         return None
     if leaves > until:
