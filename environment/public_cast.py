@@ -76,7 +76,7 @@ class PublicCast(Cast[PublicScenario]):
 
     def _dso(self) -> PublicDso:
         scenario, network = self.scenario, self.props.plant.networks.members[0]
-        sites = scenario.stations()
+        sites, public = scenario.stations(), self.props.plant.public
         study = Study(
             network.profiles, sites, self.history, scenario.zone, self.swarm.clock.now, scenario.scenario.seed
         )
@@ -88,6 +88,7 @@ class PublicCast(Cast[PublicScenario]):
             pricing=self._pricing(),
             ledger=self.props.ledger,
             until=self.until,
+            signals=() if public is None else public.signals,
         )
 
     def _terms(self) -> AuctionPlan:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,8 @@ from environment.charger_device import ChargerSpec
 from environment.feeders import sections_of
 from environment.grid import Grid
 from environment.networks import Networks
+from environment.ov2xmp import Signal, read_file
+from environment.ov2xmp_form import SignalError
 from environment.public_needs import Needs, draw
 from environment.public_scenario import PAGE_DRIVER, PublicScenario
 from environment.scenario import ScenarioError
@@ -36,13 +39,14 @@ through the line (kW, >= 0); what a station draws on average, and at most in any
 @dataclass(frozen=True, eq=False)
 class PublicPlant:
     """`lines`: those that feed something, in the network's order; `sections`: the buses that are fed through each;
-    `guests`: cars of drivers whose needs are not drawn."""
+    `guests`: cars of drivers whose needs are not drawn; `signals`: what the DSO sends besides what it decides."""
 
     stations: tuple[StationSite, ...]
     needs: Needs
     lines: tuple[str, ...]
     sections: Mapping[str, tuple[str, ...]]
     guests: tuple[Vehicle, ...] = ()
+    signals: tuple[Signal, ...] = ()
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -82,8 +86,13 @@ def reverse_kw(state: GridState, fed: Floats) -> Floats:
     return np.maximum(-(fed @ state.p_kw), 0.0)
 
 
-def build_public(scenario: PublicScenario, rng: np.random.Generator, networks: Networks) -> PublicPlant:
-    """The stations, the lines and the needs of a scenario. Raises ScenarioError where a station's bus is not there."""
+def build_public(
+    scenario: PublicScenario, rng: np.random.Generator, networks: Networks, folder: Path | None = None
+) -> PublicPlant:
+    """The stations, the lines and the needs of a scenario, and its DSO's signals, whose path starts in `folder`.
+
+    Raises ScenarioError where a station's bus is not there, and for each fault of the signals.
+    """
     grid = networks.members[0].grid
     for number, site in enumerate(scenario.station, start=1):
         if site.bus not in grid.bus_index:
@@ -91,7 +100,25 @@ def build_public(scenario: PublicScenario, rng: np.random.Generator, networks: N
             fault = f"station[{number}].bus: network {grid.name!r} has no bus {site.bus!r}; there is {known}"
             raise ScenarioError(f"scenario {scenario.scenario.name}", [fault])
     sections = sections_of(*_tree(grid))
-    return PublicPlant(scenario.stations(), draw(rng, scenario), tuple(sections), sections, _guests(scenario))
+    return PublicPlant(
+        scenario.stations(),
+        draw(rng, scenario),
+        tuple(sections),
+        sections,
+        _guests(scenario),
+        _signals(scenario, folder or Path()),
+    )
+
+
+def _signals(scenario: PublicScenario, folder: Path) -> tuple[Signal, ...]:
+    """What the file says that the scenario names, if it names one."""
+    if scenario.dso.signals_json is None:
+        return ()
+    try:
+        return tuple(read_file(folder / scenario.dso.signals_json, scenario.stations()))
+    except SignalError as error:
+        lines = [f"dso.signals_json: {line}" for line in str(error).splitlines()]
+        raise ScenarioError(f"scenario {scenario.scenario.name}", lines) from None
 
 
 def _guests(scenario: PublicScenario) -> tuple[Vehicle, ...]:

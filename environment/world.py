@@ -102,7 +102,7 @@ class Plant:
 def build(scenario: Scenario, streams: Mapping[str, np.random.Generator], folder: Path | None = None) -> Plant:
     """The plant of a scenario. Raises ScenarioError, GridError or SessionsError, each line naming what is wrong.
 
-    `folder`: where a relative path of the scenario's sessions starts.
+    `folder`: where a relative path of the scenario's sessions, or of its DSO's signals, starts.
     """
     offset = standard_offset(scenario.zone, scenario.scenario.start.year)
     networks = Networks.load(scenario.grids, offset)
@@ -122,15 +122,17 @@ def build(scenario: Scenario, streams: Mapping[str, np.random.Generator], folder
     elif isinstance(scenario, CampusScenario):
         frequency = build_campuses(scenario, streams["frequency"], folder or Path())
     elif isinstance(scenario, PublicScenario):
-        return _public(scenario, streams, networks)
+        return _public(scenario, streams, networks, folder or Path())
     else:
         frequency = SwingModel(CONTINENTAL_EUROPE, scenario.begins, rng=streams["frequency"])
     return Plant(scenario, networks, specs, bus_of, sessions, frequency)
 
 
-def _public(scenario: PublicScenario, streams: Mapping[str, np.random.Generator], networks: Networks) -> Plant:
+def _public(
+    scenario: PublicScenario, streams: Mapping[str, np.random.Generator], networks: Networks, folder: Path
+) -> Plant:
     """The plant of public stations: no site has sessions of its own, the drivers come and go as they choose."""
-    public = build_public(scenario, streams["needs"], networks)
+    public = build_public(scenario, streams["needs"], networks, folder)
     frequency = SwingModel(CONTINENTAL_EUROPE, scenario.begins, rng=streams["frequency"])
     return Plant(
         scenario, networks, public.specs(), public.bus_of(), Sessions(public.cars(), ()), frequency, public=public
