@@ -15,11 +15,15 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
+import numpy as np
+
 from agents.decisions.capacity_flow import Cap, CapFlow, cheapest
+from agents.grid_view import Floats
 from agents.public_ports import NetworkStudy, Scenarios, StationSite
 
 _CONTRACT_EUR: Final = 0.01
 """What a contract must save at least: one that costs and saves nothing is not concluded."""
+_NOISE_KWH: Final = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +72,8 @@ class Plan:
     and AC power flow agree on the overloads to a thousandth of what the plan costs, or a cent (False: after the most
     rounds there was still a difference; the energies are AC power flow's all the same); `rounds`: how often the
     program was solved; `highest_percent`, `lowest_vm_pu`: the highest loading of a line and the lowest voltage in any
-    scenario with the plan.
+    scenario with the plan. `activation_eur`: what one activation should save, so that those of a contract last for the
+    period's worst days: 0 where they last for every day with an overload.
     """
 
     purchases: tuple[Bought, ...]
@@ -83,6 +88,7 @@ class Plan:
     rounds: int
     highest_percent: float
     lowest_vm_pu: float
+    activation_eur: float
 
 
 def procure(
@@ -136,4 +142,13 @@ def procure(
         rounds=found.rounds,
         highest_percent=found.loads.highest_percent,
         lowest_vm_pu=found.loads.lowest_vm_pu,
+        activation_eur=_least_saving(without - left, most, len(bought)) * costs.violation_eur_per_kwh,
     )
+
+
+def _least_saving(saved_kwh: Floats, most: int | None, contracts: int) -> float:
+    """What one of `contracts` saves on the least of the `most` best days, kWh; 0 where there are no more of them."""
+    saving = np.sort(saved_kwh[saved_kwh > _NOISE_KWH])[::-1]
+    if most is None or not contracts or not 0 < most <= len(saving):
+        return 0.0
+    return float(saving[most - 1]) / contracts
