@@ -246,5 +246,6 @@ LASTING: tuple[type[x.Content], ...] = (
     x.AuctionTerms,
     x.AuctionCall,
     x.ProcurementResult,
+    x.CapacityLimit,
 )
 """What is referred to for weeks; a register does not forget it, nor a subscription."""

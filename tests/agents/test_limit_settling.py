@@ -252,3 +252,18 @@ def test_before_the_period_there_is_nothing_to_settle() -> None:
         assert await here.dso.settling.settle(TUESDAY - DAY, CONTRACT + "s3")
 
     run_swarm(main, PublicStage())
+
+
+def test_a_meter_that_is_silent_for_days_is_no_reason_to_settle_never() -> None:
+    def silent(here: PublicNetwork) -> None:
+        here.meters.silent.add("peak:s3")
+
+    async def main(stage: PublicStage) -> None:
+        here = await network(stage, prepare=silent, until=local(TUESDAY + 7 * DAY, "12:00"))
+        await here.until(TUESDAY + 5 * DAY, "23:00")
+        here.meters.silent.clear()
+        await here.until(TUESDAY + 6 * DAY, "00:30")
+        assert [each.start for each in here.second.settlements] == [local(TUESDAY + k * DAY, "00:00") for k in range(6)]
+        assert here.dso.settling.open == {}
+
+    run_swarm(main, PublicStage())
