@@ -100,6 +100,7 @@ class PageDriver(PublicDriver):
         self._news: list[ChargingPrices] = []
         self._numbers = count(1)
         self._asking_again = False
+        self._ended: Booked | None = None
 
     # ---- what a person does
 
@@ -167,10 +168,10 @@ class PageDriver(PublicDriver):
             return Phase.ASKING
         if errand.booked is None:
             return Phase.IDLE if self.choices is None else Phase.CHOOSING
-        if errand.receipts or errand.booked.outcome.done():
+        if self._ended is errand.booked:
             return Phase.OVER
         if not errand.begun:
-            return Phase.BOOKED
+            return Phase.ASKING if errand.booked.outcome.done() else Phase.BOOKED
         return Phase.CHARGING if errand.left is None else Phase.BILLING
 
     def status(self) -> Status:
@@ -261,6 +262,10 @@ class PageDriver(PublicDriver):
         errand.tries += 1
         errand.booked, self.choices = book(self, self.choices, found), None
         self.spawn(self._attend(errand, errand.booked), f"session {errand.need.need_id}")
+
+    async def _end(self, errand: Errand, booked: Booked, outcome: Outcome) -> None:
+        await super()._end(errand, booked, outcome)
+        self._ended = booked
 
     async def _gone(self, errand: Errand, booked: Booked, outcome: Outcome) -> None:
         """The pick was taken by another driver, or made too late."""

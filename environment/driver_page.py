@@ -152,6 +152,10 @@ class DriverPage:
         await self.driver.pick(form.get("choice", ""))
         if (booked := self.driver.status().booked) is not None:
             await asyncio.wait({booked.outcome}, timeout=ANSWER_S)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ANSWER_S):
+                while self.driver.phase is Phase.ASKING:
+                    await asyncio.sleep(ANSWER_S / 20)
         return _back()
 
     async def _call_off(self, request: web.Request) -> web.Response:
