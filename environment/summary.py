@@ -18,7 +18,7 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 
-from environment import campus_summary, en50160, island_summary
+from environment import campus_summary, en50160, island_summary, public_summary
 from environment.report.market import rounds
 from environment.run_folder import (
     LEDGER,
@@ -34,7 +34,11 @@ from environment.series import Case, Series
 from protocols.trace import Entry
 
 Contribution: TypeAlias = Callable[[Trace, Series, Mapping[str, Any]], Mapping[str, Any]]
-CONTRIBUTIONS: Final[tuple[Contribution, ...]] = (island_summary.members, campus_summary.members)
+CONTRIBUTIONS: Final[tuple[Contribution, ...]] = (
+    island_summary.members,
+    campus_summary.members,
+    public_summary.members,
+)
 """What single demonstrators add: from the trace, the series and the launcher's notes, the members that such a run has,
 none for any other run."""
 ASKED_TOLERANCE_KWH: Final = 0.1

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from environment import campus_summary, public_summary
+from environment import campus_summary, public_notes
 from environment.charging import Charging
 from environment.public_without import simulate
 from environment.public_world import PublicWorld
@@ -26,7 +26,7 @@ def left_alone(served: World, series: SeriesRecorder) -> tuple[World, dict[str, 
     plant = served.plant
     if plant.public is not None:
         alone, sessions = simulate(plant, series)
-        return alone, public_summary.notes(plant, sessions)
+        return alone, public_notes.notes(plant, sessions)
     world = without_flexibility(plant, series)
     if plant.island is not None:
         return world, plant.island.notes(served.outcomes, world.outcomes)
