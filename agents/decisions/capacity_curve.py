@@ -25,6 +25,7 @@ from agents.public_ports import SessionWish
 
 QUARTERS: Final = 96
 _HOURS: Final = 0.25
+_FREE_EUR: Final = 1e-9
 _NOISE_EUR: Final = 1e-6
 """What a solver's answer may be above a whole cent without being a cent more."""
 
@@ -121,10 +122,17 @@ def capped_costs(
     if any(not 0 <= limit < math.inf for limit in limits_kw) or charger_kw <= 0 or capacity_kw <= 0:
         raise ValueError("limits must not be negative, charger_kw and capacity_kw must be above 0")
     program = _Program(days, window, costs, charger_kw, capacity_kw)
-    without = program.solve(capacity_kw)[0]
-    solved = [program.solve(min(limit, capacity_kw)) for limit in limits_kw]
+    uncapped = program.solve(capacity_kw)
+    without, free_kw = uncapped[0], capacity_kw
+    solved = {}
+    for limit in sorted(limits_kw):
+        # what costs nothing under one limit costs nothing under a higher one
+        found = uncapped if limit >= free_kw else program.solve(limit)
+        if limit < free_kw and np.all(found[0] <= without + _FREE_EUR):
+            free_kw = limit
+        solved[limit] = found
     shape = (len(limits_kw), len(days))
-    cost, slope, unserved = (np.array([each[k] for each in solved]).reshape(shape) for k in range(3))
+    cost, slope, unserved = (np.array([solved[limit][k] for limit in limits_kw]).reshape(shape) for k in range(3))
     # what is below 0 is the solver's tolerance: a cap saves nothing
     return CappedCosts(tuple(limits_kw), np.maximum(cost - without, 0.0), np.minimum(slope, 0.0), unserved)
 
