@@ -18,6 +18,8 @@ ANSWER_TIME = timedelta(minutes=10)
 """How long a CPO may take to agree: it may have to plan sessions again."""
 DONE_TIME = timedelta(minutes=15)
 """So long after the window it may still say that it is done."""
+AFTER_SIGNALS = 20
+"""The order within one instant: what the DSO is told to send has been sent when it decides for itself."""
 _SAME_KW = 1e-3
 
 Address = Callable[[str], Awaitable[str | None]]
@@ -61,13 +63,14 @@ class LimitActivation:
         self._contracts = contracts
         self._until = until
         self._address = address
+        self._under_way: set[tuple[str, date]] = set()
 
     async def daily(self) -> None:
         """Each day at the plan's time, for the next one."""
         today = self._local(self._agent.now()).date()
         while (looks_at := at_local(today, self._plan.activates_at, self._agent.swarm.zone)) < self._until:
             if looks_at >= self._agent.now():
-                await self._agent.clock.sleep_until(looks_at)
+                await self._agent.clock.sleep_until(looks_at, priority=AFTER_SIGNALS)
                 await self._activate(today + timedelta(days=1))
             today += timedelta(days=1)
 
@@ -129,12 +132,15 @@ class LimitActivation:
             self._agent.notice(f"{limit.activation_id} is for nobody: {limit.station_id} is no station that is known")
             return
         rightful = contract is not None and self._rightful(limit, contract)
+        local = self._local(limit.start)
+        key = limit.contract_id, local.date()
         now = self._agent.now()
+        self._under_way.add(key)
         answer = await self._agent.request(
             limit, to=cpo, reply_by=now + ANSWER_TIME, done_by=max(now, limit.end) + DONE_TIME
         )
+        self._under_way.discard(key)
         agreed = isinstance(answer, Agreed | Informed)
-        local = self._local(limit.start)
         if not agreed:
             self._agent.notice(
                 f"{limit.station_id} is not limited to {limit.limit_kw:g} kW on {local:%Y-%m-%d} "
@@ -144,7 +150,6 @@ class LimitActivation:
             self._agent.spawn(self._hear_out(limit, answer), f"hears what becomes of {limit.activation_id}")
         if contract is None:
             return
-        key = limit.contract_id, local.date()
         if agreed or key not in self.ordered or (rightful and not self.ordered[key].agreed):
             self.ordered[key] = Ordered(limit, cpo, rightful, agreed)
 
@@ -170,8 +175,9 @@ class LimitActivation:
         )
 
     def _agreed(self, contract_id: str, day: date) -> bool:
+        """Whether the contract is activated on this day, or is just being."""
         ordered = self.ordered.get((contract_id, day))
-        return ordered is not None and ordered.agreed
+        return (ordered is not None and ordered.agreed) or (contract_id, day) in self._under_way
 
     async def _operator(self, station_id: str) -> str | None:
         names = [station.cpo for station in self._stations if station.station_id == station_id]

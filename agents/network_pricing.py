@@ -14,7 +14,7 @@ from agents.actor import Actor
 from agents.capacity_buyer import at_local
 from agents.decisions.price_reduction import Beliefs, Reduction, decide, find
 from agents.decisions.station_prices import reduction_at
-from agents.limit_activation import Address
+from agents.limit_activation import AFTER_SIGNALS, Address
 from agents.periods import QUARTER, next_quarter, quarter_at, quarters
 from agents.public_ports import NetworkStudy, StationSite
 from behaviours.outcomes import Agreed, Informed, Silent
@@ -90,7 +90,7 @@ class NetworkPricing:
             day = looks_at.astimezone(zone).date()
             first, last = (at_local(day, hour, zone) for hour in (self._plan.first_hour, self._plan.last_hour))
             if looks_at >= self._agent.now() and first <= looks_at <= last + LOOKS_AFTER:
-                await self._agent.clock.sleep_until(looks_at)
+                await self._agent.clock.sleep_until(looks_at, priority=AFTER_SIGNALS)
                 await self._tell_again()
                 await self._look()
             looks_at += HOUR
