@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -21,17 +22,22 @@ NEAR, DEAR = Slot("koropi-east", 30, 60, "0.50"), Slot("markopoulo", 45, 75, "0.
 
 
 class PageStage(Stage):
-    """The stage, `speed` times as fast as the wall."""
+    """The stage, `speed` times as fast as the wall; `held`: no time passes before `go`."""
 
-    def __init__(self, speed: float) -> None:
+    def __init__(self, speed: float, *, held: bool = False) -> None:
         self.notices = []
         self.chargers = {}
-        SwarmUnderTest.__init__(self, clock=ScaledClock(START, speed))
+        SwarmUnderTest.__init__(self, clock=ScaledClock(START, speed, held=held))
         self.ledger = Ledger("sqlite://")
         self.speed = speed
 
+    def go(self) -> None:
+        """Time begins to pass. May be called from another thread."""
+        self._loop.call_soon_threadsafe(self.clock.go)
+
     async def set(self, *, until: float = 6000, port: int = 0) -> None:
         """Operators, the driver, and the page, which listens."""
+        self._loop = asyncio.get_running_loop()
         self.ppc, self.second = await self.start(PlainCpo, "ppc"), await self.start(PlainCpo, "second")
         self.ppc.slots, self.second.slots = (NEAR,), (DEAR,)
         self.car = FakeCar(self)
@@ -44,7 +50,7 @@ class PageStage(Stage):
 Script = Callable[[PageStage], Awaitable[Any]]
 
 
-def play(script: Script, *, speed: float = 1.0, guard_s: float = 60.0) -> PageStage:
+def play(script: Script, *, speed: float = 1.0, held: bool = False, guard_s: float = 60.0) -> PageStage:
     """Sets the stage, runs the script, and takes the page off again."""
 
     async def main(stage: Any) -> None:
@@ -54,6 +60,6 @@ def play(script: Script, *, speed: float = 1.0, guard_s: float = 60.0) -> PageSt
         finally:
             await stage.page.stop()
 
-    stage = PageStage(speed)
+    stage = PageStage(speed, held=held)
     run_swarm(main, stage, guard_s=guard_s)
     return stage
