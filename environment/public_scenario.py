@@ -101,14 +101,13 @@ class PricingPart(Part):
 
 
 class CpoPart(Part):
-    """A charging point operator: what a kWh usually costs at its stations, and what it loses by a cap (its margin where
-    it sells nothing, its customer's patience where it sells later)."""
+    """A charging point operator: what a kWh usually costs at its stations, and what it loses by a cap for each
+    kWh that it does not sell: its margin, and what the driver's leaving without it costs besides."""
 
     name: Name
     usual_eur_per_kwh: Price
     margin_eur_per_kwh: Price
     goodwill_eur_per_kwh: Price = Decimal("0.05")
-    expected_activations: Annotated[float, Field(ge=0, le=366, description="days")] = 8.0
 
 
 class EnergyPart(Part):

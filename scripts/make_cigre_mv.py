@@ -28,7 +28,7 @@ MIXES = {"homes": ("H0-A", "H0-B", "H0-C", "H0-G", "H0-L"), "trade": ("G2-A", "G
 WEEKS = range(-3, 4)
 SUN = ("PV1", "PV3", "PV4", "PV7")
 PV_TIMES = 10
-WEAK_LINE, WEAK_SHARE = "Line 3-8", 0.45
+WEAK_LINE, WEAK_SHARE = "Line 3-8", 0.4
 CHANGES = [
     "only the first feeder (buses 1 to 11) behind its own 110/20 kV transformer is kept, without the three lines that "
     "stand open; the second feeder has no part in what is shown",

@@ -96,7 +96,7 @@ def test_people_live_and_work_around_the_places_of_the_scenario(week: Needs) -> 
     homes = np.array([(driver.home.latitude_deg, driver.home.longitude_deg) for driver in week.drivers])
     assert homes.mean(axis=0) == pytest.approx([37.8925, 23.9027], abs=0.006)
     assert homes.std(axis=0).max() < 0.05
-    assert np.mean([driver.follows_prices for driver in week.drivers]) == pytest.approx(0.5, abs=0.08)
+    assert np.mean([driver.follows_prices for driver in week.drivers]) == pytest.approx(0.6, abs=0.08)
 
 
 def test_another_time_of_the_year_has_needs_too() -> None:

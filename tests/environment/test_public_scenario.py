@@ -140,8 +140,8 @@ def test_drivers_have_the_names_of_agents() -> None:
         ("    0.105, 0.098,", "    0.098,", "energy.eur_per_kwh: 23 prices; a day has 24, one each hour"),
         ('last_hour = "16:00"', 'last_hour = "06:00"', "pricing: last_hour is not after first_hour"),
         (
-            "most_reduction_eur_per_kwh = 0.09",
-            "most_reduction_eur_per_kwh = 0.1",
+            "most_reduction_eur_per_kwh = 0.12",
+            "most_reduction_eur_per_kwh = 0.13",
             "pricing: most_reduction_eur_per_kwh is more than network_eur_per_kwh; nobody is paid for network use",
         ),
         (

@@ -59,7 +59,7 @@ def test_it_knows_what_each_line_feeds_and_carries(study: Study) -> None:
     assert study.sections["Line 5-6"] == ("Bus 6",)
     rating = dict(zip(study.lines, study.line_rating_kw, strict=True))
     assert rating["Line 1-2"] == pytest.approx(np.sqrt(3) * 20 * 145)
-    assert rating["Line 3-8"] == pytest.approx(0.45 * rating["Line 1-2"])
+    assert rating["Line 3-8"] == pytest.approx(0.4 * rating["Line 1-2"])
 
 
 def test_a_line_at_its_rating_at_nominal_voltage_is_loaded_to_100_percent(study: Study) -> None:
@@ -79,7 +79,7 @@ def test_weeks_ahead_scenarios_have_the_shape_asked_for_and_days_that_are_over(s
     assert found.starts is not None
     assert found.starts[0] == datetime(2026, 6, 8, 14, tzinfo=UTC)
     assert np.isfinite(found.p_kw).all()
-    assert 1_000 < behind(study, found.p_kw).max(axis=1).mean() < 2_200
+    assert 900 < behind(study, found.p_kw).max(axis=1).mean() < 2_200
 
 
 def test_scenarios_depend_on_seed_and_day_and_not_on_what_was_asked_before(
