@@ -8,14 +8,14 @@ from pathlib import Path
 
 from environment import scenario
 from protocols.check import check
-from protocols.trace import TraceError, read_header
+from protocols.trace import TraceError, read_entry, read_header
 
 
 def check_file(path: Path, say: Callable[[str], None]) -> int:
     """Prints each fault with its line; returns 0 for a trace without faults, else 1."""
     try:
         with path.open(encoding="utf-8", newline="\n") as lines:
-            zone = _zone_of(lines.readline())
+            zone = _zone_of(lines.readline(), lines.readline())
             lines.seek(0)
             faults = check(lines, zone=zone)
     except OSError as error:
@@ -34,11 +34,14 @@ def check_file(path: Path, say: Callable[[str], None]) -> int:
     return 1 if faults else 0
 
 
-def _zone_of(header: str) -> tzinfo:
-    """The zone of the trace's scenario, whose local days the market's periods are counted in; UTC for one of the
-    user's own. A trace may come from anybody: the name in it is looked up, and never opened as a path."""
+def _zone_of(header: str, first: str) -> tzinfo:
+    """The zone of the trace's scenario, whose local days and hours the market's are; for one of the user's own the
+    offset of its first message, which the trace has in local time (true but for an hour when the clocks have changed).
+    A trace may come from anybody: the name in it is looked up, and never opened as a path."""
     try:
         name = read_header(header).scenario
-        return scenario.load(name).zone if name in scenario.available() else UTC
+        if name in scenario.available():
+            return scenario.load(name).zone
+        return read_entry(2, first).at.tzinfo or UTC
     except (TraceError, scenario.ScenarioError):
         return UTC

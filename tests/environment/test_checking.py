@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -19,7 +19,7 @@ from tests.swarm import START
 ROLES = {"dso@localhost": Role.DSO, "directory@localhost": Role.DIRECTORY}
 
 
-def trace(path: Path, *, sender: str = "dso@localhost", scenario: str = "slovenia") -> Path:
+def trace(path: Path, *, sender: str = "dso@localhost", scenario: str = "slovenia", at: datetime = START) -> Path:
     """A trace of one question to the directory and its answer."""
     question = AclMessage(
         performative=Performative.QUERY_REF,
@@ -40,7 +40,7 @@ def trace(path: Path, *, sender: str = "dso@localhost", scenario: str = "sloveni
         in_reply_to="c-1/1",
         content={"exchange": "df.search", "entries": []},
     )
-    lines = [header_line(scenario, 1, ROLES), message_line(question, START), message_line(answer, START)]
+    lines = [header_line(scenario, 1, ROLES), message_line(question, at), message_line(answer, at)]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
 
@@ -63,12 +63,17 @@ def test_each_fault_is_a_line_with_file_and_line_and_it_is_1(tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     ("scenario", "zone"),
-    [("slovenia", ZoneInfo("Europe/Ljubljana")), ("one of somebody's own", UTC), ("OUTSIDE.toml", UTC)],
+    [
+        ("slovenia", ZoneInfo("Europe/Ljubljana")),
+        ("one of somebody's own", timezone(timedelta(hours=3))),
+        ("OUTSIDE.toml", timezone(timedelta(hours=3))),
+    ],
 )
 def test_days_are_those_of_the_scenarios_zone(
     scenario: str, zone: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A scenario that is not ours to know has UTC's days, and no file is opened for its name."""
+    """A scenario that is not ours to know has the days of the offset in which its trace is written, and no file is
+    opened for its name."""
     zones: list[object] = []
     (tmp_path / "OUTSIDE.toml").write_text(SMALL, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
@@ -78,8 +83,11 @@ def test_days_are_those_of_the_scenarios_zone(
         return []
 
     monkeypatch.setattr(checking, "check", check)
-    check_file(trace(tmp_path / "t.jsonl", scenario=scenario), lambda line: None)
-    assert zones == [zone]
+    local = START.astimezone(ZoneInfo("Europe/Athens"))
+    check_file(trace(tmp_path / "t.jsonl", scenario=scenario, at=local), lambda line: None)
+    (tmp_path / "u.jsonl").write_text(header_line(scenario, 1, ROLES), encoding="utf-8")
+    check_file(tmp_path / "u.jsonl", lambda line: None)
+    assert zones == [zone, zone if scenario == "slovenia" else UTC]
 
 
 def test_a_separator_of_unicode_within_a_line_is_no_new_line(tmp_path: Path) -> None:
