@@ -149,9 +149,11 @@ class PublicCpo(Actor):
         if fault := self.prices.fault(reduction, self.now()):
             return refusal(*fault)
         if self.prices.add(reduction):
+            news = self.prices.news(reduction, self.now())
             for topic in self.subscriptions(PriceSubscription):
-                for news in self.prices.news(reduction, topic.request_id, self.now()):
-                    await self.publish(PriceSubscription, news, partial(is_, topic))
+                for each in news:
+                    own = each.model_copy(update={"request_id": topic.request_id})
+                    await self.publish(PriceSubscription, own, partial(is_, topic))
         return Inform(Done(reference=reduction.reduction_id))
 
     @answers(PriceSubscription)

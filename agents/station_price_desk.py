@@ -7,7 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from itertools import pairwise
 
-from agents.decisions.station_prices import StationTariff, price_at, reduction_at
+from agents.decisions.station_prices import StationTariff, price_at
 from agents.public_ports import StationSite
 from protocols.exchanges.network_prices import ChargingPrices, NetworkPriceReduction, StationPrice
 
@@ -50,17 +50,13 @@ class StationPriceDesk:
             self._known[key] = price_at(self.tariff, self.reductions.values(), place, at)
         return self._known[key]
 
-    def reduction_at(self, station_id: str, at: datetime) -> Decimal:
-        """What the DSO takes off network use at a station."""
-        return reduction_at(self.reductions.values(), self.stations[station_id].location, at)
-
     def affected(self, reduction: NetworkPriceReduction) -> list[StationSite]:
         """The stations at the places of a reduction."""
         return [site for site in self.stations.values() if site.location in reduction.locations]
 
-    def news(self, reduction: NetworkPriceReduction, request_id: str, now: datetime) -> list[ChargingPrices]:
-        """4.2.2 for one subscriber: the prices of the stations concerned, one content for each stretch of time in which
-        none of them changes; nothing where no station is concerned."""
+    def news(self, reduction: NetworkPriceReduction, now: datetime) -> list[ChargingPrices]:
+        """4.2.2: the prices of the stations concerned, one content for each stretch of time in which none of them
+        changes; nothing where no station is concerned. Each subscriber gets it under the own request's id."""
         concerned = self.affected(reduction)
         places = {site.location for site in concerned}
         turns = {
@@ -73,7 +69,7 @@ class StationPriceDesk:
         edges = [reduction.start, *sorted(turns), reduction.end] if concerned else []
         return [
             ChargingPrices(
-                request_id=request_id,
+                request_id=reduction.reduction_id,
                 timestamp=now,
                 start=start,
                 end=end,
