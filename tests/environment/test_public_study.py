@@ -154,7 +154,7 @@ def test_the_sun_that_was_just_measured_moves_what_is_expected_at_midday(
         now = datetime(2026, 6, day, 7, tzinfo=UTC)
         states = made(profiles, history, lambda now=now: now).look_ahead(now, 24)  # type: ignore[misc]
         fed.append(min(float(state.p_kw[3:6].sum()) for state in states))
-    assert fed[1] < fed[0] - 300
+    assert fed[1] < fed[0] - 150
 
 
 def test_wrong_questions_are_told(study: Study, profiles: Profiles, history: PublicHistory) -> None:
