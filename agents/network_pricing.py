@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
 from decimal import Decimal
 from itertools import count
 
 from agents.actor import Actor
 from agents.capacity_buyer import at_local
+from agents.decisions.price_hours import HourlyReduction, by_the_hour
 from agents.decisions.price_reduction import Beliefs, Reduction, decide, find
-from agents.decisions.station_prices import reduction_at
 from agents.limit_activation import AFTER_SIGNALS, Address
-from agents.periods import QUARTER, next_quarter, quarter_at, quarters
+from agents.periods import next_quarter, quarter_at, quarters
 from agents.public_ports import NetworkStudy, StationSite
 from behaviours.outcomes import Agreed, Informed, Silent
 from protocols.exchanges.network_prices import NetworkPriceReduction
@@ -32,8 +32,8 @@ class PricingPlan:
     """What network use costs, and how the DSO lowers that.
 
     Each hour from `first_hour` until `last_hour` (local) it looks `horizon_hours` ahead; where a line feeds back more
-    than `threshold_kw` it takes up to `most_reduction_eur_per_kwh` off behind it, in steps of `step_eur_per_kwh`, and
-    says so at least `lead_minutes` before.
+    than `threshold_kw` it takes up to `most_reduction_eur_per_kwh` off behind it, in steps of `step_eur_per_kwh` and by
+    whole hours, and says so at least `lead_minutes` before.
     """
 
     network_eur_per_kwh: Decimal
@@ -67,7 +67,7 @@ class NetworkPricing:
         address: Address,
     ) -> None:
         self.announced: list[NetworkPriceReduction] = []
-        self.reasons: dict[str, Reduction] = {}
+        self.reasons: dict[str, tuple[Reduction, ...]] = {}
         self._agent = agent
         self._study = study
         self._stations = tuple(stations)
@@ -117,18 +117,16 @@ class NetworkPricing:
             usual_from=start,
             announced=holding,
         )
-        for reduction in found:
-            if (new := _trimmed(reduction, holding)) is None:
-                continue
+        for hours in by_the_hour(found, holding, start):
             content = NetworkPriceReduction(
                 reduction_id=f"{self._agent.name}-cheaper-{next(self._numbers)}",
                 timestamp=now,
-                locations=tuple(sorted(new.locations)),
-                reduction_eur_per_kwh=as_price(new.reduction_eur_per_kwh),
-                start=new.start,
-                end=new.end,
+                locations=hours.locations,
+                reduction_eur_per_kwh=as_price(hours.reduction_eur_per_kwh),
+                start=hours.start,
+                end=hours.end,
             )
-            self.reasons[content.reduction_id] = new
+            self.reasons[content.reduction_id] = tuple(each for each in found if _behind(hours, each))
             await self.announce(content)
 
     async def announce(self, reduction: NetworkPriceReduction) -> None:
@@ -166,11 +164,7 @@ class NetworkPricing:
             agent.notice(f"{cpo} does not pass on {reduction.reduction_id} at {places}: {result}")
 
 
-def _trimmed(reduction: Reduction, holding: Sequence[NetworkPriceReduction]) -> Reduction | None:
-    """The part of it that is lower than what holds already, from its first such quarter of an hour to its last."""
-    lower = [
-        at
-        for at in (reduction.start + k * QUARTER for k in range(quarters(reduction.start, reduction.end)))
-        if any(reduction_at(holding, place, at) < reduction.reduction_eur_per_kwh for place in reduction.locations)
-    ]
-    return replace(reduction, start=lower[0], end=lower[-1] + QUARTER) if lower else None
+def _behind(hours: HourlyReduction, reduction: Reduction) -> bool:
+    """Whether the reduction is a reason for what is announced: at one of its places, within its time."""
+    there = set(hours.locations) & set(reduction.locations)
+    return bool(there) and reduction.start < hours.end and hours.start < reduction.end

@@ -50,7 +50,7 @@ def test_reverse_flow_makes_network_use_cheaper_behind_the_line_an_hour_ahead() 
         assert (sent.start, sent.end) == (local(MONDAY, "12:00"), local(MONDAY, "14:00"))
         assert Decimal(0) < sent.reduction_eur_per_kwh <= PRICING.most_reduction_eur_per_kwh
         assert sent.reduction_eur_per_kwh % PRICING.step_eur_per_kwh == 0
-        reason = here.dso.pricing.reasons[sent.reduction_id]
+        (reason,) = here.dso.pricing.reasons[sent.reduction_id]
         assert (reason.line, reason.wanted_kwh) == ("line 2", pytest.approx(20.0))
         assert here.ppc.reductions == here.second.reductions == [sent]
         assert here.dso.pricing.taken(here.ppc.address) == (sent,)
