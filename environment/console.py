@@ -20,6 +20,10 @@ _WARNINGS = 8
 """So many are shown; the others stand in the summary."""
 
 
+BROKEN_KW = 0.01
+"""What a station's meter may have above a limit by its rounding."""
+
+
 class _Quiet:
     def stage(self, text: str) -> None: ...
 
@@ -105,6 +109,15 @@ _CAMPUS = (
     ("energy beyond the limit", "beyond_limit_kwh", "kWh", 1),
     ("most loaded line", "peak_line_loading_percent", "%", 1),
 )
+_PUBLIC = (
+    ("energy above the lines' limits", "overload_kwh", "kWh", 1),
+    ("energy that flowed back, by lines", "reverse_kwh", "kWh", 0),
+    ("most loaded line", "peak_line_loading_percent", "%", 1),
+    ("lowest voltage", "min_voltage_pu", "pu", 3),
+    ("needs served", "served", "", 0),
+    ("charged", "got_kwh", "kWh", 0),
+    ("price", "mean_eur_per_kwh", "EUR/kWh", 3),
+)
 """The rows of the closing table: what each is called, its member in the summary, its unit, its digits."""
 
 
@@ -113,18 +126,21 @@ def closing(done: Done) -> None:
     console = Console()
     summary = done.summary
     with_it, without = summary["with"], summary["without"]
-    table = Table(title="The day", title_justify="left")
+    public = summary.get("public")
+    table = Table(title="The day" if public is None else "The days", title_justify="left")
     table.add_column("")
     table.add_column("without", justify="right")
     table.add_column("with flexibility", justify="right")
     island = summary.get("island")
     if island is not None:
         with_it, without = with_it | island["with"], without | island["without"]
+    if public is not None:
+        with_it, without = (figures | _stations(public, case) for case, figures in _both(summary))
     if "campuses" in summary:
         for row in _campuses(summary):
             table.add_row(*row)
     else:
-        for label, key, unit, digits in _CONGESTION if island is None else _ISLAND:
+        for label, key, unit, digits in _PUBLIC if public is not None else _CONGESTION if island is None else _ISLAND:
             table.add_row(label, f"{without[key]:.{digits}f} {unit}", f"{with_it[key]:.{digits}f} {unit}")
     console.print(table)
     for test in summary.get("fcr", {}).get("tests", ()):
@@ -142,10 +158,16 @@ def closing(done: Done) -> None:
             f"{island['fuel_saved_kg']:.1f} kg of fuel are saved.",
             soft_wrap=True,
         )
+    if public is not None:
+        console.print(_kept(public), soft_wrap=True)
     drivers, money = summary["drivers"], {who: Decimal(amount) for who, amount in summary["money"].items()}
     if "paid" in summary:
         relief, capacity = summary["paid"]["congestion_eur"], summary["paid"]["frequency_eur"]
         paid = f"DSOs paid {relief} EUR against congestions, the TSO {capacity} EUR for the frequency"
+    elif public is not None:
+        capacity, charging = public["paid"]["capacity_eur"], public["paid"]["charging_eur"]
+        less = public["prices"]["reduction_eur"]
+        paid = f"The DSO paid {capacity} EUR for capacity and took {less} EUR off, drivers paid {charging} EUR"
     elif island is None:
         spent = -sum((money.get(who, Decimal(0)) for who in ("dso", "tso")), Decimal(0))
         paid = f"Grid operators paid {spent} EUR"
@@ -166,6 +188,29 @@ def closing(done: Done) -> None:
     if (more := len(summary["warnings"]) - _WARNINGS) > 0:
         console.print(f"  and {more} more, in {done.folder / SUMMARY}", highlight=False, markup=False, soft_wrap=True)
     console.print(f"Report: {done.report}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _both(summary: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Both cases with their figures, `with` first."""
+    for case in ("with", "without"):
+        yield case, summary[case]
+
+
+def _stations(public: Mapping[str, Any], case: str) -> dict[str, Any]:
+    """The figures of public stations in one case; None becomes 0."""
+    sums = {name: sum(day[case][name] for day in public["days"]) for name in ("overload_kwh", "reverse_kwh")}
+    return sums | {name: value or 0.0 for name, value in public["drivers"][case].items() if name != "paid_eur"}
+
+
+def _kept(public: Mapping[str, Any]) -> str:
+    """What became of contracts, limits and prices, in two sentences."""
+    limits = [limit for limit in public["limits"] if limit["agreed"]]
+    broken = [limit for limit in limits if (limit["highest_kw"] or 0.0) > limit["limit_kw"] + BROKEN_KW]
+    drivers = public["drivers"]
+    return (
+        f"{len(public['auction']['contracts'])} contracts, {len(limits)} limits activated, {len(broken)} broken. "
+        f"{drivers['moved']} needs were served at another place or time than without, of {drivers['with']['needs']}."
+    )
 
 
 def _campuses(summary: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
