@@ -6,9 +6,11 @@ fault with the number that is wrong; an empty tuple is an approval. Prices and s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, time, timedelta, tzinfo
 from decimal import Decimal
+from fractions import Fraction
 from itertools import pairwise
 
 from agents.decisions.money import CENT
@@ -89,19 +91,20 @@ def possible_limits(
 ) -> tuple[float, ...]:
     """The limits in kW of which a curve can be made, rising: multiples of `step_kw` from `lowest_kw` to below the
     connection, then the connection itself. With `most` points: evenly thinned out, the first and the last stay."""
-    step, connection = _exact(step_kw), _exact(connection_kw)
-    number = -(-_exact(lowest_kw) // step)
-    limits = []
-    while number * step < connection:
-        limits.append(float(number * step))
-        number += 1
-    limits.append(float(connection))
-    if most is None or len(limits) <= most:
-        return tuple(limits)
-    if most < 2:
-        return tuple(limits[-most:]) if most else ()
-    last = len(limits) - 1
-    return tuple(limits[round(k * last / (most - 1))] for k in range(most))
+    step, (first, below) = _exact(step_kw), _steps(lowest_kw, step_kw, connection_kw)
+    if most is not None and most < 2:
+        return (float(connection_kw),)[:most]
+    picked: Iterable[int] = range(below)
+    if most is not None and below + 1 > most:
+        picked = (round(k * below / (most - 1)) for k in range(most - 1))
+    return (*(float((first + k) * step) for k in picked), float(connection_kw))
+
+
+def _steps(lowest_kw: float, step_kw: float, connection_kw: float) -> tuple[int, int]:
+    """The number of the first step at or above the lowest limit, and how many from it are below the connection."""
+    step = _exact(step_kw)
+    first = math.ceil(Fraction(_exact(lowest_kw)) / Fraction(step))
+    return first, max(0, math.ceil(Fraction(_exact(connection_kw)) / Fraction(step)) - first)
 
 
 def _terms_faults(terms: AuctionTerms, stations: Sequence[Station], now: datetime, zone: tzinfo) -> Iterator[str]:
@@ -140,10 +143,10 @@ def _terms_faults(terms: AuctionTerms, stations: Sequence[Station], now: datetim
                 f"{station.connection_kw:g} kW"
             )
             continue
-        possible = possible_limits(terms.lowest_limit_kw, terms.step_kw, station.connection_kw)
-        if len(possible) < terms.least_points:
+        possible = _steps(terms.lowest_limit_kw, terms.step_kw, station.connection_kw)[1] + 1
+        if possible < terms.least_points:
             yield (
-                f"least_points is {terms.least_points}, {station.station_id!r} has {len(possible)} limits from "
+                f"least_points is {terms.least_points}, {station.station_id!r} has {possible} limits from "
                 f"{terms.lowest_limit_kw:g} to {station.connection_kw:g} kW by {terms.step_kw:g} kW"
             )
 
