@@ -9,13 +9,14 @@ from typing import Any, Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from environment.report import campus_day, congestion_day, island_day, words
+from environment.report import campus_day, congestion_day, island_day, public_day, words
 from environment.report.chapter import Day
 from environment.report.material import Material, read
 
 DEMONSTRATORS: Final[tuple[tuple[Callable[[Material], bool], Callable[[Material], Day]], ...]] = (
     (campus_day.fits, campus_day.day),
     (island_day.fits, island_day.day),
+    (public_day.fits, public_day.day),
     (congestion_day.fits, congestion_day.day),
 )
 """Whether a run is of this kind, and its page; the first that fits is taken, and the last one always does."""

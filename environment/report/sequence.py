@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Any
 
 from environment.report.market import Round
 from environment.report.services import Service
@@ -22,7 +23,7 @@ _ORDER = ("tso", "fmo", "dso", "vpp", "cpo", "fo", "v2x_manager", "emsp", "", "e
 """From left to right; the empty word is any other role."""
 _BURST = timedelta(minutes=5)
 """After so long a silence a crowd's messages are no longer one with those before."""
-_ABOUT = ("request_id", "settlement_id", "offer_id", "reference")
+_ABOUT = ("request_id", "settlement_id", "offer_id", "reference", "terms_id", "activation_id")
 """Where a content says what it is about."""
 _PARTS = ("v2x_manager",)
 """Crowds whose members each bring a part of one power."""
@@ -280,6 +281,28 @@ def gist(message: AclMessage) -> str:
         parts.append(f"charging at {cost.rstrip('0').rstrip('.') if '.' in cost else cost} EUR/kWh")
     if isinstance(cost := content.get("reduction_price_eur_per_kwh"), str):
         parts.append(f"at {cost.rstrip('0').rstrip('.') if '.' in cost else cost} EUR/kWh")
+    if (message.exchange or "").startswith(("4.2.", "5.")):
+        parts += _public(content)
     if content.get("reason"):
         parts.append(str(content["reason"]))
     return ", ".join(parts)
+
+
+def _public(content: Mapping[str, Any]) -> list[str]:
+    """What is said of public stations: where, at most how much, for how much, how many points, bids or choices."""
+    parts = [str(content["station_id"])] if content.get("station_id") else []
+    for name, words in (("limit_kw", "at most {} kW"), ("energy_kwh", "{} kWh")):
+        if isinstance(value := content.get(name), int | float):
+            parts.append(words.format(number(value, 0 if name == "limit_kw" else 1)))
+    if content.get("price_eur") is not None:
+        parts.append(f"for {content['price_eur']} EUR")
+    for name, words in (
+        ("curve", "{} points"),
+        ("bids", "{} curves"),
+        ("purchases", "{} caps bought"),
+        ("contracts", "{} contracts"),
+        ("choices", "{} choices"),
+    ):
+        if isinstance(value := content.get(name), list):
+            parts.append(words.format(len(value)))
+    return parts

@@ -1,0 +1,336 @@
+"""What a page of public stations is made of besides the run's own material: services, sessions, flows, moves.
+
+Powers in kW drawn from the network, energies in kWh; quarter hours are the rows of the series.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from functools import cached_property
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from environment.public_plant import CAP, HIGHEST, LOADING, REVERSE, STATION
+from environment.report import public_services, public_sessions
+from environment.report.axes import Window
+from environment.report.material import Material
+from environment.report.public_services import Activation, Auction, Lowered, PublicServices
+from environment.report.public_sessions import PublicSessions, Served, Wanted
+from environment.report.words import account_name
+from environment.series import Case, Floats
+from protocols.exchanges.capacity_contracts import LimitSettlement
+
+LEAST_KWH: Final = 0.05
+"""Less than this is rounding: no price is told for it."""
+LEAST_KW: Final = 1.0
+"""A line that never feeds back so much has no place in the chapter about reverse flow."""
+_NONE: Final = Decimal(0)
+
+
+@dataclass(frozen=True)
+class PublicMaterial:
+    """One run of public stations. `noted` is what the summary has of them."""
+
+    run: Material
+    services: PublicServices
+    sessions: PublicSessions
+    noted: Mapping[str, Any]
+
+    # ---- the series
+
+    @cached_property
+    def lines(self) -> tuple[str, ...]:
+        return self._named(LOADING)
+
+    @cached_property
+    def stations(self) -> tuple[str, ...]:
+        return self._named(STATION)
+
+    @property
+    def cases(self) -> tuple[Case, ...]:
+        """Those that were recorded, `without` first."""
+        return tuple(case for case in ("without", "with") if case in self.run.figures)
+
+    @property
+    def base(self) -> Case:
+        """The case that is compared with: `without`, where it was recorded."""
+        return self.cases[0]
+
+    @property
+    def hours(self) -> float:
+        """The length of a row."""
+        return self.run.series.step("with") / timedelta(hours=1)
+
+    @cached_property
+    def starts(self) -> npt.NDArray[np.datetime64]:
+        """The starts of the rows, UTC."""
+        found: npt.NDArray[np.datetime64] = self.run.index.tz_convert("UTC").tz_localize(None).to_numpy()
+        return found
+
+    def column(self, case: Case, kind: str, name: str) -> Floats:
+        """One further column of a case, on the rows of `with`; what is missing counts as 0."""
+        values = self.run.series.case(case)[kind + name].reindex(self.run.index)
+        found: Floats = np.nan_to_num(values.to_numpy(np.float64))
+        return found
+
+    def cap_kw(self, station: str) -> Floats:
+        """The activated limit of each row, nan where there is none."""
+        found: Floats = self.run.series.case("with")[CAP + station].to_numpy(np.float64)
+        return found
+
+    def station_kw(self, case: Case, station: str) -> Floats:
+        return self.column(case, STATION, station)
+
+    def highest_kw(self, station: str) -> Floats:
+        """The highest power of any moment of each row, with flexibility."""
+        return self.column("with", HIGHEST, station)
+
+    def reverse_kw(self, case: Case, line: str) -> Floats:
+        """What flows back through a line, >= 0."""
+        return self.column(case, REVERSE, line)
+
+    def loading(self, case: Case, line: str) -> Floats:
+        return self.column(case, LOADING, line)
+
+    def rows(self, start: datetime, end: datetime) -> npt.NDArray[np.bool_]:
+        """The rows of a period."""
+        low, high = (np.datetime64(at.astimezone(UTC).replace(tzinfo=None)) for at in (start, end))
+        return (self.starts >= low) & (self.starts < high)
+
+    # ---- lines
+
+    @property
+    def limit_percent(self) -> float:
+        """How much of its rating a line may carry."""
+        return float(self.noted.get("line_limit_percent", 100.0))
+
+    def behind(self, line: str) -> tuple[str, ...]:
+        """The stations that are fed through a line."""
+        buses = set(self._line(line).get("buses", ()))
+        return tuple(each for each in self.stations if self.bus_of(each) in buses)
+
+    def overload_kw(self, case: Case, line: str) -> Floats:
+        """Apparent power above the line's limit in each row, kVA."""
+        above = np.clip(self.loading(case, line) - self.limit_percent, 0, None)
+        return above / 100 * float(self._line(line).get("rating_kva", 0.0))
+
+    def overload_kwh(self, case: Case, rows: npt.NDArray[np.bool_] | None = None) -> float:
+        """What passed all lines above their limits."""
+        total = sum((self.overload_kw(case, line) for line in self.lines), np.zeros(len(self.starts)))
+        return float(total[rows if rows is not None else slice(None)].sum()) * self.hours
+
+    def reverse_kwh(self, case: Case, line: str, rows: npt.NDArray[np.bool_] | None = None) -> float:
+        return float(self.reverse_kw(case, line)[rows if rows is not None else slice(None)].sum()) * self.hours
+
+    @cached_property
+    def worst(self) -> str:
+        """The line that is loaded most without flexibility, by its limit."""
+        return max(self.lines, key=lambda line: self.loading(self.base, line).max() / self.limit_percent)
+
+    @cached_property
+    def feeding_back(self) -> tuple[str, ...]:
+        """The lines that feed back, with stations behind them; the one that feeds back most first."""
+        found = [line for line in self.lines if self.reverse_kw(self.base, line).max() >= LEAST_KW]
+        near = [line for line in found if self.behind(line)] or found
+        return tuple(sorted(near, key=lambda line: -self.reverse_kwh(self.base, line)))
+
+    # ---- stations
+
+    def bus_of(self, station: str) -> str:
+        registered = self.services.stations.get(station)
+        if registered is not None:
+            return registered.location
+        return str(self._stations.get(station, {}).get("location", ""))
+
+    def cpo_of(self, station: str) -> str:
+        """The account of the operator."""
+        if station in self.services.owners:
+            return account_name(self.services.owners[station])
+        return str(self._stations.get(station, {}).get("cpo", ""))
+
+    def connection_kw(self, station: str) -> float:
+        registered = self.services.stations.get(station)
+        return (
+            registered.connection_kw if registered else float(self._stations.get(station, {}).get("connection_kw", 0))
+        )
+
+    def chargers(self, station: str) -> int:
+        registered = self.services.stations.get(station)
+        return int(self._stations.get(station, {}).get("chargers", 0)) if registered is None else registered.chargers
+
+    def energy_kwh(self, case: Case, station: str) -> float:
+        return float(self.station_kw(case, station).sum()) * self.hours
+
+    # ---- reductions
+
+    @cached_property
+    def reductions(self) -> tuple[Lowered, ...]:
+        """Those that begin within the run."""
+        end = self.run.index[-1] + self.run.series.step("with")
+        return tuple(each for each in self.services.lowered if each.reduction.start < end)
+
+    @cached_property
+    def holding(self) -> Mapping[str, npt.NDArray[np.int64]]:
+        """By station, the number of the reduction that holds in each row, -1 for none: the largest one does, of two
+        that are as large the one announced first."""
+        found = {station: np.full(len(self.starts), -1) for station in self.stations}
+        largest = {station: np.zeros(len(self.starts)) for station in self.stations}
+        order = sorted(enumerate(self.reductions), key=lambda pair: pair[1].reduction.timestamp)
+        for number, each in order:
+            rows, less = (
+                self.rows(each.reduction.start, each.reduction.end),
+                float(each.reduction.reduction_eur_per_kwh),
+            )
+            for station in self.stations:
+                if self.bus_of(station) not in each.reduction.locations:
+                    continue
+                if self.services.owners.get(station) not in each.passed_on:
+                    continue
+                better = rows & (less > largest[station])
+                found[station][better], largest[station][better] = number, less
+        return found
+
+    def reduced(self, served: Served) -> int:
+        """The reduction that holds where and when a session is, -1 for none."""
+        rows = self.rows(served.start, served.end)
+        numbers = self.holding.get(served.station_id, np.zeros(0, np.int64))[rows]
+        return int(max((n for n in numbers if n >= 0), default=-1, key=lambda n: int((numbers == n).sum())))
+
+    # ---- needs
+
+    @cached_property
+    def alone(self) -> Mapping[str, Served | None]:
+        """By need, what it got without flexibility; None for nothing. Empty where that was not run."""
+        if self.base != "without":
+            return {}
+        asked = {need.need_id: need for need in self.sessions.needs}
+        rows = self.noted.get("needs", ())
+        return {row["need_id"]: served_of(row["without"], asked.get(row["need_id"])) for row in rows}
+
+    @cached_property
+    def moved(self) -> tuple[tuple[Wanted, Served, Served | None, int], ...]:
+        """Who charges at a lowered price and would not have charged there and then: the need, its session, the one
+        without flexibility, and the reduction."""
+        found = []
+        for need in self.sessions.needs:
+            served = need.served
+            if served is None or need.need_id not in self.alone or (number := self.reduced(served)) < 0:
+                continue
+            other = self.alone[need.need_id]
+            if other is None or other.station_id != served.station_id or self.reduced(other) != number:
+                found.append((need, served, other, number))
+        return tuple(found)
+
+    # ---- money
+
+    @cached_property
+    def capacity_eur(self) -> Decimal:
+        """What the DSO paid for caps, penalties taken off, by the settlements that were accepted."""
+        agreed = (each.settlement.amount_eur for each in self.services.settled if each.agreed)
+        return sum(agreed, _NONE)
+
+    @cached_property
+    def reduction_eur(self) -> Decimal:
+        """What lower prices took off the network bills."""
+        return sum((each.bill.reduction_eur for each in self.services.bills), _NONE)
+
+    # ---- the auction
+
+    @property
+    def auction(self) -> Auction | None:
+        """The one with the most lots; there is one in a run."""
+        return max(self.services.auctions, key=lambda each: len(each.lots), default=None)
+
+    @cached_property
+    def activated(self) -> tuple[Activation, ...]:
+        """The limits that CPOs agreed to keep."""
+        return tuple(each for each in self.services.activations if each.agreed)
+
+    @property
+    def cap_windows(self) -> tuple[Window, ...]:
+        return tuple((each.limit.start, each.limit.end) for each in self.activated)
+
+    def settlement_of(self, activation: Activation) -> LimitSettlement | None:
+        return next(
+            (
+                each.settlement
+                for each in self.services.settled
+                if each.settlement.activation_id == activation.limit.activation_id
+            ),
+            None,
+        )
+
+    @cached_property
+    def days(self) -> tuple[date, ...]:
+        """The local days of the contracts' period that the run sees whole windows of; all days where there is none."""
+        if (auction := self.auction) is None:
+            return tuple(dict.fromkeys(self.run.index.date))
+        first = auction.terms.period_start.astimezone(self.run.zone).date()
+        return tuple(
+            day
+            for day in dict.fromkeys(self.run.index.date)
+            if day >= first and self.window_rows(day).sum() * self.hours >= self._window_hours - 1e-9
+        )
+
+    def window_rows(self, day: date) -> npt.NDArray[np.bool_]:
+        """The rows of the contracts' window on a local day."""
+        index, auction = self.run.index, self.auction
+        times = np.array([f"{at:%H:%M}" for at in index])
+        rows: npt.NDArray[np.bool_] = np.array([at == day for at in index.date])
+        if auction is not None:
+            rows &= (times >= auction.terms.window_start) & (times < auction.terms.window_end)
+        return rows
+
+    @property
+    def _window_hours(self) -> float:
+        assert self.auction is not None
+        opens, closes = (
+            int(text[:2]) + int(text[3:]) / 60
+            for text in (self.auction.terms.window_start, self.auction.terms.window_end)
+        )
+        return closes - opens
+
+    # ---- what the summary has
+
+    @property
+    def _stations(self) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = self.noted.get("stations", {})
+        return found
+
+    def _line(self, line: str) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = self.noted.get("lines", {}).get(line, {})
+        return found
+
+    def _named(self, kind: str) -> tuple[str, ...]:
+        return tuple(name[len(kind) :] for name in self.run.series.extra if name.startswith(kind))
+
+
+def served_of(row: Mapping[str, Any] | None, need: Wanted | None) -> Served | None:
+    """A session as the summary has it; how long it waited is known where the need's stays are."""
+    if row is None:
+        return None
+    start = datetime.fromisoformat(row["start"])
+    stays = () if need is None else need.askings[0].request.stays
+    arrivals = [stay.arrival for stay in stays if stay.arrival <= start < stay.departure]
+    return Served(
+        station_id=str(row["station"]),
+        start=start,
+        end=datetime.fromisoformat(row["end"]),
+        energy_kwh=float(row["energy_kwh"]),
+        price_eur_per_kwh=float(row["price_eur_per_kwh"]),
+        amount_eur=float(row["amount_eur"]),
+        distance_km=float(row["distance_km"]),
+        wait_h=(start - max(arrivals)).total_seconds() / 3600 if arrivals else None,
+    )
+
+
+def read(run: Material) -> PublicMaterial:
+    """The material of a run of public stations."""
+    return PublicMaterial(
+        run, public_services.read(run.trace), public_sessions.read(run.trace), run.summary.get("public", {})
+    )
