@@ -2,9 +2,14 @@
 
 - Weeks ahead nobody knows more than what such days were like: a scenario is a past day of the same kind (a workday or
   one of a weekend) of the last `WEEKS` weeks, with the sum of the load off by a growth that nobody knows (`GROWTH`).
-- A day ahead there is a forecast (`environment.forecast`), and a scenario adds to it by how much the forecast of a past
-  day was wrong that was made at the same hour.
-- Hours ahead it is the forecast, corrected by the last measured quarter of an hour.
+- A day ahead there is a forecast: of the load, the usual day corrected by what was measured last
+  (`environment.forecast`); of the sun, what a weather service says. A scenario adds to it by how much the forecast of a
+  past day was wrong that was made at the same hour.
+- Hours ahead it is the forecast alone.
+
+The weather service is modelled by what it gets wrong: it sees no passing cloud (its sun is a mean with `CLOUDS` quarters
+before and after), and each day it takes the sun for stronger or weaker than it will be by `SUN_ERROR` (the standard
+deviation as a share, on the day itself and before it). That it is wrong by so much is an assumption.
 
 What stations draw is that of one of their past days of the same kind (all stations of one day, as they depend on each
 other), in the mean for what is usual. Scenarios depend on the run's seed and the day, not on what was asked before.
@@ -34,7 +39,9 @@ WEEKS: Final = 6
 ERROR_DAYS: Final = 28
 GROWTH: Final = 0.03
 """Standard deviation of the load's sum weeks ahead, as a share: an assumption."""
-_PERIOD, _DAY_AHEAD = 1, 2
+CLOUDS: Final = 4
+SUN_ERROR: Final = (0.1, 0.2)
+_PERIOD, _DAY_AHEAD, _SUN = 1, 2, 3
 
 
 class Study:
@@ -103,13 +110,13 @@ class Study:
         now = self._now().astimezone(self._zone)
         rng = np.random.default_rng([self._seed, _DAY_AHEAD, day.toordinal()])
         past, starts = self._past(ERROR_DAYS), quarters_of(day, window, self._zone)
-        expected = self._forecaster.periods(starts[0], len(starts), now=now)
+        expected_kw, expected_kvar = self._expected(starts, now)
         ahead, clock = (day - now.date()).days, now.time().replace(second=0, microsecond=0)
         drawn = []
         for _ in range(count):
             like = self._like(rng, day, past)
             wrong_kw, wrong_kvar = self._wrong(like, ahead, clock, window)
-            power = expected.p_kw + wrong_kw, expected.q_kvar + wrong_kvar
+            power = expected_kw + wrong_kw, expected_kvar + wrong_kvar
             drawn.append((*power, self._station_kw(rng, day, starts)))
         return _scenarios(starts, drawn)
 
@@ -117,9 +124,24 @@ class Study:
         """Measured less expected (kW, kvar) [quarters, buses]; `day` was forecast `ahead` days before, at `clock`."""
         starts = quarters_of(day, window, self._zone)
         made = local(day - timedelta(days=ahead), _since_midnight(clock), self._zone).astimezone(self._zone)
-        expected = self._forecaster.periods(starts[0], len(starts), now=made)
+        expected_kw, expected_kvar = self._expected(starts, made)
         measured = self.profiles.injections(self.profiles.values_at(starts), starts[0], QUARTER)
-        return measured.p_kw - expected.p_kw, measured.q_kvar - expected.q_kvar
+        return measured.p_kw - expected_kw, measured.q_kvar - expected_kvar
+
+    def _expected(self, at: Sequence[datetime], now: datetime) -> tuple[Floats, Floats]:
+        """The forecast made at `now` of these quarter hours in a row (kW, kvar) [quarters, buses], without stations."""
+        usual = self._forecaster.periods(at[0], len(at), now=now)
+        around = [later(at[0], number - CLOUDS) for number in range(len(at) + 2 * CLOUDS)]
+        sun = self.profiles.injections(self.profiles.values_at(around), around[0], QUARTER).pv_kw_by_bus
+        seen = np.array([sun[row : row + 2 * CLOUDS + 1].mean(axis=0) for row in range(len(at))])
+        strength = np.array([self._strength(each.date(), now.date()) for each in at])
+        return usual.p_kw - usual.pv_kw_by_bus + seen * strength[:, None], usual.q_kvar
+
+    def _strength(self, day: date, made: date) -> float:
+        """How strong the weather service takes a day's sun to be, as a share of what it will be."""
+        ahead = int(day > made)
+        luck = float(np.random.default_rng([self._seed, _SUN, day.toordinal(), ahead]).standard_normal())
+        return float(np.clip(1 + SUN_ERROR[ahead] * luck, 0.5, 1.5))
 
     def _past(self, days: int) -> list[date]:
         """The local days that are over."""
@@ -156,10 +178,10 @@ class Study:
             raise GridError(
                 f"look-ahead: {len(drawn[wrong[0]])} values for station {wrong[0]!r}, {periods} periods are wanted"
             )
-        forecast = self._forecaster.periods(start, periods, now=self._now().astimezone(self._zone))
         stations = np.array([drawn[name] for name in self._stations]).T @ self._at_bus
         at = [later(start, number) for number in range(periods)]
-        return self.grid.solve_many(forecast.p_kw + stations, forecast.q_kvar, at=at)
+        expected_kw, expected_kvar = self._expected(at, self._now().astimezone(self._zone))
+        return self.grid.solve_many(expected_kw + stations, expected_kvar, at=at)
 
     def station_usual_kw(self, start: datetime, periods: int) -> Mapping[str, tuple[float, ...]]:
         """See `agents.public_ports.NetworkStudy`: the mean of the past days of the same kind."""

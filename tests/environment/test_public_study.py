@@ -93,8 +93,8 @@ def test_scenarios_depend_on_seed_and_day_and_not_on_what_was_asked_before(
     assert not np.array_equal(first.p_kw, other.period(MONDAY, 28, 10, EVENING).p_kw)
 
 
-def test_nothing_that_is_not_over_is_known(profiles: Profiles, history: PublicHistory) -> None:
-    """The rows of the profiles from now on may say anything."""
+def test_of_the_load_nothing_that_is_not_over_is_known(profiles: Profiles, history: PublicHistory) -> None:
+    """The rows of the profiles from now on may say anything of it; of the sun there is a weather service."""
     asked: list[Callable[[Study], np.ndarray]] = [
         lambda study: study.period(MONDAY, 28, 20, EVENING).p_kw,
         lambda study: study.day_ahead(MONDAY, 20, EVENING).p_kw,
@@ -105,7 +105,7 @@ def test_nothing_that_is_not_over_is_known(profiles: Profiles, history: PublicHi
     rows = [int(np.flatnonzero((profiles.year_values == row).all(axis=1))[0]) for row in future]
     kept = profiles.year_values.copy()
     try:
-        profiles.year_values[rows] = 9.0
+        profiles.year_values[np.ix_(np.array(rows), np.flatnonzero(~profiles.is_pv))] = 9.0
         after = [ask(made(profiles, history, lambda: NOW)) for ask in asked]
     finally:
         profiles.year_values[:] = kept
@@ -145,16 +145,34 @@ def test_hours_ahead_are_the_forecast_and_what_stations_usually_draw(study: Stud
     assert more[0].p_kw[at] - states[0].p_kw[at] == pytest.approx(300 - usual["koropi-east"][0])
 
 
-def test_the_sun_that_was_just_measured_moves_what_is_expected_at_midday(
-    profiles: Profiles, history: PublicHistory
+def test_the_weather_service_knows_a_clear_day_from_a_dull_one_and_no_passing_cloud(
+    profiles: Profiles, history: PublicHistory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Thursday the 11th is clear, Monday the 8th is dull; both are looked at from ten in the morning."""
+    """Thursday the 11th is clear, Monday the 8th is dull; both are looked at from six in the morning."""
     fed = []
     for day in (8, 11):
-        now = datetime(2026, 6, day, 7, tzinfo=UTC)
-        states = made(profiles, history, lambda now=now: now).look_ahead(now, 24)  # type: ignore[misc]
-        fed.append(min(float(state.p_kw[3:6].sum()) for state in states))
-    assert fed[1] < fed[0] - 150
+        now = datetime(2026, 6, day, 3, tzinfo=UTC)
+        states = made(profiles, history, lambda now=now: now).look_ahead(now, 48)  # type: ignore[misc]
+        fed.append(np.array([state.p_kw[3:6].sum() for state in states]))
+    assert fed[1].min() < fed[0].min() - 150
+    monkeypatch.setattr("environment.public_study.SUN_ERROR", (0.0, 0.0))
+    now = datetime(2026, 6, 11, 3, tzinfo=UTC)
+    study = made(profiles, history, lambda: now)
+    sun = profiles.periods(now.astimezone(greece().zone), 48).pv_kw_by_bus.sum(axis=1)
+    base = [state.p_kw.sum() for state in study.look_ahead(now, 48)]
+    monkeypatch.setattr("environment.public_study.CLOUDS", 0)
+    exact = [state.p_kw.sum() for state in study.look_ahead(now, 48)]
+    smooth = sun + np.array(base) - np.array(exact)
+    assert np.abs(np.diff(sun)).max() > 1.2 * np.abs(np.diff(smooth)).max()
+    assert sum(base) == pytest.approx(sum(exact), rel=0.01)
+
+
+def test_the_sun_of_tomorrow_is_known_less_well_than_todays(profiles: Profiles, history: PublicHistory) -> None:
+    days = [date(2026, 5, 1) + timedelta(days=k) for k in range(60)]
+    study = made(profiles, history, lambda: NOW)
+    wrong = [[study._strength(day, day - timedelta(days=ahead)) - 1 for day in days] for ahead in (0, 1)]
+    assert np.std(wrong[0]) == pytest.approx(0.1, rel=0.3)
+    assert np.std(wrong[1]) == pytest.approx(0.2, rel=0.3)
 
 
 def test_wrong_questions_are_told(study: Study, profiles: Profiles, history: PublicHistory) -> None:
