@@ -195,14 +195,24 @@ class PageDriver(PublicDriver):
         )
 
     def lowered(self) -> list[Lowered]:
-        """The lowered prices that hold now or later, the soonest first."""
+        """The lowered prices that hold now or later, the soonest first; what goes on at the same price is one."""
         now = self.now()
-        found = [
-            Lowered(news.start, news.end, each)
-            for news in self._news
-            for each in news.stations
-            if news.end > now and each.price_eur_per_kwh < each.usual_eur_per_kwh
-        ]
+        told = sorted(
+            (
+                Lowered(news.start, news.end, each)
+                for news in self._news
+                for each in news.stations
+                if news.end > now and each.price_eur_per_kwh < each.usual_eur_per_kwh
+            ),
+            key=lambda each: (each.station.station_id, each.start, each.end),
+        )
+        found: list[Lowered] = []
+        for each in told:
+            last = found[-1] if found else None
+            if last is not None and last.station == each.station and each.start <= last.end:
+                found[-1] = Lowered(last.start, max(last.end, each.end), last.station)
+            else:
+                found.append(each)
         return sorted(found, key=lambda each: (each.start, each.station.station_id))
 
     def usual_price(self, station_id: str, at: datetime) -> Decimal | None:

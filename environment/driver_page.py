@@ -50,6 +50,10 @@ class Card:
     usual: Decimal | None
 
     @property
+    def operator(self) -> str:
+        return self.found.cpo.partition("@")[0]
+
+    @property
     def minutes(self) -> int:
         return (self.found.choice.end - self.found.choice.start) // _MINUTE
 

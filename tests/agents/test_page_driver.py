@@ -264,10 +264,14 @@ def test_lowered_prices_are_shown_while_they_last() -> None:
         assert await scene.ppc.lower("hub1", "0.43", "0.52", 60, 120) == 1
         await scene.stage.settle()
         assert [(each.station.station_id, each.start) for each in driver.lowered()] == [("hub1", at(60))]
+        await scene.ppc.lower("hub1", "0.43", "0.52", 120, 150)
+        await scene.ppc.lower("hub1", "0.40", "0.52", 150, 180)
+        await scene.stage.settle()
+        assert [(each.start, each.end) for each in driver.lowered()] == [(at(60), at(150)), (at(150), at(180))]
         assert driver.usual_price("hub1", at(60)) == Decimal("0.52")
-        assert driver.usual_price("hub1", at(120)) is None
+        assert driver.usual_price("hub1", at(180)) is None
         assert driver.usual_price("far1", at(60)) is None
-        await scene.stage.until(120)
+        await scene.stage.until(180)
         assert driver.lowered() == []
 
     play(script)
