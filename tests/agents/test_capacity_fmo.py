@@ -98,6 +98,7 @@ class Manner:
     call_id: str = ""
     station_id: str = ""
     award: str = "confirm"
+    stands: timedelta = 3 * DECISION_TIME
 
 
 class Bidder(Requester):
@@ -126,7 +127,7 @@ class Bidder(Requester):
             station_id=manner.station_id or call.station_id,
             curve=curve(manner.points),
         )
-        return Propose(bid, reply_by=call.gate_closure + 3 * DECISION_TIME)
+        return Propose(bid, reply_by=call.gate_closure + manner.stands)
 
     @answers(x.ProcurementResult, on=Performative.ACCEPT_PROPOSAL)
     async def on_award(self, result: x.ProcurementResult, incoming: Incoming) -> Reply:
@@ -657,6 +658,21 @@ def test_what_a_cpo_does_not_stand_by_is_no_contract_and_the_dso_hears_it(award:
         assert says in failed
         assert set(market.fmo.book.contracts) == {"c-t1/hub1"}
         assert stage.noticed("does not stand by its curve second-hub3-t1") == 1
+
+    run_swarm(main, Athens())
+
+
+def test_a_curve_that_no_longer_stands_is_no_contract() -> None:
+    async def main(stage: Stage) -> None:
+        market = await Market.open(stage)
+        market.second.manner.stands = 5 * MINUTE
+        await market.call()
+        await stage.until(CLOSURE + 6)
+        concluded = informed(await market.decide(("hub1", 80.0, "30.00"), ("hub3", 80.0, "30.00")))
+        assert [contract.station_id for contract in concluded.contracts] == ["hub1"]
+        (failed,) = concluded.failed
+        assert "does not stand by its curve second-hub3-t1" in failed
+        assert market.second.won == []
 
     run_swarm(main, Athens())
 
