@@ -8,8 +8,8 @@
 - Hours ahead it is the forecast alone.
 
 The weather service is modelled by what it gets wrong: it sees no passing cloud (its sun is a mean, with `CLOUDS`
-quarters before and after), and each day it takes the sun for stronger or weaker than it will be by `SUN_ERROR` (the standard
-deviation as a share, on the day itself and before it). That it is wrong by so much is an assumption.
+quarters before and after), and each day it takes the sun for stronger or weaker than it will be by `SUN_ERROR` (the
+standard deviation as a share, on the day itself and before it). That it is wrong by so much is an assumption.
 
 What stations draw is that of one of their past days of the same kind (all stations of one day, as they depend on each
 other), in the mean for what is usual. Scenarios depend on the run's seed and the day, not on what was asked before.
