@@ -27,7 +27,10 @@ def notes(plant: Plant, served: Sequence[Served]) -> dict[str, Any]:
         NOTES: {
             "line_limit_percent": scenario.grid.line_limit_percent,
             "window": [f"{clock:%H:%M}" for clock in scenario.window],
-            "lines": {line: {"rating_kva": round(float(rating[line]), 1)} for line in public.lines},
+            "lines": {
+                line: {"rating_kva": round(float(rating[line]), 1), "buses": list(public.sections[line])}
+                for line in public.lines
+            },
             "stations": {
                 site.station_id: {
                     "cpo": site.cpo,

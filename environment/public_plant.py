@@ -24,16 +24,17 @@ from environment.vehicles import Vehicle
 
 TAPER_SOC = 0.8
 """Where a fast charger's curve begins to fall (an assumption; `environment.vehicles` has the slow ones')."""
-LOADING, REVERSE, STATION, HIGHEST, CAP = (
+LOADING, FLOW, REVERSE, STATION, HIGHEST, CAP = (
     "line_loading_percent.",
+    "flow_kw.",
     "reverse_kw.",
     "station_kw.",
     "station_highest_kw.",
     "cap_kw.",
 )
-"""The further columns of the series, with the name of a line or a station: % of the rated current; what flows back
-through the line (kW, >= 0); what a station draws on average, and at most in any moment; under which activated limit
-(none where there is none)."""
+"""The further columns of the series, with the name of a line or a station: % of the rated current; active power
+through the line, seen from the substation (kW, below 0 where it flows back), and what flows back (kW, >= 0); what a
+station draws on average, and at most in any moment; under which activated limit (none where there is none)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +53,7 @@ class PublicPlant:
     def columns(self) -> tuple[str, ...]:
         """The series' further columns."""
         ids = [site.station_id for site in self.stations]
-        by_line = [kind + line for kind in (LOADING, REVERSE) for line in self.lines]
+        by_line = [kind + line for kind in (LOADING, FLOW, REVERSE) for line in self.lines]
         return (*by_line, *(kind + station for kind in (STATION, HIGHEST, CAP) for station in ids))
 
     def specs(self) -> tuple[ChargerSpec, ...]:
@@ -81,9 +82,10 @@ def behind(sections: Mapping[str, Sequence[str]], buses: Sequence[str]) -> npt.N
     return np.array([[float(bus in fed) for bus in buses] for fed in sections.values()])
 
 
-def reverse_kw(state: GridState, fed: Floats) -> Floats:
-    """What flows back through each line, kW >= 0: what is left over behind it, losses aside. `fed`: see `behind`."""
-    return np.maximum(-(fed @ state.p_kw), 0.0)
+def flow_kw(state: GridState, fed: Floats) -> Floats:
+    """What is drawn through each line, kW, losses aside; below 0 where it flows back. `fed`: see `behind`."""
+    found: Floats = fed @ state.p_kw
+    return found
 
 
 def build_public(

@@ -13,7 +13,7 @@ from agents.grid_view import GridState
 from agents.public_ports import CarError, CarReading
 from environment.charging import Charging, ParkError
 from environment.public_meters import StationMeters
-from environment.public_plant import CAP, HIGHEST, LOADING, REVERSE, STATION, behind, reverse_kw
+from environment.public_plant import CAP, FLOW, HIGHEST, LOADING, REVERSE, STATION, behind, flow_kw
 from environment.series import Case, SeriesRecorder
 from environment.summary import DriverOutcome
 from environment.world import Plant, World
@@ -121,12 +121,13 @@ class PublicWorld(World):
         """The further columns of the quarter hour `row`."""
         (state,) = states
         public, start = self.public, self._begins + row * self._step
-        loading, back = state.line_loading_percent[self._columns], reverse_kw(state, self._fed)
+        loading, flow = state.line_loading_percent[self._columns], flow_kw(state, self._fed)
         stations = [site.station_id for site in public.stations]
         mean_kw, highest_kw = self.meters.station_kw(slice(row, row + 1))[0], self.meters.highest_kw[row]
         return {
             **{LOADING + line: float(value) for line, value in zip(public.lines, loading, strict=True)},
-            **{REVERSE + line: float(value) for line, value in zip(public.lines, back, strict=True)},
+            **{FLOW + line: float(value) for line, value in zip(public.lines, flow, strict=True)},
+            **{REVERSE + line: max(0.0, -float(value)) for line, value in zip(public.lines, flow, strict=True)},
             **{STATION + station: float(kw) for station, kw in zip(stations, mean_kw, strict=True)},
             **{HIGHEST + station: float(kw) for station, kw in zip(stations, highest_kw, strict=True)},
             **{CAP + station: self.cap_kw(station, start) for station in stations},
