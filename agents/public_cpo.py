@@ -211,6 +211,7 @@ class PublicCpo(Actor):
     async def on_capacity_limit(self, limit: CapacityLimit, incoming: Incoming) -> Inform | Refuse:
         """5.2.1: from now on every offer keeps the limit, and every session that is promised was planned anew for it.
         The chargers have their orders before it is agreed."""
+        await self.sessions.look(limit.station_id)
         if not self.caps.known(limit):
             if fault := self.caps.fault(limit, incoming.sender, self.now()):
                 return self._not_activated(limit, *fault)

@@ -135,6 +135,10 @@ class StationSessions:
         for station_id in dict.fromkeys(session.station_id for session in due):
             await self.steer(station_id)
 
+    async def look(self, station_id: str) -> None:
+        """Reads the chargers of a station that have a session, to know who answers."""
+        await self._read([s for s in self.open.values() if s.station_id == station_id and s.began is not None])
+
     async def steer(self, station_id: str) -> None:
         """Gives every charger of the station that was told something, or has a session, what it may draw by plan."""
         async with self._steering[station_id]:

@@ -6,7 +6,7 @@ The scenario begins at 6:00 UTC; times are minutes after it. Powers are kW, draw
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -36,6 +36,7 @@ OPENS, CLOSES = 4 * 60, 8 * 60
 """The contract's window, 10:00 to 14:00, in minutes."""
 UNTIL = 2 * 24 * 60
 SAMPLED = timedelta(seconds=15)
+CARS = 6
 
 
 class History:
@@ -50,13 +51,14 @@ class History:
 
 
 class StationStage(Stage):
-    """Two stations of one operator. `drawn` has the power of each station, each quarter of a minute, before and after
-    what is done in an instant."""
+    """Two stations of one operator. `drawn` has the power of each station at every `every`, before and after what is
+    done in an instant."""
 
-    def __init__(self, cars: int = 6, chargers: Sequence[str] = (*HUB.charger_ids, *FAR.charger_ids)) -> None:
+    def __init__(self, every: timedelta = SAMPLED) -> None:
         super().__init__()
-        vehicles = [Vehicle(f"car{n}", 60.0, 60.0, 0.0, efficiency_charge=1.0) for n in range(1, cars + 1)]
-        specs = [ChargerSpec(charger_id, 60.0, 0.0, public=True) for charger_id in chargers]
+        self.every = every
+        vehicles = [Vehicle(f"car{n}", 60.0, 60.0, 0.0, efficiency_charge=1.0) for n in range(1, CARS + 1)]
+        specs = [ChargerSpec(c, 60.0, 0.0, public=True) for c in (*HUB.charger_ids, *FAR.charger_ids)]
         self.park = ChargerPark(specs, Fleet(vehicles), self.clock.now)
         self.drawn: list[tuple[datetime, dict[str, float]]] = []
 
@@ -73,7 +75,7 @@ class StationStage(Stage):
     async def _sample(self, priority: int) -> None:
         while True:
             self.sample()
-            await self.clock.sleep_until(self.clock.now() + SAMPLED, priority=priority)
+            await self.clock.sleep_until(self.clock.now() + self.every, priority=priority)
 
     def sample(self) -> None:
         powers = dict(zip(self.park.ids, self.park.power_kw(), strict=True))

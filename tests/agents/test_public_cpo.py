@@ -11,13 +11,13 @@ import pytest
 from behaviours.outcomes import Informed
 from environment.charger_device import ChargerFault
 from protocols import exchanges as x
-from tests.agents.stage import at
+from tests.agents.stage import QUARTER, at
 from tests.agents.station_stage import StationStage, open_all
 from tests.swarm import run_swarm
 
 
 def play(script: Callable[[StationStage, Mapping[str, Any]], Awaitable[Any]], drivers: int = 1) -> StationStage:
-    stage = StationStage()
+    stage = StationStage(every=QUARTER)
 
     async def main(_: Any) -> None:
         await script(stage, await open_all(stage, drivers))

@@ -197,13 +197,10 @@ def test_the_limit_is_kept_when_the_agent_is_stopped_dead(dies: float, drawing_k
 
 def test_the_limit_is_kept_when_the_agent_dies_as_soon_as_it_has_agreed() -> None:
     async def script(stage: StationStage, who: Mapping[str, Any]) -> None:
-        bookings = who["cpo"].choices.bookings["hub1"]
-        for n in (1, 2, 3):
-            choice, _ = await book(stage, who, n, OPENS - 30, CLOSES, energy_kwh=20.0, max_charge_kw=30.0)
-            bookings.replace(replace(bookings.get(choice.choice_id), powers_kw=(30.0, 25.0, 25.0)))
+        await _three_that_can_charge_earlier(stage, who)
         await stage.until(OPENS - 20)
         assert isinstance(await who["dso"].send(limit()), Informed)
-        assert {booking.powers_kw for booking in bookings} == {(30.0, 30.0, 20.0)}
+        assert {booking.powers_kw for booking in who["cpo"].choices.bookings["hub1"]} == {(30.0, 30.0, 20.0)}
         await who["cpo"].stop()
         await stage.until(CLOSES)
         assert stage.highest_kw("hub1", OPENS - 20, OPENS - 15) == pytest.approx(90.0, abs=0.1)
@@ -241,19 +238,44 @@ def test_a_car_that_stays_on_when_the_agent_is_dead_does_not_break_a_later_limit
     play(script)
 
 
-def test_a_charger_that_does_not_answer_counts_with_what_it_was_told_and_the_others_make_room() -> None:
-    async def script(stage: StationStage, who: Mapping[str, Any]) -> None:
-        assert isinstance(await who["dso"].send(limit()), Informed)
-        # the first takes 40 kW and then less, which it is not told any more
-        first, _ = await book(stage, who, 1, OPENS, CLOSES, energy_kwh=30.0, max_charge_kw=40.0)
-        await book(stage, who, 2, OPENS, CLOSES, energy_kwh=30.0, max_charge_kw=40.0)
-        await stage.until(OPENS + 14)
-        stage.park.set_fault(first.charger_id, ChargerFault.SILENT)
-        await stage.until(OPENS + 90)
-        assert stage.highest_kw("hub1", OPENS, OPENS + 90) <= 60.0 + WATT
-        assert stage.noticed(first.charger_id) >= 1
+async def _three_that_can_charge_earlier(stage: StationStage, who: Mapping[str, Any]) -> list[Any]:
+    """Three cars of 30 kW that draw 25 kW each in the last quarters of an hour before and in the window; receipts."""
+    bookings, receipts = who["cpo"].choices.bookings["hub1"], []
+    for n in (1, 2, 3):
+        choice, receipt = await book(stage, who, n, OPENS - 30, CLOSES, energy_kwh=20.0, max_charge_kw=30.0)
+        bookings.replace(replace(bookings.get(choice.choice_id), powers_kw=(30.0, 25.0, 25.0)))
+        receipts.append(receipt)
+    return receipts
 
-    play(script)
+
+def test_a_charger_that_does_not_answer_goes_on_as_told_and_the_others_make_room() -> None:
+    async def script(stage: StationStage, who: Mapping[str, Any]) -> None:
+        receipts = await _three_that_can_charge_earlier(stage, who)
+        await stage.until(OPENS - 25)
+        stage.park.set_fault("hub1-1", ChargerFault.SILENT)
+        await stage.until(OPENS - 20)
+        assert isinstance(await who["dso"].send(limit(limit_kw=66.0)), Informed)
+        await stage.until(OPENS + 10)
+        stage.park.set_fault("hub1-1", None)
+        await stage.until(OPENS + 16)
+        assert stage.highest_kw("hub1", OPENS, OPENS + 15) == pytest.approx(66.0, abs=0.1)
+        energies = [receipt.result().content.energy_kwh for receipt in receipts]
+        assert energies == pytest.approx([20.0] * 3, abs=0.01)
+
+    play(script, notice_minutes=10)
+
+
+def test_a_limit_that_a_silent_charger_leaves_no_room_for_is_refused() -> None:
+    async def script(stage: StationStage, who: Mapping[str, Any]) -> None:
+        await _three_that_can_charge_earlier(stage, who)
+        await stage.until(OPENS - 25)
+        stage.park.set_fault("hub1-1", ChargerFault.SILENT)
+        await stage.until(OPENS - 20)
+        refused = await who["dso"].send(limit())
+        assert refused.content.code == "promised"
+        assert isinstance(await who["dso"].send(limit("a2", 66.0)), Informed)
+
+    play(script, notice_minutes=10)
 
 
 def test_the_limit_ends_with_its_window_and_the_others_may_draw_again() -> None:

@@ -12,13 +12,13 @@ import pytest
 from agents.decisions.capacity_checks import curve_faults
 from behaviours.outcomes import Failed, Informed
 from protocols import exchanges as x
-from tests.agents.stage import at
+from tests.agents.stage import QUARTER, at
 from tests.agents.station_stage import CLOSES, OPENS, StationStage, auction_call, limit, open_all, sell
 from tests.swarm import jid, run_swarm
 
 
 def play(script: Callable[[StationStage, Mapping[str, Any]], Awaitable[Any]], drivers: int = 2) -> StationStage:
-    stage = StationStage()
+    stage = StationStage(every=QUARTER)
 
     async def main(_: Any) -> None:
         await script(stage, await open_all(stage, drivers))
