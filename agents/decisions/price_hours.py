@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from agents.decisions.station_prices import Reduced, reduction_at
@@ -36,9 +36,9 @@ def by_the_hour(
     """
     wanted: defaultdict[str, dict[datetime, Decimal]] = defaultdict(dict)
     for each in found:
-        hour = each.start.replace(minute=0, second=0, microsecond=0)
+        hour = each.start.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
         while hour < each.end:
-            start = max(hour, not_before)
+            start = max(hour, not_before.astimezone(UTC))
             for bus in each.locations:
                 eur = max(wanted[bus].get(start, Decimal(0)), each.reduction_eur_per_kwh)
                 if hour + _HOUR > start and reduction_at(holding, bus, start) < eur:

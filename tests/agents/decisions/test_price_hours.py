@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 
 from agents.decisions.price_hours import HourlyReduction, by_the_hour
@@ -50,3 +50,12 @@ def test_what_holds_already_is_not_announced_again_and_what_is_more_is() -> None
 def test_part_of_an_hour_that_begins_late_joins_the_next() -> None:
     late = NOON + timedelta(minutes=45)
     assert by_the_hour([less(0, 2)], [], late) == (less(0.75, 2),)
+
+
+def test_what_is_announced_is_in_utc_whatever_the_zone_of_the_reason() -> None:
+    zone = timezone(timedelta(hours=3))
+    reason = HourlyReduction(
+        ("b1",), less(0, 1).start.astimezone(zone), less(0, 1).end.astimezone(zone), Decimal("0.05")
+    )
+    (told,) = by_the_hour([reason], [], NOON.astimezone(zone))
+    assert (told.start.isoformat(), told.end.isoformat()) == ("2026-06-08T12:00:00+00:00", "2026-06-08T13:00:00+00:00")
