@@ -18,11 +18,11 @@ from tests.agents.public_dso_stage import (
     TUESDAY,
     PublicNetwork,
     PublicStage,
-    TwoLines,
     local,
     network,
 )
 from tests.agents.stage import at
+from tests.agents.two_lines import TwoLines
 from tests.swarm import jid, run_swarm
 
 

@@ -19,10 +19,10 @@ from tests.agents.public_dso_stage import (
     PlainCpo,
     PublicNetwork,
     PublicStage,
-    TwoLines,
     local,
     network,
 )
+from tests.agents.two_lines import TwoLines
 from tests.swarm import run_swarm
 
 MONDAY = TUESDAY - DAY

@@ -12,13 +12,12 @@ from tests.agents.public_dso_stage import (
     DAY,
     PLAN,
     PRICING,
-    STATIONS,
     TUESDAY,
     PublicStage,
-    TwoLines,
     local,
     network,
 )
+from tests.agents.two_lines import STATIONS, TwoLines
 from tests.swarm import run_swarm
 
 MONDAY = TUESDAY - DAY
