@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import time
 from decimal import Decimal
 
 import numpy as np
@@ -133,6 +134,16 @@ def test_one_scarce_contract_holds_on_the_days_an_enumeration_finds_best() -> No
     capped = [overload_kwh(study, part, {1: 60.0}, 65.0) for part in parts]
     best = sum(without) - sum(sorted((a - b for a, b in zip(without, capped, strict=True)), reverse=True)[:4])
     assert found.expected_with_kwh == pytest.approx(best / 8, rel=1e-6)
+
+
+def test_forty_scenarios_of_twenty_quarters_and_eight_stations_take_less_than_ten_seconds() -> None:
+    study, scenarios = grid_study(), sampled(grid_study(), 8, 40, 20, base_kw=280.0)
+    curves = [curve(k, *((30.0 * n, f"{(9 - n) ** 2 * (3 + k)}.00") for n in range(1, 9))) for k in range(8)]
+    begun = time.process_time()
+    found = procure(study, scenarios, curves, sites(8), COSTS, most_activations=12)
+    assert time.process_time() - begun < 10.0
+    assert found.ac_checked
+    assert 0 < len(found.purchases) <= 8
 
 
 def test_the_same_question_gets_the_same_answer() -> None:
