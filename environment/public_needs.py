@@ -31,7 +31,7 @@ LEAST_ENERGY_KWH = 5.0
 LEAST_SOC = 10.0
 """%: how empty a car is that could not be emptier."""
 EVENING_SHARE = 0.6
-OTHER_SHARE = 0.6
+OTHER_SHARE = 0.8
 NEXT_SHARE = 0.3
 FIRST_ASKING = timedelta(hours=6, minutes=30)
 LEAST_AHEAD = timedelta(minutes=30)
@@ -39,7 +39,7 @@ EVENING, MIDDAY = "evening", "midday"
 ARRIVAL = {EVENING: Habit(19.0, 1.25, 16.5, 21.5), MIDDAY: Habit(12.75, 1.25, 10.0, 15.0)}
 LENGTH_H = {EVENING: (0.75, 2.5), MIDDAY: (0.75, 1.5)}
 """Evenly distributed; longer where the energy asked for takes longer."""
-HOURS_AHEAD = {EVENING: (1.0, 11.0), MIDDAY: (0.75, 5.0)}
+HOURS_AHEAD = {EVENING: (2.0, 12.0), MIDDAY: (0.75, 5.0)}
 ROOM = 1.25
 """How much longer than a charger needs a stay is at least."""
 KM_PER_DEGREE = 111.2

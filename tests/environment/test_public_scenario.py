@@ -145,7 +145,7 @@ def test_drivers_have_the_names_of_agents() -> None:
             "pricing: most_reduction_eur_per_kwh is more than network_eur_per_kwh; nobody is paid for network use",
         ),
         (
-            "horizon_hours = 5",
+            "horizon_hours = 8",
             "horizon_hours = 1",
             "pricing: lead_minutes is not less than horizon_hours; there would be no hour left to announce",
         ),
