@@ -23,6 +23,8 @@ from protocols.roles import Role
 
 READS_NEWS_AFTER = timedelta(minutes=5)
 """When a driver looks at a new price, so that what both operators tell is looked at together."""
+SUBSCRIBED_WITHIN = timedelta(hours=1)
+"""How long (scenario time) an operator may take to note a subscriber: all of them come at once."""
 HELD_AFTER = timedelta(minutes=1)
 """A pick that was not turned down by then is held."""
 MOST_ASKED = 2
@@ -102,7 +104,7 @@ class PublicDriver(Actor):
         for entry in await self.search(role=Role.CPO):
             topic = PriceSubscription(request_id=f"{self.name}-prices", timestamp=self.now())
             outcome = await self.subscribe(
-                topic, to=entry.jid, on_inform=self.on_prices, reply_by=self.now() + ANSWER_TIME
+                topic, to=entry.jid, on_inform=self.on_prices, reply_by=self.now() + SUBSCRIBED_WITHIN
             )
             if not isinstance(outcome, Subscribed):
                 self.notice(f"{entry.jid} does not tell its prices: {outcome}")

@@ -26,6 +26,7 @@ LOOPBACK = "127.0.0.1"
 _HOSTS = (LOOPBACK, "localhost")
 ANSWER_S = 0.3
 """So long (of the wall) a page waits for an operator's word, to show it at once."""
+_LOOKS = 15
 MOST_BODY = 10_000
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
@@ -52,10 +53,6 @@ class Card:
     @property
     def operator(self) -> str:
         return self.found.cpo.partition("@")[0]
-
-    @property
-    def minutes(self) -> int:
-        return (self.found.choice.end - self.found.choice.start) // _MINUTE
 
 
 class DriverPage:
@@ -156,10 +153,10 @@ class DriverPage:
         await self.driver.pick(form.get("choice", ""))
         if (booked := self.driver.status().booked) is not None:
             await asyncio.wait({booked.outcome}, timeout=ANSWER_S)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(ANSWER_S):
-                while self.driver.phase is Phase.ASKING:
-                    await asyncio.sleep(ANSWER_S / 20)
+        for _ in range(_LOOKS):
+            if self.driver.phase is not Phase.ASKING:
+                break
+            await asyncio.sleep(ANSWER_S / _LOOKS)
         return _back()
 
     async def _call_off(self, request: web.Request) -> web.Response:
