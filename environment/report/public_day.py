@@ -90,7 +90,6 @@ def _tiles(
     windows = len(material.activated)
     spent = float(material.capacity_eur)
     told = public_stations.figures(material, welfare)["with"]
-    taken = prices.taken_kwh
     return (
         Tile(
             f"Above the lines{_S} limits",
@@ -119,12 +118,6 @@ def _tiles(
             f"{number(prices.eur_per_kwh, 2)} EUR for each"
             if prices.eur_per_kwh is not None
             else f"{euro(prices.eur)} taken off",
-        ),
-        Tile(
-            "Fed back",
-            number(prices.reverse_kwh - (taken or 0.0)),
-            "kWh",
-            f"{number(prices.reverse_kwh)} kWh without, line {prices.line}" if taken is not None else prices.line,
         ),
         Tile(
             "Needs served",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from environment.report.public_material import PublicMaterial
+from environment.report.public_run import named
 from environment.report.svg import NARROW, WIDE, Canvas, text
 from environment.report.words import number
 
@@ -79,7 +80,7 @@ def _drawing(material: PublicMaterial, tree: tuple[Branch, ...], canvas: Canvas)
         parts.append(f'<path d="M{px:g} {py:g}V{y:g}H{x:g}" class="wire{heavy}"/>')
         parts.append(f'<circle cx="{x:g}" cy="{y:g}" r="{_DOT:g}" class="bus"/>')
         load = material.loading(material.base, branch.line).max()
-        words = branch.bus + ("" if canvas.narrow else f", line {branch.line} up to {number(load)} %")
+        words = branch.bus + ("" if canvas.narrow else f", {named(branch.line)} up to {number(load)} %")
         parts.append(f'<text x="{x + 10:g}" y="{y + 4:g}"><tspan class="act">{text(words)}</tspan></text>')
         heights[branch.line] = y
         for station in stations:

@@ -13,6 +13,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from environment.report.axes import LOOKS, DayAxes, Window, days
 from environment.report.public_material import PublicMaterial
+from environment.report.public_run import named
 from environment.report.public_services import Activation, Lot
 from environment.report.svg import GRID, INK, LIMIT, MUTED, SURFACE, WIND, WITH, WITHOUT, Canvas, draw
 from environment.report.words import number
@@ -28,33 +29,37 @@ class PublicCharts(DayAxes):
         super().__init__(material.run.series, windows)
         self._material = material
 
-    def reverse(self, lines: Sequence[str], alt: str) -> Markup:
-        """What flows back through each line; between both cases what was taken up."""
+    def flows(self, lines: Sequence[str], alt: str, span: Window | None = None) -> Markup:
+        """Active power through each line, over the run or over `span`; between both cases what was taken up."""
+        material = self._material
+        rows = material.rows(*span) if span else np.ones(len(material.run.index), bool)
+        at = material.run.index[rows]
 
         def drawing(canvas: Canvas) -> Figure:
-            height = (120 if canvas.narrow else 140) + 34
+            height = (120 if canvas.narrow else 150) + 34
             figure, every = canvas.figure(54 + height * len(lines) - 34, (1.0,) * len(lines))
             for axes, line in zip(every, lines, strict=True):
-                self._time(axes, canvas, labels=axes is every[-1])
-                for case in self._cases:
-                    look = {**LOOKS[case], "linewidth": 1.2 if case == "without" else 1.5}
-                    axes.plot(self._material.run.index, self._material.reverse_kw(case, line), **look)
-                if len(self._cases) > 1:
-                    before, after = (self._material.reverse_kw(case, line) for case in self._cases)
+                self._time(axes, canvas, labels=axes is every[-1], span=span)
+                values = {case: material.flow_kw(case, line)[rows] for case in self._cases}
+                for case, flow in values.items():
+                    axes.plot(at, flow, **{**LOOKS[case], "linewidth": 1.2 if case == "without" else 1.6})
+                if len(values) > 1:
                     axes.fill_between(
-                        self._material.run.index, after, before, where=before > after + 0.5, color=WIND, alpha=0.45,
-                        linewidth=0,
+                        at, values["without"], values["with"], where=values["with"] > values["without"] + 0.5,
+                        color=WIND, alpha=0.45, linewidth=0,
                     )  # fmt: skip
-                axes.set_ylim(bottom=0)
+                axes.fill_between(at, 0, np.minimum(values["with"], 0), color=WITH, alpha=0.22, linewidth=0)
+                axes.axhline(0, color=LIMIT, linewidth=1.2)
                 axes.yaxis.set_major_locator(MaxNLocator(4))
-                unit = f"kW back through line {line}"
+                axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: number(y)))
+                unit = f"kW through {named(line)}"
                 if axes is every[0]:
                     self._legend(axes, canvas, first=unit)
                 else:
                     self._unit(axes, canvas, unit)
             return figure
 
-        return draw("reverse", alt, drawing)
+        return draw("flows-day" if span else "flows", alt, drawing)
 
     def loading(self, line: str, alt: str) -> Markup:
         """The most loaded line in both cases, what is above its limit filled."""
@@ -76,7 +81,7 @@ class PublicCharts(DayAxes):
             self._limit(axes, limit, f"limit, {number(limit)} %")
             axes.set_ylim(0, top * 1.1)
             axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:.0f} %"))
-            self._legend(axes, canvas, first=f"line {line}")
+            self._legend(axes, canvas, first=named(line))
             return figure
 
         return draw("worst-line", alt, drawing)
@@ -87,7 +92,7 @@ class PublicCharts(DayAxes):
 
         def drawing(canvas: Canvas) -> Figure:
             row, gap, left = (56.0, 26.0, 42.0) if canvas.narrow else (78.0, 30.0, 64.0)
-            height = 40 + (row + gap) * len(rows) + 6
+            height = 40 + (row + gap) * len(rows) - gap + 8
             figure = canvas.figure(height)[0]
             figure.clear()
             wide = (canvas.width - left - canvas.right) / len(dates)
@@ -144,22 +149,22 @@ class PublicCharts(DayAxes):
             columns = 2 if canvas.narrow else 4
             count = -(-len(with_curve) // columns)
             row, gap = (110.0, 44.0) if canvas.narrow else (130.0, 48.0)
-            height = 30 + (row + gap) * count
+            height = 8 + (row + gap) * count
             figure = canvas.figure(height)[0]
             figure.clear()
             wide = (canvas.width - canvas.left - canvas.right) / columns
             for k, lot in enumerate(with_curve):
-                bottom = height - 30 - (row + gap) * (k // columns) - row
+                bottom = height - 24 - (row + gap) * (k // columns) - row
                 left = canvas.left + (k % columns) * wide
                 box = (left / canvas.width, bottom / height, (wide - 18) / canvas.width, row / height)
                 axes = figure.add_axes(box)
-                self._curve(axes, lot, top * 1.1)
+                self._curve(axes, lot, top * 1.1, ", EUR over kW" if k == 0 else "")
                 axes.tick_params(labelleft=k % columns == 0)
             return figure
 
         return draw("curves", alt, drawing)
 
-    def _curve(self, axes: Axes, lot: Lot, top: float) -> None:
+    def _curve(self, axes: Axes, lot: Lot, top: float, unit: str) -> None:
         assert lot.bid is not None
         limits = [point.limit_kw for point in lot.bid.curve]
         prices = [float(point.price_eur) for point in lot.bid.curve]
@@ -174,7 +179,7 @@ class PublicCharts(DayAxes):
                 f"{number(lot.limit_kw)} kW\n{number(lot.price_eur, 2)} EUR", (lot.limit_kw, lot.price_eur), (7, 5),
                 textcoords="offset points", va="bottom", color=INK, fontsize="small",
             )  # fmt: skip
-        axes.set_title(lot.call.station_id, loc="left", fontsize="small", color=INK, pad=4)
+        axes.set_title(f"{lot.call.station_id}{unit}", loc="left", fontsize="small", color=INK, pad=4)
         axes.set_ylim(0, top)
         axes.set_xlim(left=0)
         axes.margins(x=0.05)

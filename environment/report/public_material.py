@@ -5,9 +5,10 @@ Powers in kW drawn from the network, energies in kWh; quarter hours are the rows
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from decimal import Decimal
 from functools import cached_property
 from typing import Any, Final
@@ -15,14 +16,12 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from environment.public_plant import CAP, HIGHEST, LOADING, REVERSE, STATION
 from environment.report import public_services, public_sessions
 from environment.report.axes import Window
 from environment.report.material import Material
-from environment.report.public_services import Activation, Auction, Lowered, PublicServices
+from environment.report.public_run import PublicRun
+from environment.report.public_services import Activation, Auction, Lowered
 from environment.report.public_sessions import PublicSessions, Served, Wanted
-from environment.report.words import account_name
-from environment.series import Case, Floats
 from protocols.exchanges.capacity_contracts import LimitSettlement
 
 LEAST_KWH: Final = 0.05
@@ -33,138 +32,29 @@ _NONE: Final = Decimal(0)
 
 
 @dataclass(frozen=True)
-class PublicMaterial:
-    """One run of public stations. `noted` is what the summary has of them."""
+class PublicMaterial(PublicRun):
+    """A run with its sessions."""
 
-    run: Material
-    services: PublicServices
     sessions: PublicSessions
-    noted: Mapping[str, Any]
 
-    # ---- the series
-
-    @cached_property
-    def lines(self) -> tuple[str, ...]:
-        return self._named(LOADING)
-
-    @cached_property
-    def stations(self) -> tuple[str, ...]:
-        return self._named(STATION)
-
-    @property
-    def cases(self) -> tuple[Case, ...]:
-        """Those that were recorded, `without` first."""
-        return tuple(case for case in ("without", "with") if case in self.run.figures)
-
-    @property
-    def base(self) -> Case:
-        """The case that is compared with: `without`, where it was recorded."""
-        return self.cases[0]
-
-    @property
-    def hours(self) -> float:
-        """The length of a row."""
-        return self.run.series.step("with") / timedelta(hours=1)
-
-    @cached_property
-    def starts(self) -> npt.NDArray[np.datetime64]:
-        """The starts of the rows, UTC."""
-        found: npt.NDArray[np.datetime64] = self.run.index.tz_convert("UTC").tz_localize(None).to_numpy()
-        return found
-
-    def column(self, case: Case, kind: str, name: str) -> Floats:
-        """One further column of a case, on the rows of `with`; what is missing counts as 0."""
-        values = self.run.series.case(case)[kind + name].reindex(self.run.index)
-        found: Floats = np.nan_to_num(values.to_numpy(np.float64))
-        return found
-
-    def cap_kw(self, station: str) -> Floats:
-        """The activated limit of each row, nan where there is none."""
-        found: Floats = self.run.series.case("with")[CAP + station].to_numpy(np.float64)
-        return found
-
-    def station_kw(self, case: Case, station: str) -> Floats:
-        return self.column(case, STATION, station)
-
-    def highest_kw(self, station: str) -> Floats:
-        """The highest power of any moment of each row, with flexibility."""
-        return self.column("with", HIGHEST, station)
-
-    def reverse_kw(self, case: Case, line: str) -> Floats:
-        """What flows back through a line, >= 0."""
-        return self.column(case, REVERSE, line)
-
-    def loading(self, case: Case, line: str) -> Floats:
-        return self.column(case, LOADING, line)
-
-    def rows(self, start: datetime, end: datetime) -> npt.NDArray[np.bool_]:
-        """The rows of a period."""
-        low, high = (np.datetime64(at.astimezone(UTC).replace(tzinfo=None)) for at in (start, end))
-        return (self.starts >= low) & (self.starts < high)
-
-    # ---- lines
-
-    @property
-    def limit_percent(self) -> float:
-        """How much of its rating a line may carry."""
-        return float(self.noted.get("line_limit_percent", 100.0))
-
-    def behind(self, line: str) -> tuple[str, ...]:
-        """The stations that are fed through a line."""
-        buses = set(self._line(line).get("buses", ()))
-        return tuple(each for each in self.stations if self.bus_of(each) in buses)
-
-    def overload_kw(self, case: Case, line: str) -> Floats:
-        """Apparent power above the line's limit in each row, kVA."""
-        above = np.clip(self.loading(case, line) - self.limit_percent, 0, None)
-        return above / 100 * float(self._line(line).get("rating_kva", 0.0))
-
-    def overload_kwh(self, case: Case, rows: npt.NDArray[np.bool_] | None = None) -> float:
-        """What passed all lines above their limits."""
-        total = sum((self.overload_kw(case, line) for line in self.lines), np.zeros(len(self.starts)))
-        return float(total[rows if rows is not None else slice(None)].sum()) * self.hours
-
-    def reverse_kwh(self, case: Case, line: str, rows: npt.NDArray[np.bool_] | None = None) -> float:
-        return float(self.reverse_kw(case, line)[rows if rows is not None else slice(None)].sum()) * self.hours
-
-    @cached_property
-    def worst(self) -> str:
-        """The line that is loaded most without flexibility, by its limit."""
-        return max(self.lines, key=lambda line: self.loading(self.base, line).max() / self.limit_percent)
+    # ---- lines that feed back
 
     @cached_property
     def feeding_back(self) -> tuple[str, ...]:
-        """The lines that feed back, with stations behind them; the one that feeds back most first."""
+        """The lines that feed back: the one with the most buses behind it first, then those where network use was made
+        cheaper because of them, most often first; where nobody knows what is behind them, the others too."""
         found = [line for line in self.lines if self.reverse_kw(self.base, line).max() >= LEAST_KW]
-        near = [line for line in found if self.behind(line)] or found
-        return tuple(sorted(near, key=lambda line: -self.reverse_kwh(self.base, line)))
+        most = max((len(self.buses(line)) for line in self.lines), default=0)
+        times = Counter(self.concerned(each) for each in self.reductions)
+        first = [line for line in found if most and len(self.buses(line)) == most]
+        others = sorted(found, key=lambda line: (-times[line], -self.reverse_kwh(self.base, line)))
+        return tuple(dict.fromkeys((*first, *(line for line in others if times[line] or not most))))
 
-    # ---- stations
-
-    def bus_of(self, station: str) -> str:
-        registered = self.services.stations.get(station)
-        if registered is not None:
-            return registered.location
-        return str(self._stations.get(station, {}).get("location", ""))
-
-    def cpo_of(self, station: str) -> str:
-        """The account of the operator."""
-        if station in self.services.owners:
-            return account_name(self.services.owners[station])
-        return str(self._stations.get(station, {}).get("cpo", ""))
-
-    def connection_kw(self, station: str) -> float:
-        registered = self.services.stations.get(station)
-        return (
-            registered.connection_kw if registered else float(self._stations.get(station, {}).get("connection_kw", 0))
-        )
-
-    def chargers(self, station: str) -> int:
-        registered = self.services.stations.get(station)
-        return int(self._stations.get(station, {}).get("chargers", 0)) if registered is None else registered.chargers
-
-    def energy_kwh(self, case: Case, station: str) -> float:
-        return float(self.station_kw(case, station).sum()) * self.hours
+    def concerned(self, lowered: Lowered) -> str:
+        """The line behind which network use was made cheaper: the one with the fewest buses that has all of these."""
+        places = set(lowered.reduction.locations)
+        around = [line for line in self.lines if places <= set(self.buses(line))]
+        return min(around, key=lambda line: len(self.buses(line)), default="")
 
     # ---- reductions
 
@@ -295,20 +185,6 @@ class PublicMaterial:
         )
         return closes - opens
 
-    # ---- what the summary has
-
-    @property
-    def _stations(self) -> Mapping[str, Any]:
-        found: Mapping[str, Any] = self.noted.get("stations", {})
-        return found
-
-    def _line(self, line: str) -> Mapping[str, Any]:
-        found: Mapping[str, Any] = self.noted.get("lines", {}).get(line, {})
-        return found
-
-    def _named(self, kind: str) -> tuple[str, ...]:
-        return tuple(name[len(kind) :] for name in self.run.series.extra if name.startswith(kind))
-
 
 def served_of(row: Mapping[str, Any] | None, need: Wanted | None) -> Served | None:
     """A session as the summary has it; how long it waited is known where the need's stays are."""
@@ -332,5 +208,5 @@ def served_of(row: Mapping[str, Any] | None, need: Wanted | None) -> Served | No
 def read(run: Material) -> PublicMaterial:
     """The material of a run of public stations."""
     return PublicMaterial(
-        run, public_services.read(run.trace), public_sessions.read(run.trace), run.summary.get("public", {})
+        run, public_services.read(run.trace), run.summary.get("public", {}), public_sessions.read(run.trace)
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -11,10 +12,12 @@ from environment.report import words
 from environment.report.chapter import Chapter
 from environment.report.public_figures import PublicCharts
 from environment.report.public_material import LEAST_KWH, PublicMaterial
+from environment.report.public_run import named
 from environment.report.public_services import Lowered
 from environment.report.public_sessions import Served, Wanted
 from environment.report.words import euro, number
 
+_AROUND = timedelta(hours=2)
 MOST_LINES = 3
 """So many lines are drawn at most: those that feed back most."""
 
@@ -130,7 +133,7 @@ def reverse_title(found: Outcome) -> str:
     """How much flowed back, with and without."""
     if not found.line:
         return "No line fed back"
-    text = f"{number(found.reverse_kwh)} kWh flowed back through line {found.line} without flexibility"
+    text = f"{number(found.reverse_kwh)} kWh flowed back through {named(found.line)} without flexibility"
     if found.taken_kwh is None:
         return text.replace(" without flexibility", "")
     percent = 100 * found.taken_kwh / found.reverse_kwh if found.reverse_kwh else 0.0
@@ -150,9 +153,10 @@ def chapter(material: PublicMaterial, each: tuple[Effect, ...], found: Outcome) 
         "public_prices.html.j2",
         {
             "title": flows,
-            "picture": charts.reverse(lines, f"Line charts of what flows back. {flows}. Reductions are shaded.")
+            "picture": charts.flows(lines, f"Line charts of the power through lines. {flows}. Reductions are shaded.")
             if lines
             else "",
+            **_closer(material, charts, each),
             "result": title(found),
             "found": found,
             "effects": [_row(material, effect) for effect in each],
@@ -173,6 +177,32 @@ def _deepest(material: PublicMaterial, each: tuple[Effect, ...]) -> dict[str, fl
     less = max(float(effect.lowered.reduction.reduction_eur_per_kwh) for effect in each)
     share = 100 * less / (sum(prices) / len(prices))
     return {"less": less, "percent": share, "demand_percent": abs(PUBLIC_CHARGING_ELASTICITY) * share}
+
+
+def _closer(material: PublicMaterial, charts: PublicCharts, each: tuple[Effect, ...]) -> dict[str, Any]:
+    """The hours of reductions of the day on which most was moved, at the lines concerned."""
+    zone = material.run.zone
+    by_day: dict[date, list[Effect]] = {}
+    for effect in each:
+        by_day.setdefault(effect.lowered.reduction.start.astimezone(zone).date(), []).append(effect)
+    if not by_day:
+        return {"closer": "", "closer_title": ""}
+    chosen = max(by_day.values(), key=lambda many: sum(effect.moved_kwh or 0.0 for effect in many))
+    span = (
+        min(effect.lowered.reduction.start for effect in chosen) - _AROUND,
+        max(effect.lowered.reduction.end for effect in chosen) + _AROUND,
+    )
+    moved: dict[str, float] = {}
+    for effect in chosen:
+        line = material.concerned(effect.lowered)
+        moved[line] = moved.get(line, 0.0) + (effect.moved_kwh or 0.0)
+    lines = sorted((line for line in moved if line), key=lambda line: -moved[line])[:MOST_LINES]
+    if not lines:
+        return {"closer": "", "closer_title": ""}
+    total = sum(effect.moved_kwh or 0.0 for effect in chosen)
+    name = words.day(chosen[0].lowered.reduction.start.astimezone(zone))
+    title = f"{name}: {number(total)} kWh moved, more than on any other day"
+    return {"closer": charts.flows(lines, f"Line charts of that day. {title}.", span), "closer_title": title}
 
 
 def _row(material: PublicMaterial, effect: Effect) -> dict[str, Any]:

@@ -87,7 +87,7 @@ def drivers_title(told: dict[str, dict[str, float]]) -> str:
 
 def drivers(material: PublicMaterial, each: tuple[Welfare, ...]) -> Chapter:
     """What drivers asked for, got and paid; who went without, and who had to wait or drive."""
-    told = figures(material, each)
+    told, missed = figures(material, each), [one for one in each if one.served is None]
     return Chapter(
         "drivers",
         "Drivers",
@@ -95,7 +95,8 @@ def drivers(material: PublicMaterial, each: tuple[Welfare, ...]) -> Chapter:
         {
             "title": drivers_title(told),
             "rows": compared(told, _ROWS),
-            "without_any": [_row(one) for one in each if one.served is None],
+            "without_any": [_row(one) for one in sorted(missed, key=lambda one: one.alone is None)],
+            "lost": sum(one.alone is not None for one in missed),
             "worse": sorted(
                 (_row(one) for one in each if _worse(one)), key=lambda row: (-row["wait_more"], -row["way_more"])
             ),

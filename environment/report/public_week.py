@@ -14,6 +14,7 @@ from environment.report.chapter import Chapter
 from environment.report.public_auction import expected
 from environment.report.public_figures import PublicCharts
 from environment.report.public_material import LEAST_KWH, PublicMaterial
+from environment.report.public_run import named
 from environment.report.public_services import Activation
 from environment.report.words import account_name, number
 
@@ -46,7 +47,7 @@ def violations(material: PublicMaterial) -> tuple[Violation, ...]:
 def loading_title(material: PublicMaterial) -> str:
     """The finding over the worst line's chart."""
     line = material.worst
-    text = f"Line {line} peaked at {number(material.loading('with', line).max())} %"
+    text = f"{named(line).capitalize()} peaked at {number(material.loading('with', line).max())} %"
     if material.base == "without":
         text += f"; without flexibility at {number(material.loading('without', line).max())} %"
     days = len({each.limit.start.astimezone(material.run.zone).date() for each in material.activated})
@@ -96,7 +97,7 @@ def chapter(material: PublicMaterial, each: tuple[Violation, ...]) -> Chapter:
         {
             "titles": titles | {"compliance": compliance_title(rows)},
             "limit": material.limit_percent,
-            "loading": charts.loading(line, f"Line chart of the loading of line {line}. {titles['loading']}."),
+            "loading": charts.loading(line, f"Line chart of the loading of {named(line)}. {titles['loading']}."),
             "violations": charts.violations(bars, told or (0.0, 0.0), f"Bars by day. {titles['violations']}.")
             if bars
             else "",
