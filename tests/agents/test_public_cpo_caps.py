@@ -60,6 +60,35 @@ def test_offers_keep_a_limit_from_its_activation_on_and_so_does_the_station() ->
     play(script)
 
 
+def test_of_two_picks_that_the_limit_leaves_power_for_one_the_second_hears_that_it_is_taken() -> None:
+    async def script(stage: StationStage, who: Mapping[str, Any]) -> None:
+        assert isinstance(await who["dso"].send(limit()), Informed)
+        found = [(await who[f"d{n}"].ask(OPENS, OPENS + 60))[0] for n in (1, 2)]
+        assert found[0].charger_id != found[1].charger_id
+        first, second = who["d1"].pick(found[0]), who["d2"].pick(found[1])
+        await stage.settle()
+        assert not first.done()
+        assert second.result().content.code == "taken"
+        assert len(who["cpo"].choices.bookings["hub1"]) == 1
+
+    play(script)
+
+
+def test_picks_that_fit_under_the_limit_in_another_order_of_power_are_all_kept() -> None:
+    async def script(stage: StationStage, who: Mapping[str, Any]) -> None:
+        assert isinstance(await who["dso"].send(limit()), Informed)
+        asks = {"energy_kwh": 13.0, "max_charge_kw": 25.0}
+        found = [(await who[f"d{n}"].ask(OPENS, OPENS + 60, **asks))[0] for n in (1, 2, 3)]
+        receipts = [who[f"d{n}"].pick(choice) for n, choice in enumerate(found, 1)]
+        for n, choice in enumerate(found, 1):
+            stage.plug_in(n, choice.charger_id, OPENS, OPENS + 45)
+        await stage.until(OPENS + 46)
+        assert [r.result().content.energy_kwh for r in receipts] == pytest.approx([13.0] * 3, abs=0.01)
+        assert stage.highest_kw("hub1", OPENS, OPENS + 45) == pytest.approx(60.0, abs=0.1)
+
+    play(script)
+
+
 def test_what_was_promised_before_is_planned_anew_and_still_gets_its_energy() -> None:
     async def script(stage: StationStage, who: Mapping[str, Any]) -> None:
         # two cars of 30 kW for an hour from 9:45 and 10:00 on, in a window that then leaves room for one and a half
