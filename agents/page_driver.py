@@ -215,13 +215,11 @@ class PageDriver(PublicDriver):
                 found.append(each)
         return sorted(found, key=lambda each: (each.start, each.station.station_id))
 
-    def usual_price(self, station_id: str, at: datetime) -> Decimal | None:
-        """EUR/kWh that the station usually asks for, where its price at that time is lowered; None where it is not."""
-        for news in reversed(self._news):
-            for each in news.stations:
-                if each.station_id == station_id and news.start <= at < news.end:
-                    lowered = each.price_eur_per_kwh < each.usual_eur_per_kwh
-                    return each.usual_eur_per_kwh if lowered else None
+    def usual_price(self, station_id: str, start: datetime, end: datetime) -> Decimal | None:
+        """EUR/kWh that the station usually asks for, where its price is lowered in some of that time; else None."""
+        for each in self.lowered():
+            if each.station.station_id == station_id and each.start < end and start < each.end:
+                return each.station.usual_eur_per_kwh
         return None
 
     def on_prices(self, news: ChargingPrices) -> None:

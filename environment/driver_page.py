@@ -174,7 +174,7 @@ class DriverPage:
         now, state = driver.now(), driver.status()
         entry = self._entry or first_entry(self.places, now, self.zone)
         cards = sorted(
-            (Card(each, driver.usual_price(each.choice.station_id, each.choice.start)) for each in state.choices),
+            (self._card(each) for each in state.choices),
             key=lambda card: (card.found.choice.amount_eur, card.found.choice.start, card.found.option.distance_km),
         )
         text = self._template.render(
@@ -193,6 +193,11 @@ class DriverPage:
             until=driver.until,
         )
         return web.Response(text=text, content_type="text/html", status=status)
+
+    def _card(self, found: Found) -> Card:
+        choice = found.choice
+        usual = self.driver.usual_price(choice.station_id, choice.start, choice.end)
+        return Card(found, usual if usual is not None and choice.price_eur_per_kwh < usual else None)
 
     def _clock(self, at: datetime) -> str:
         return f"{at.astimezone(self.zone):%H:%M}"

@@ -268,9 +268,10 @@ def test_lowered_prices_are_shown_while_they_last() -> None:
         await scene.ppc.lower("hub1", "0.40", "0.52", 150, 180)
         await scene.stage.settle()
         assert [(each.start, each.end) for each in driver.lowered()] == [(at(60), at(150)), (at(150), at(180))]
-        assert driver.usual_price("hub1", at(60)) == Decimal("0.52")
-        assert driver.usual_price("hub1", at(180)) is None
-        assert driver.usual_price("far1", at(60)) is None
+        assert driver.usual_price("hub1", at(45), at(75)) == Decimal("0.52")
+        assert driver.usual_price("hub1", at(180), at(210)) is None
+        assert driver.usual_price("hub1", at(30), at(60)) is None
+        assert driver.usual_price("far1", at(60), at(90)) is None
         await scene.stage.until(180)
         assert driver.lowered() == []
 
