@@ -11,8 +11,13 @@ import aiohttp
 import pytest
 
 from agents.page_driver import Phase
+from environment import casts, scenario
 from environment.driver_page import DriverPage, DriverPageError
+from environment.driver_stage import with_person
+from environment.launcher import streams
 from environment.options import Options, OptionsError
+from environment.public_scenario import PublicScenario
+from environment.world import build
 from tests.agents.charging_stage import Slot
 from tests.environment.driver_stage import ATHENS, PLACES, PageStage, play
 
@@ -199,3 +204,21 @@ def test_a_port_that_is_taken_is_one_clear_line() -> None:
 def test_options_that_make_no_page_are_refused(options: dict[str, Any], line: str, tmp_path: Any) -> None:
     with pytest.raises(OptionsError, match=line):
         Options(out=tmp_path, **options).check()
+
+
+def test_a_person_is_one_driver_more_with_a_car_and_without_needs() -> None:
+    loaded = scenario.load("greece", days=1)
+    assert isinstance(loaded, PublicScenario)
+    person = with_person(loaded)
+    assert casts.roles(person, "here").keys() - casts.roles(loaded, "here").keys() == {"driver-page@here"}
+    assert isinstance(person, PublicScenario)
+    plant = build(person, streams(1))
+    assert plant.public is not None
+    *drawn, car = plant.public.cars()
+    assert (car.vehicle_id, car.capacity_kwh) == ("driver-page", 58.5)
+    assert len(drawn) == len(plant.public.needs.drivers) == loaded.people.drivers
+
+
+def test_where_there_are_no_public_stations_nobody_can_be_a_driver() -> None:
+    with pytest.raises(OptionsError, match="--driver-page: slovenia has no public stations"):
+        with_person(scenario.load("slovenia"))
