@@ -21,7 +21,7 @@ def title(auction: Auction | None) -> str:
     price = sum(lot.price_eur or 0.0 for lot in bought)
     if not bought:
         return f"{offered} stations offered a cap, and none was bought"
-    return f"{len(bought)} of {offered} stations that offered a cap were bought, for {euro(price)}"
+    return f"{len(bought)} of {offered} stations that offered a cap sold one, for {euro(price)} in all"
 
 
 def expected(auction: Auction | None) -> tuple[float, float] | None:

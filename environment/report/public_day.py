@@ -109,15 +109,13 @@ def _tiles(
             "Limits kept",
             _kept(material),
             f"of {windows}",
-            "to the second, by the stations{_S} meters",
+            f"to the second, by the stations{_S} meters",
         ),
         Tile(
             "Moved under the sun",
             "0" if prices.moved_kwh is None else number(prices.moved_kwh),
             "kWh",
-            f"{number(prices.eur_per_kwh, 2)} EUR for each"
-            if prices.eur_per_kwh is not None
-            else f"{euro(prices.eur)} taken off",
+            _cost(prices),
         ),
         Tile(
             "Needs served",
@@ -126,6 +124,15 @@ def _tiles(
             f"{number(told['got_kwh'])} kWh of {number(told['asked_kwh'])} kWh asked for",
         ),
     )
+
+
+def _cost(prices: Outcome) -> str:
+    if prices.eur_per_kwh is None:
+        return f"{euro(prices.eur)} taken off"
+    text = f"{number(prices.eur_per_kwh, 2)} EUR for each"
+    if prices.taken_kwh is not None and prices.taken_kwh >= LEAST_KWH:
+        text += f", {number(prices.taken_kwh)} kWh less fed back"
+    return text
 
 
 def _kept(material: PublicMaterial) -> str:

@@ -48,7 +48,14 @@ class PublicMaterial(PublicRun):
         times = Counter(self.concerned(each) for each in self.reductions)
         first = [line for line in found if most and len(self.buses(line)) == most]
         others = sorted(found, key=lambda line: (-times[line], -self.reverse_kwh(self.base, line)))
-        return tuple(dict.fromkeys((*first, *(line for line in others if times[line] or not most))))
+        told: dict[frozenset[str], str] = {}
+        for line in (*first, *(line for line in others if times[line] or not most)):
+            told.setdefault(self.behind(line) if most else frozenset({line}), line)
+        return tuple(told.values())
+
+    def behind(self, line: str) -> frozenset[str]:
+        """The stations behind a line: lines that have the same ones tell the same of them."""
+        return frozenset(station for station in self.stations if self.bus_of(station) in self.buses(line))
 
     def concerned(self, lowered: Lowered) -> str:
         """The line behind which network use was made cheaper: the one with the fewest buses that has all of these."""

@@ -18,8 +18,9 @@ from environment.report.public_sessions import Served, Wanted
 from environment.report.words import euro, number
 
 _AROUND = timedelta(hours=2)
-MOST_LINES = 3
-"""So many lines are drawn at most: those that feed back most."""
+_HYPHEN = "\N{NON-BREAKING HYPHEN}"
+MOST_NAMED, MOST_LINES = 3, 3
+"""So many stations are named at most, and so many lines are drawn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +212,7 @@ def _row(material: PublicMaterial, effect: Effect) -> dict[str, Any]:
         "start": reduction.start,
         "end": reduction.end,
         "places": ", ".join(reduction.locations),
-        "stations": ", ".join(effect.stations) or "none that a larger one does not cover",
+        "stations": _where(material, effect),
         "less": reduction.reduction_eur_per_kwh,
         "came": len(effect.came),
         "left": effect.left,
@@ -221,6 +222,15 @@ def _row(material: PublicMaterial, effect: Effect) -> dict[str, Any]:
         "cost": effect.eur_per_kwh,
         "refused": not effect.lowered.passed_on,
     }
+
+
+def _where(material: PublicMaterial, effect: Effect) -> str:
+    if not effect.stations:
+        return "where a larger one holds"
+    if len(effect.stations) <= MOST_NAMED:
+        return ", ".join(effect.stations)
+    line = material.concerned(effect.lowered)
+    return f"{len(effect.stations)} stations" + (f" behind {named(line)}".replace("-", _HYPHEN) if line else "")
 
 
 def _movers(material: PublicMaterial) -> list[dict[str, Any]]:
