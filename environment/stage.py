@@ -210,7 +210,8 @@ class Stage:
 
     def _notice(self, agent: str, text: str) -> None:
         at = self.clock.now().astimezone(self.scenario.zone)
-        self.notices.append(f"{at:%H:%M} {agent.partition('@')[0]}: {text}")
+        day = f"{at:%a} " if self.scenario.scenario.days > 1 else ""
+        self.notices.append(f"{day}{at:%H:%M} {agent.partition('@')[0]}: {text}")
 
     def unread(self) -> list[str]:
         """A line for each message that could not be read: it has no place in the trace."""

@@ -138,6 +138,37 @@ def test_what_a_car_got_is_what_its_meter_counted(days: Day) -> None:
     assert fleet == pytest.approx(receipts, abs=1.0)
 
 
+def test_the_summary_says_what_the_other_files_say(days: Day) -> None:
+    public, frame = days.summary["public"], rows(days, "with")
+    for name in ("overload_kwh", "reverse_kwh"):
+        by_line = sum(line["with"][name] for line in public["lines"].values())
+        assert sum(day["with"][name] for day in public["days"]) == pytest.approx(by_line, abs=0.05)
+        assert by_line > 0
+    line = public["lines"]["Line 3-8"]
+    over = (frame["line_loading_percent.Line 3-8"] - 100).clip(lower=0).sum() / 100 * line["rating_kva"] / 4
+    assert line["with"]["overload_kwh"] == pytest.approx(over, abs=0.05)
+    receipts = [m["content"] for m in days.said(exchange="5.x.3")]
+    assert public["drivers"]["with"]["served"] == len(receipts)
+    assert Decimal(public["paid"]["charging_eur"]) == sum(Decimal(r["amount_eur"]) for r in receipts)
+    moved = [need for need in public["needs"] if need["another_place"] or need["another_time"]]
+    assert public["drivers"]["moved"] == len(moved) < len(public["needs"]) / 2
+    bills = [m["content"] for m in days.said(exchange="4.x.2", performative="request")]
+    assert Decimal(public["prices"]["reduction_eur"]) == sum(Decimal(bill["reduction_eur"]) for bill in bills) > 0
+
+
+def test_what_the_dso_pays_and_gets_is_what_was_settled_and_billed(days: Day) -> None:
+    paid = days.summary["public"]["paid"]
+    due = Decimal(paid["network_eur"]) - Decimal(paid["capacity_eur"]) + Decimal(paid["penalty_eur"])
+    assert Decimal(days.summary["money"]["hedno"]) == due
+    assert Decimal(paid["capacity_eur"]) > 0
+
+
+def test_an_activated_limit_is_in_the_summary_with_what_the_meter_had(days: Day) -> None:
+    limits = days.summary["public"]["limits"]
+    assert {limit["station"] for limit in limits} == set(caps(rows(days, "with")))
+    assert all(limit["agreed"] and limit["highest_kw"] <= limit["limit_kw"] + ROUNDED_KW for limit in limits)
+
+
 def test_the_same_seed_gives_the_same_trace(tmp_path: Path, days: Day) -> None:
     assert play(tmp_path / "again", small()).trace == days.trace
 
