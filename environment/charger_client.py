@@ -17,9 +17,9 @@ from environment.modbus_link import TIMEOUT_S, UNIT, ModbusFault, ModbusLink, Tr
 from environment.sunspec import MODELS, Key
 from environment.sunspec_discovery import DeviceMap, Read, discover
 from protocols.exchanges.vocabulary import ChargerState
+from protocols.units import NOMINAL_HZ
 
 FAULT = 6  # InvSt
-NOMINAL_HZ = 50.0
 
 # What cannot be: outside these a reading is nonsense, not an extreme.
 PLAUSIBLE_HZ = (45.0, 55.0)
