@@ -11,14 +11,15 @@ from typing import ClassVar
 
 from agents.actor import Actor
 from agents.capacity_bidding import CapacityBidding, registration
+from agents.charger_meters import ChargerMeters
 from agents.decisions.capacity_curve import OpportunityCosts
 from agents.decisions.network_use import network_use
 from agents.decisions.station_prices import StationTariff
 from agents.ledger import Ledger, LedgerError
-from agents.periods import next_quarter
+from agents.periods import MINUTES, next_quarter
 from agents.ports import Charger
 from agents.public_ports import StationHistory, StationSite
-from agents.station_bills import bill_fault, settlement_fault
+from agents.station_bills import EXCESS_KWH, bill_fault, excess_kwh, settlement_fault
 from agents.station_caps import StationCaps
 from agents.station_choices import StationChoices
 from agents.station_control import StationControl
@@ -102,6 +103,7 @@ class PublicCpo(Actor):
             self.name, self.stations, self.caps, self.prices, timedelta(minutes=offer_minutes)
         )
         self.log = StationLog()
+        self.meters = ChargerMeters(self)
         self.sessions = StationSessions(
             self.name,
             self.stations,
@@ -221,6 +223,7 @@ class PublicCpo(Actor):
                 site, bookings, cap, next_quarter(self.now()), self.sessions.deaf(limit.station_id, self.now())
             )
             if isinstance(changed, str):
+                self.caps.decline(limit)
                 return self._not_activated(limit, "promised", f"what is promised cannot be moved: {changed}")
             for booking in changed:
                 bookings.replace(booking)
@@ -242,17 +245,32 @@ class PublicCpo(Actor):
         if contract is not None and contract.dso != incoming.sender:
             contract = None
         activated = self.caps.of_day(settlement.contract_id, settlement.start, settlement.end)
-        own = None
+        declined = self.caps.declined_on(settlement.contract_id, settlement.start, settlement.end)
+        own, minutes = None, MINUTES
         if contract is not None and activated is not None:
-            chargers = self.stations[contract.station_id].charger_ids
-            if self.log.complete(chargers, activated.start, activated.end):
-                own = self.log.mean_kw(chargers, activated.start, activated.end)
-        fault = settlement_fault(settlement, contract, activated, own, self.swarm.zone)
+            own, minutes = await self._own_kw(activated, settlement.excess_kwh)
+        fault = settlement_fault(
+            settlement, contract, activated, own, self.swarm.zone, minutes=minutes, declined=declined
+        )
         answer = LimitSettlementAnswer(settlement_id=settlement.settlement_id, reason=fault)
         if fault is None:
             return AcceptProposal(answer)
         self.notice(f"the settlement {settlement.settlement_id} is disputed: {fault}")
         return RejectProposal(answer)
+
+    async def _own_kw(self, activated: CapacityLimit, claimed_kwh: float) -> tuple[Sequence[float] | None, int]:
+        """What the station drew while the limit held, by its chargers' meters, and the minutes of each mean; None where
+        a charger was silent. Where the quarters of an hour do not have what is claimed, the minutes are read."""
+        chargers = self.stations[activated.station_id].charger_ids
+        if not self.log.complete(chargers, activated.start, activated.end):
+            return None, MINUTES
+        own = self.log.mean_kw(chargers, activated.start, activated.end)
+        if claimed_kwh <= excess_kwh(activated.limit_kw, own, MINUTES) + EXCESS_KWH:
+            return own, MINUTES
+        found = await self.meters.read(chargers, activated.start, activated.end, 1)
+        if set(found) != set(chargers):
+            return own, MINUTES
+        return [sum(kw) for kw in zip(*found.values(), strict=True)], 1
 
     # ---- BUC 5.2: sessions -----------------------------------------------------------------------------------------
 

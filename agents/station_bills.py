@@ -18,8 +18,12 @@ TOLERANCE_KWH = 1.0
 """What the DSO's meters and those of the chargers may differ by: a share, and an energy."""
 TOLERANCE_EUR = Decimal("0.02")
 EXCESS_KWH = 0.25
-"""What may have been drawn above a limit without being seen in the chargers' quarters of an hour."""
-HOURS = 0.25
+"""What the two may differ by in what was drawn above a limit."""
+
+
+def excess_kwh(limit_kw: float, own_kw: Sequence[float], minutes: int) -> float:
+    """kWh above a limit, by the means of each so many `minutes`."""
+    return sum(max(0.0, kw - limit_kw) for kw in own_kw) * minutes / 60
 
 
 def bill_fault(bill: NetworkBill, own: NetworkUse, network_eur_per_kwh: Decimal, *, metered: bool) -> str | None:
@@ -46,18 +50,22 @@ def settlement_fault(
     activated: CapacityLimit | None,
     own_kw: Sequence[float] | None,
     zone: tzinfo,
+    *,
+    minutes: int = 15,
+    declined: CapacityLimit | None = None,
 ) -> str | None:
     """What speaks against the settlement of a day of a contract, None where nothing does.
 
-    `activated`: what was activated on that day by our books. `own_kw`: the means of the quarters of an hour in which it
+    `activated`: what was activated on that day by our books. `own_kw`: the means of each so many `minutes` in which it
     held by the chargers' meters, None where one of them was silent: the station's meter is taken on trust then.
+    `declined`: what could not be held on that day, by our books: it earns nothing then.
     """
     if contract is None:
         return f"there is no contract {settlement.contract_id}"
     day, days = contract.day(settlement.start, zone)
     if not 0 <= day < days:
         return f"{settlement.start.astimezone(zone):%d %B} is no day of the contract {settlement.contract_id}"
-    due = day_eur(contract.price_eur, day, days)
+    due = day_eur(contract.price_eur, day, days) if declined is None else Decimal("0.00")
     if settlement.capacity_eur < due - CENT:
         return f"the day is worth {due} EUR, not {settlement.capacity_eur} EUR"
     if settlement.activation_id is None:
@@ -67,12 +75,12 @@ def settlement_fault(
     if settlement.limit_kw != activated.limit_kw:
         return f"the limit was {activated.limit_kw:g} kW, not {settlement.limit_kw:g} kW"
     if own_kw is not None:
-        own = sum(max(0.0, kw - activated.limit_kw) for kw in own_kw) * HOURS
+        own = excess_kwh(activated.limit_kw, own_kw, minutes)
         if settlement.excess_kwh > own + EXCESS_KWH:
             highest = max(own_kw, default=0.0)
             return (
-                f"my chargers' meters have {own:.2f} kWh above {activated.limit_kw:g} kW (at most {highest:.1f} kW in "
-                f"a quarter of an hour), not {settlement.excess_kwh:.2f} kWh"
+                f"my chargers' meters have {own:.2f} kWh above {activated.limit_kw:g} kW (at most {highest:.1f} kW as "
+                f"a mean of {minutes} min), not {settlement.excess_kwh:.2f} kWh"
             )
     penalty = penalty_eur(settlement.excess_kwh, contract.call.penalty_eur_per_kwh)
     if settlement.penalty_eur > penalty + CENT:

@@ -24,6 +24,8 @@ class StationCaps:
         self, stations: Mapping[str, StationSite], contracts: Mapping[str, CapacityContract], zone: tzinfo
     ) -> None:
         self.activated: dict[str, CapacityLimit] = {}
+        self.declined: dict[str, CapacityLimit] = {}
+        """By activation id too: what the contract allows and could not be done."""
         self._stations, self._contracts, self._zone = stations, contracts, zone
 
     def kw(self, station_id: str, at: datetime, *, besides: CapacityLimit | None = None) -> float:
@@ -49,7 +51,19 @@ class StationCaps:
 
     def of_day(self, contract_id: str, start: datetime, end: datetime) -> CapacityLimit | None:
         """What was activated of a contract on the day from `start` to `end`."""
-        for limit in self.activated.values():
+        return self._of_day(self.activated, contract_id, start, end)
+
+    def declined_on(self, contract_id: str, start: datetime, end: datetime) -> CapacityLimit | None:
+        """What could not be done on the day from `start` to `end`, and was not activated otherwise."""
+        if self.of_day(contract_id, start, end) is not None:
+            return None
+        return self._of_day(self.declined, contract_id, start, end)
+
+    @staticmethod
+    def _of_day(
+        limits: Mapping[str, CapacityLimit], contract_id: str, start: datetime, end: datetime
+    ) -> CapacityLimit | None:
+        for limit in limits.values():
             if limit.contract_id == contract_id and start <= limit.start < end:
                 return limit
         return None
@@ -95,3 +109,7 @@ class StationCaps:
     def add(self, limit: CapacityLimit) -> None:
         """From now on the limit holds in its window."""
         self.activated[limit.activation_id] = limit
+
+    def decline(self, limit: CapacityLimit) -> None:
+        """The contract allows the limit, and it cannot be held: the day earns nothing."""
+        self.declined[limit.activation_id] = limit

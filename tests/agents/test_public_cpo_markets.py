@@ -284,6 +284,23 @@ def test_a_settlement_is_accepted_where_contract_and_meters_say_the_same(
     play(script)
 
 
+def test_a_day_whose_limit_was_declined_may_be_worth_nothing() -> None:
+    async def script(stage: StationStage, who: Mapping[str, Any]) -> None:
+        await stage.until(10)
+        await sell(stage, who["fmo"])
+        for n in (1, 2):
+            (choice, *_) = await who[f"d{n}"].ask(OPENS, OPENS + 45, energy_kwh=44.0)
+            who[f"d{n}"].pick(choice)
+        nothing = settlement(
+            capacity_eur=Decimal("0.00"), activation_id=None, limit_kw=None, highest_kw=None, amount_eur=Decimal("0.00")
+        )
+        assert (await who["dso"].settle(nothing)).content.reason.startswith("the day is worth")
+        assert (await who["dso"].send(limit())).content.code == "promised"
+        assert type(await who["dso"].settle(nothing)).__name__ == "Accepted"
+
+    play(script)
+
+
 def test_a_charger_that_was_silent_is_taken_on_trust() -> None:
     async def script(stage: StationStage, who: Mapping[str, Any]) -> None:
         await _day(stage, who)

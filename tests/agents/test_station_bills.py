@@ -89,3 +89,17 @@ def test_an_excess_is_paid_for_where_the_chargers_meters_have_it(
     said: LimitSettlement, own_kw: tuple[float, ...] | None, disputed: bool
 ) -> None:
     assert (settlement_fault(said, CONTRACT, limit(), own_kw, UTC) is not None) == disputed
+
+
+def test_minutes_above_a_limit_count_where_the_quarter_is_below_it() -> None:
+    minutes_kw = (90.0,) * 5 + (30.0,) * 10
+    said = settled(excess_kwh=2.5, penalty="3.75")
+    assert settlement_fault(said, CONTRACT, limit(), (sum(minutes_kw) / 15,), UTC) is not None
+    assert settlement_fault(said, CONTRACT, limit(), minutes_kw, UTC, minutes=1) is None
+
+
+@pytest.mark.parametrize(("capacity", "declined", "disputed"), [("0.00", True, False), ("0.00", False, True)])
+def test_a_day_whose_limit_was_declined_earns_nothing(capacity: str, declined: bool, disputed: bool) -> None:
+    said = settled(capacity).model_copy(update={"activation_id": None, "limit_kw": None, "highest_kw": None})
+    fault = settlement_fault(said, CONTRACT, None, None, UTC, declined=limit() if declined else None)
+    assert (fault is not None) == disputed
