@@ -21,7 +21,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 
 RUNS = Path("runs")
-PAGE_SPEED = 60.0
+PAGE_SPEED = 20.0
 COMMANDS = ("list", "check", "exchanges", "accounts", "fcr-log", "signals")
 
 
