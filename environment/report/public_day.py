@@ -87,7 +87,7 @@ def _tiles(
 ) -> tuple[Tile, ...]:
     after, saved = sum(one.kept for one in days), avoided_kwh(days)
     before = None if saved is None else sum(one.without or 0.0 for one in days)
-    windows = len(material.activated)
+    windows, evenings = len(material.activated), f"{len(days)} evening{'' if len(days) == 1 else 's'}"
     spent = float(material.capacity_eur)
     told = public_stations.figures(material, welfare)["with"]
     return (
@@ -95,7 +95,7 @@ def _tiles(
             f"Above the lines{_S} limits",
             number(after),
             "kWh",
-            f"{number(before)} kWh without, {len(days)} evenings" if before is not None else f"{len(days)} evenings",
+            f"{number(before)} kWh without, {evenings}" if before is not None else evenings,
         ),
         Tile(
             "Paid for caps",

@@ -214,7 +214,8 @@ class PublicCharts(DayAxes):
             places[-1] += 0.5
             before = [row[1] for row in rows] + [expected[0]]
             after = [row[2] for row in rows] + [expected[1]]
-            axes.bar(places - 0.2, before, 0.38, color=WITHOUT, alpha=0.8, label="without flexibility")
+            if len(self._cases) > 1:
+                axes.bar(places - 0.2, before, 0.38, color=WITHOUT, alpha=0.8, label="without flexibility")
             axes.bar(places + 0.2, after, 0.38, color=WITH, label="with flexibility")
             names = [f"{day:%a}" if canvas.narrow else f"{day:%a} {day.day}" for day, *_ in rows]
             axes.set_xticks(places, [*names, "exp." if canvas.narrow else "expected"])

@@ -22,6 +22,7 @@ from environment.series import SeriesRecorder
 from environment.summary import DriverOutcome
 
 from .island import make_island_run
+from .public import make_public_run
 from .script import Script, jid
 
 ZONE = ZoneInfo("Europe/Ljubljana")
@@ -259,3 +260,8 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def island_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_island_run(tmp_path_factory.mktemp("island"))
+
+
+@pytest.fixture(scope="session")
+def public_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_public_run(tmp_path_factory.mktemp("public"))
