@@ -41,9 +41,12 @@ class Welfare:
 
 
 def pairs(material: PublicMaterial) -> tuple[Welfare, ...]:
-    """Each need whose session is over, or that got none; a session that is under way when the run ends is left out."""
+    """Each need whose session is over, or that got none. A session that is under way when the run ends is left out, and
+    so is a need of a person, who is not in the case without."""
     found = []
     for need in material.sessions.needs:
+        if material.base == "without" and need.need_id not in material.alone:
+            continue
         standing = need.standing
         if standing is not None and standing.receipt is None:
             continue
