@@ -17,7 +17,7 @@ from environment.report.public_week import Violation, avoided_kwh
 from environment.report.sequence import Episode, Story, about
 from environment.report.words import euro, number
 
-_S = "\N{RIGHT SINGLE QUOTATION MARK}"
+_S, _SPACE = "\N{RIGHT SINGLE QUOTATION MARK}", "\N{NO-BREAK SPACE}"
 
 
 def fits(material: Material) -> bool:
@@ -51,7 +51,8 @@ def day(run: Material) -> Day:
 
 def headline(days: Sequence[Violation], capacity_eur: Decimal, prices: Outcome) -> str:
     """What flexibility was worth, in one sentence."""
-    return f"{_caps(days, capacity_eur)}; {_moved(prices)}"
+    text = f"{_caps(days, capacity_eur)}; {_moved(prices)}"
+    return text.replace(" kWh", f"{_SPACE}kWh").replace(" EUR", f"{_SPACE}EUR")
 
 
 def _caps(days: Sequence[Violation], capacity_eur: Decimal) -> str:
