@@ -80,11 +80,13 @@ def effects(material: PublicMaterial) -> tuple[Effect, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """All reductions together. `taken_kwh`: how much less flowed back through the line where most does."""
+    """All reductions together. `drawn_kwh` was drawn under them; `taken_kwh`: how much less flowed back through `line`,
+    the first of those that feed back."""
 
     reductions: int
     drivers: int
     changed: int
+    drawn_kwh: float
     moved_kwh: float | None
     eur: Decimal
     line: str
@@ -108,6 +110,7 @@ def outcome(material: PublicMaterial, each: tuple[Effect, ...]) -> Outcome:
         reductions=len(each),
         drivers=len(movers),
         changed=len({need.driver for need, *_ in material.moved if need.changed}),
+        drawn_kwh=sum(effect.drawn_kwh for effect in each),
         moved_kwh=sum(effect.moved_kwh or 0.0 for effect in each) if alone else None,
         eur=sum((effect.eur for effect in each), Decimal(0)),
         line=line,

@@ -90,6 +90,7 @@ def test_a_reduction_says_who_moved_and_what_each_kwh_cost(page: str) -> None:
     assert row == ["8 Jun 12:00–13:00", "markopoulo-west", "0.12", "1", "0", "70.0", "+40.0", "8.40", "0.21"]
     assert "1 driver charged at a lowered price" in text
     assert "1 of them gave a place up" in text
+    assert "Of the 70 kWh that were drawn under lowered prices, 30 kWh would have been drawn there and then" in text
     (mover,) = [row for row in rows(text) if row[0] == "driver-001"]
     assert mover[1:5] == ["8 Jun 12:00", "markopoulo-west", "40.0", "0.430"]
     assert mover[5] == "8 Jun 18:00, markopoulo-west, 0.550"
