@@ -23,6 +23,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow.parquet
+
 PROJECT = Path(__file__).resolve().parent.parent
 SHIPPED = 35
 OFFICE = 5
@@ -40,7 +42,7 @@ class Run:
     peak_mb: float
     agents: int
     messages: int
-    chargers: frozenset[str]
+    chargers: int
 
 
 def shipped(name: str) -> str:
@@ -83,9 +85,9 @@ def run(text: str, folder: Path) -> Run:
         sys.exit(f"the day ended with exit code {process.returncode}")
     summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
     cpu_s = usage.ru_utime + usage.ru_stime
-    header = json.loads((out / "trace.jsonl").open(encoding="utf-8").readline())
-    roles = [jid for jid, role in header["roles"].items() if role == "ev_owner"]
-    return Run(wall_s, cpu_s, peak_kb * 1024 / 1e6, summary["agents"], summary["messages"], frozenset(roles))
+    columns = pyarrow.parquet.read_schema(out / "series.parquet").names
+    chargers = sum(name.startswith("soc_percent:") for name in columns)
+    return Run(wall_s, cpu_s, peak_kb * 1024 / 1e6, summary["agents"], summary["messages"], chargers)
 
 
 def memory_kb(pid: int) -> int:
@@ -112,7 +114,7 @@ def main() -> None:
             wall_s = statistics.median(run.wall_s for run in runs)
             cpu_s = statistics.median(run.cpu_s for run in runs)
             peak_mb = statistics.median(run.peak_mb for run in runs)
-            size = f"| {chargers or len(runs[0].chargers)} | {runs[0].agents} | {runs[0].messages} "
+            size = f"| {chargers or runs[0].chargers} | {runs[0].agents} | {runs[0].messages} "
             print(f"{size}| {wall_s:.1f} s | {cpu_s:.1f} s | {peak_mb:.0f} MB |", flush=True)
 
 

@@ -16,7 +16,7 @@ from environment.public_meters import StationMeters
 from environment.public_plant import CAP, FLOW, HIGHEST, LOADING, REVERSE, STATION, behind, flow_kw
 from environment.series import Case, SeriesRecorder
 from environment.summary import DriverOutcome
-from environment.world import Plant, World
+from environment.world import MINUTE, QUARTER, Plant, World
 
 NO_CAP = float("nan")
 
@@ -139,10 +139,13 @@ class PublicWorld(World):
 
     def metered_kw(self, location: str, start: datetime, end: datetime, period: timedelta) -> tuple[float, ...]:
         """As everywhere, and also of `station:<id>`, and at `peak:<id>` the highest power of any second in each period.
+        Means of stations and chargers are there by the minute, too, for some days.
 
         Raises LookupError, in words.
         """
         kind, _, name = location.rpartition(":")
+        if period == MINUTE and kind in ("station", "charger"):
+            return self._by_minute(kind, name, start, end)
         if kind not in ("station", "peak"):
             return super().metered_kw(location, start, end, period)
         if name not in self.meters.index:
@@ -153,4 +156,17 @@ class PublicWorld(World):
             values = self.meters.station_kw(rows)[:, number].reshape(-1, length).mean(axis=1)
         else:
             values = self.meters.highest_kw[rows, number].reshape(-1, length).max(axis=1)
+        return tuple(round(float(kw), 4) for kw in values)
+
+    def _by_minute(self, kind: str, name: str, start: datetime, end: datetime) -> tuple[float, ...]:
+        """The means of the minutes of whole quarter hours that are over."""
+        if name not in (self.meters.index if kind == "station" else self.park.index):
+            raise LookupError(f"there is no meter at {kind}:{name}")
+        if any((at.astimezone(UTC) - self._begins) % QUARTER for at in (start, end)):
+            raise LookupError(f"the meters have no readings from {start.isoformat()} to {end.isoformat()}")
+        rows, _ = self.readings(start, end, QUARTER)
+        if kind == "station":
+            values = self.meters.minutes_of(name, rows)
+        else:
+            values = self.meters.minute_kw(rows)[:, self.park.index[name]]
         return tuple(round(float(kw), 4) for kw in values)

@@ -131,11 +131,22 @@ def test_the_stations_meter_has_the_mean_and_the_highest_of_any_moment() -> None
     assert played.metered("peak:koropi-east", 0, 2, 30) == pytest.approx((75.0,))
     assert played.metered("station:koropi-east", 0, 2, 30) == pytest.approx((30.75,))
     assert played.metered("charger:koropi-east-02", 0, 1) == pytest.approx((1.5,))
+    minutes = played.metered("station:koropi-east", 0, 2, 1)
+    assert minutes == pytest.approx((30.0,) * 5 + (52.5,) + (30.0,) * 24)
+    assert played.metered("charger:koropi-east-02", 0, 1, 1) == pytest.approx((0.0,) * 5 + (22.5,) + (0.0,) * 9)
 
 
 @pytest.mark.parametrize(
     ("place", "last", "minutes"),
-    [("station:nowhere", 1, 15), ("peak:koropi-east", 3, 15), ("station:koropi-east", 1, 5)],
+    [
+        ("station:nowhere", 1, 15),
+        ("peak:koropi-east", 3, 15),
+        ("station:koropi-east", 1, 5),
+        ("station:nowhere", 1, 1),
+        ("charger:nowhere", 1, 1),
+        ("station:koropi-east", 3, 1),
+        ("peak:koropi-east", 1, 1),
+    ],
 )
 def test_what_no_meter_has_is_a_lookup_error(place: str, last: int, minutes: int) -> None:
     played = Played(plant_of())
