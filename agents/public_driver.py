@@ -37,7 +37,7 @@ LEAVES, ARRIVES = 3, 4
 class Errand:
     """A need that is being seen to. `asked`: requests so far; `tries`: those for a first booking; `begun`: the car is
     there; `left`: what the car showed when it left; `looking`: it is being reconsidered; `replaced`: the bookings that
-    were given up for another."""
+    were given up for another. `deciding` is held from a request until what is picked is held: one after the other."""
 
     need: Need
     asked: int = 0
@@ -49,6 +49,7 @@ class Errand:
     replaced: list[Booked] = field(default_factory=list)
     receipts: list[SessionReceipt] = field(default_factory=list)
     paid: bool = False
+    deciding: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class PublicDriver(Actor):
@@ -128,15 +129,16 @@ class PublicDriver(Actor):
         try:
             stays = self._ahead(errand.need)
             await self.clock.sleep_until(self.now() + READS_NEWS_AFTER)
-            held = errand.booked
-            if errand.begun or (held is not None and held.choice.start <= self.now() + 2 * HELD_AFTER):
-                return
-            choices = await self._ask(errand, stays)
-            found = self._pick(choices, held)
-            if found is None or (held is not None and found is held.found):
-                await choices.decline(self.now())
-                return
-            await self._change(errand, held, book(self, choices, found))
+            async with errand.deciding:
+                held = errand.booked
+                if errand.begun or (held is not None and held.choice.start <= self.now() + 2 * HELD_AFTER):
+                    return
+                choices = await self._ask(errand, stays)
+                found = self._pick(choices, held)
+                if found is None or (held is not None and found is held.found):
+                    await choices.decline(self.now())
+                    return
+                await self._change(errand, held, book(self, choices, found))
         finally:
             errand.looking = False
 
@@ -165,14 +167,17 @@ class PublicDriver(Actor):
         stays = [n for n, each in enumerate(errand.need.stays) if each.departure > now and each.departure <= self.until]
         if not stays:
             return
-        errand.tries += 1
-        choices = await self._ask(errand, stays)
-        found = self._pick(choices, None)
-        if found is None:
-            await choices.decline(self.now())
-            return
-        errand.booked = book(self, choices, found)
-        await self._attend(errand, errand.booked)
+        async with errand.deciding:
+            if errand.booked is not None:
+                return  # a lowered price has brought another one meanwhile
+            errand.tries += 1
+            choices = await self._ask(errand, stays)
+            found = self._pick(choices, None)
+            if found is None:
+                await choices.decline(self.now())
+                return
+            booked = errand.booked = book(self, choices, found)
+        await self._attend(errand, booked)
 
     async def _ask(self, errand: Errand, stays: Sequence[int]) -> Choices:
         errand.asked += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from agents.decisions.choice import ChoiceModel, gumbel
 from agents.ledger import LedgerError
+from behaviours.answering import Incoming, Propose, Refuse, answers
 from protocols import exchanges as x
 from tests.agents.charging_stage import FakeCar, PlainCpo, Slot, need, start_driver, stay
 from tests.agents.stage import Stage, at
@@ -324,6 +326,34 @@ def test_a_driver_who_found_nothing_looks_again_when_a_price_is_lowered() -> Non
         assert [minute for minute, _ in car.events] == [600, 630]
 
     play(script)
+
+
+class Asked(PlainCpo):
+    """An operator that answers no request."""
+
+    @answers(x.ChargingRequest)
+    async def on_request(self, request: x.ChargingRequest, incoming: Incoming) -> Propose | Refuse:
+        await asyncio.Event().wait()
+        raise AssertionError("is never reached")
+
+
+def test_a_lowered_price_while_the_driver_still_asks_books_nothing_twice() -> None:
+    """It asks from minute 5 to 10 and, what it picked being gone, to 15; it hears of the price at 7."""
+
+    async def main(stage: Any) -> None:
+        ppc = await stage.start(PlainCpo, "ppc")
+        await stage.start(Asked, "second")
+        ppc.slots, ppc.says = (FIRST,), {1: "taken"}
+        _, car = await start_driver(stage, need(*LATER), follows_prices=True)
+        await stage.until(7)
+        assert await ppc.lower("hub1", "0.30", "0.50", start=290, end=420) == 1
+        await stage.until(700)
+        assert len(ppc.picked) == 2
+        assert [minute for minute, _ in car.events] == [300, 330]
+
+    stage = Books()
+    run_swarm(main, stage)
+    assert stage.balance("ppc") == Decimal("10.00")
 
 
 def test_a_car_already_at_the_charger_is_not_moved() -> None:
