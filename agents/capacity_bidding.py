@@ -127,6 +127,8 @@ class CapacityBidding:
             return failure("not-as-offered", f"the bid is {bid.bid_id} on the call {call.call_id}")
         if result.contract_id is None or result.dso is None or result.limit_kw is None or result.price_eur is None:
             return failure("not-as-offered", "an acceptance names the contract, the DSO, the limit and the price")
+        if result.dso != call.dso:
+            return failure("not-as-offered", f"the call was for {call.dso}, not for {result.dso}")
         asked = price_on(bid.curve, result.limit_kw)
         if asked is None:
             return failure("not-as-offered", f"{result.limit_kw:g} kW is not on the curve")

@@ -229,13 +229,12 @@ class CapacityBuyer:
         """The contracts that are what was bought; the rest is told."""
         for fault in concluded.failed:
             self._agent.notice(f"a purchase has not become a contract: {fault}")
-        bought = {purchase.bid_id: purchase for purchase in decision.purchases}
+        assert self.bids is not None  # a decision answers them
+        of = {bid.bid_id: (bid.cpo, bid.station_id, bid.location) for bid in self.bids.bids}
+        bought = {each.bid_id: (*of[each.bid_id], each.limit_kw, each.price_eur) for each in decision.purchases}
         for contract in sorted(concluded.contracts, key=lambda contract: contract.contract_id):
-            purchase = bought.get(contract.bid_id)
-            if purchase is None or (
-                (contract.station_id, contract.limit_kw, contract.price_eur)
-                != (purchase.station_id, purchase.limit_kw, purchase.price_eur)
-            ):
+            said = contract.cpo, contract.station_id, contract.location, contract.limit_kw, contract.price_eur
+            if said != bought.get(contract.bid_id):
                 self._agent.notice(f"the contract {contract.contract_id} is not what was bought: it is not used")
                 continue
             self.contracts[contract.contract_id] = contract

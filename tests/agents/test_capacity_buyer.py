@@ -149,11 +149,16 @@ class OddMarket(Actor):
     @answers(x.ProcurementDecision)
     async def on_decision(self, decision: x.ProcurementDecision, incoming: Incoming) -> Inform:
         (bought,) = decision.purchases
-        same: dict[str, Any] = {"cpo": jid("ppc"), "location": "b2", "price_eur": bought.price_eur}
+        same: dict[str, Any] = {"location": "b2", "price_eur": bought.price_eur}
         contracts = tuple(
-            x.Contract(contract_id=f"c{k}", bid_id=bid, station_id=station, limit_kw=kw, **same)
-            for k, (bid, station, kw) in enumerate(
-                (("bid-s2", "s2", 90.0), ("bid-s2", "s3", 100.0), ("b", "s2", 100.0))
+            x.Contract(contract_id=f"c{k}", bid_id=bid, cpo=jid(cpo), station_id=station, limit_kw=kw, **same)
+            for k, (bid, cpo, station, kw) in enumerate(
+                (
+                    ("bid-s2", "ppc", "s2", 90.0),
+                    ("bid-s2", "ppc", "s3", 100.0),
+                    ("b", "ppc", "s2", 100.0),
+                    ("bid-s2", "other", "s2", 100.0),
+                )
             )
         )
         return Inform(
@@ -170,7 +175,7 @@ def test_only_a_station_of_the_network_is_bought_of_and_only_what_was_bought_is_
             "bid-s1: no station s1 is connected at b2",
             "bid-s9: no station s9 is connected at b2",
             "a purchase has not become a contract: s2: no longer",
-            *(f"the contract c{k} is not what was bought: it is not used" for k in range(3)),
+            *(f"the contract c{k} is not what was bought: it is not used" for k in range(4)),
         ]
         assert here.dso.buyer.contracts == {}
 

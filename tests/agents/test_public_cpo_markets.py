@@ -137,7 +137,7 @@ def test_a_call_that_cannot_be_answered_is_refused(changed: dict[str, Any], code
 
 @pytest.mark.parametrize(
     "changed",
-    [{"limit_kw": 10.0}, {"price_eur": Decimal("0.01")}, {"call_id": "t1/hub7"}],
+    [{"limit_kw": 10.0}, {"price_eur": Decimal("0.01")}, {"call_id": "t1/hub7"}, {"dso": jid("other-dso")}],
 )
 def test_a_purchase_that_was_not_offered_is_no_contract(changed: dict[str, Any]) -> None:
     async def script(stage: StationStage, who: Mapping[str, Any]) -> None:
