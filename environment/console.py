@@ -209,7 +209,8 @@ def _kept(public: Mapping[str, Any]) -> str:
     drivers = public["drivers"]
     return (
         f"{len(public['auction']['contracts'])} contracts, {len(limits)} limits activated, {len(broken)} broken. "
-        f"{drivers['moved']} needs were served at another place or time than without, of {drivers['with']['needs']}."
+        f"{drivers['moved']} needs were served at another place or time than without, of {drivers['with']['needs']}; "
+        f"{drivers['moved_to_lower_price']} of them where and when the price was lowered."
     )
 
 

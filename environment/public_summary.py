@@ -7,7 +7,7 @@ three of them counts three times, as it makes losses in three. `overload_kwh` is
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
@@ -16,7 +16,7 @@ import numpy as np
 
 from agents.grid_view import Floats
 from environment.public_plant import HIGHEST, LOADING, REVERSE, STATION
-from environment.public_trace import Charged, PublicTrace, holds, last_of, need_of, read_public
+from environment.public_trace import Charged, PublicTrace, last_of, need_of, off_eur_per_kwh, read_public
 from environment.run_folder import Trace
 from environment.series import Case, Series
 
@@ -47,7 +47,10 @@ def members(trace: Trace, series: Series, given: Mapping[str, Any]) -> dict[str,
             "auction": _auction(found),
             "limits": _limits(found, series),
             "prices": _prices(found, series, noted),
-            "drivers": {**{case: _welfare(needs, case) for case in series.cases}, **_moves(needs)},
+            "drivers": {
+                **{case: _welfare(needs, case) for case in series.cases},
+                **_moves(needs, lambda need: _lowered(need, found, noted)),
+            },
             "paid": _paid(found),
             "needs": needs,
         }
@@ -170,25 +173,25 @@ def _limits(found: PublicTrace, series: Series) -> list[dict[str, Any]]:
 
 def _prices(found: PublicTrace, series: Series, noted: Mapping[str, Any]) -> dict[str, Any]:
     """What the reductions moved: `more_kwh` is what stations drew more, where and while network use was cheaper, than
-    without; it costs the DSO what it takes off all that was drawn there."""
+    without; it costs the DSO what it takes off all that was drawn there (`eur_per_more_kwh`). `reduced_kwh` and
+    `reduction_eur` are what was billed, which the last hours of a run are not."""
     reductions = list(found.reductions.values())
-    cost = sum((bill.reduction_eur for bill in found.bills), Decimal(0))
     told: dict[str, Any] = {
         "reductions": len(reductions),
         "reduced_kwh": round(sum(bill.reduced_kwh for bill in found.bills), KWH),
-        "reduction_eur": str(cost),
+        "reduction_eur": str(sum((bill.reduction_eur for bill in found.bills), Decimal(0))),
     }
     if "without" not in series.cases:
         return told
     index = series.index("with")
     times = [at.to_pydatetime() for at in index]
-    more = 0.0
+    more = cost = 0.0
     for station, known in noted.get("stations", {}).items():
-        there = [each for each in reductions if known["location"] in each.locations]
-        cheap = np.array([holds(there, known["location"], at) for at in times])
+        off = np.array([float(off_eur_per_kwh(reductions, known["location"], at)) for at in times])
         drawn = {case: series.case(case)[STATION + station].to_numpy(np.float64) for case in series.cases}
-        more += _kwh(np.where(cheap, drawn["with"] - drawn["without"], 0.0), series, "with")
-    per_kwh = round(float(cost) / more, 4) if more > 0 else None
+        more += _kwh(np.where(off > 0, drawn["with"] - drawn["without"], 0.0), series, "with")
+        cost += _kwh(off * drawn["with"], series, "with")
+    per_kwh = round(cost / more, 4) if more > 0 else None
     return {**told, "more_kwh": round(more, KWH), "eur_per_more_kwh": per_kwh}
 
 
@@ -261,13 +264,28 @@ def _welfare(needs: Sequence[Mapping[str, Any]], case: str) -> dict[str, Any]:
     }
 
 
-def _moves(needs: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+def _lowered(need: Mapping[str, Any], found: PublicTrace, noted: Mapping[str, Any]) -> bool:
+    """Whether network use was cheaper at its station in some part of the session that it got."""
+    got = need["with"]
+    known = noted.get("stations", {}).get(got["station"]) if got is not None else None
+    if got is None or known is None:
+        return False
+    start, end = (datetime.fromisoformat(got[name]) for name in ("start", "end"))
+    return any(
+        known["location"] in each.locations and each.start < end and each.end > start
+        for each in found.reductions.values()
+    )
+
+
+def _moves(needs: Sequence[Mapping[str, Any]], lowered: Callable[[Mapping[str, Any]], bool]) -> dict[str, int]:
+    """Who charged at another place or time than without: for a lower price, or because of a cap or of others."""
     moved = [need for need in needs if need["another_place"] or need["another_time"]]
     return {
         "moved": len(moved),
         "another_place": sum(need["another_place"] for need in needs),
         "another_time": sum(need["another_time"] for need in needs),
         "moved_followers": sum(need["follows_prices"] for need in moved),
+        "moved_to_lower_price": sum(lowered(need) for need in moved),
         "changed_their_mind": sum(need["picked"] > 1 for need in needs),
     }
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from decimal import Decimal
 
 from agents.decisions.station_offers import distance_km
 from environment.report.market import well_formed
@@ -173,6 +174,7 @@ def last_of(sessions: Iterable[Charged]) -> Charged | None:
     return next(reversed(took_place or all_of_them), None)
 
 
-def holds(reductions: Iterable[NetworkPriceReduction], location: str, at: datetime) -> bool:
-    """Whether network use is cheaper at a bus at this time."""
-    return any(each.start <= at < each.end and location in each.locations for each in reductions)
+def off_eur_per_kwh(reductions: Iterable[NetworkPriceReduction], location: str, at: datetime) -> Decimal:
+    """What is taken off network use at a bus at this time: the largest of the reductions that hold there, or 0."""
+    there = [each for each in reductions if each.start <= at < each.end and location in each.locations]
+    return max((each.reduction_eur_per_kwh for each in there), default=Decimal(0))

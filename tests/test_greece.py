@@ -153,6 +153,7 @@ def test_the_summary_says_what_the_other_files_say(days: Day) -> None:
     moved = [need for need in public["needs"] if need["another_place"] or need["another_time"]]
     assert public["drivers"]["moved"] == len(moved) < len(public["needs"]) / 2
     bills = [m["content"] for m in days.said(exchange="4.x.2", performative="request")]
+    assert 0 < public["drivers"]["moved_to_lower_price"] <= len(moved)
     assert Decimal(public["prices"]["reduction_eur"]) == sum(Decimal(bill["reduction_eur"]) for bill in bills) > 0
 
 
