@@ -117,6 +117,7 @@ class NetworkPricing:
             usual_from=start,
             announced=holding,
         )
+        contents = []
         for hours in by_the_hour(found, holding, start):
             content = NetworkPriceReduction(
                 reduction_id=f"{self._agent.name}-cheaper-{next(self._numbers)}",
@@ -127,7 +128,8 @@ class NetworkPricing:
                 end=hours.end,
             )
             self.reasons[content.reduction_id] = tuple(each for each in found if _behind(hours, each))
-            await self.announce(content)
+            contents.append(content)
+        await asyncio.gather(*(self.announce(each) for each in contents))
 
     async def announce(self, reduction: NetworkPriceReduction) -> None:
         """4.2.1 to every CPO that has a station there; that there is none is told."""
@@ -139,9 +141,9 @@ class NetworkPricing:
         await asyncio.gather(*(self._tell(reduction, name) for name in names))
 
     async def _tell_again(self) -> None:
-        for (_, name), reduction in sorted(self._unheard.items()):
-            if reduction.start > self._agent.now():
-                await self._tell(reduction, name)
+        """All at once: a CPO that keeps silent must not keep the DSO from looking."""
+        ahead = [(name, each) for (_, name), each in sorted(self._unheard.items()) if each.start > self._agent.now()]
+        await asyncio.gather(*(self._tell(reduction, name) for name, reduction in ahead))
         self._unheard = {key: each for key, each in self._unheard.items() if each.start > self._agent.now()}
 
     async def _tell(self, reduction: NetworkPriceReduction, name: str) -> None:

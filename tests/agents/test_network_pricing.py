@@ -177,6 +177,30 @@ def test_a_cpo_that_does_not_answer_is_told_again_the_same_until_the_reduction_b
     run_swarm(main, PublicStage())
 
 
+def test_a_cpo_that_keeps_silent_does_not_keep_the_others_waiting() -> None:
+    """Whatever is told, or told again, is told in the five minutes of one answer."""
+    runs = [sun(*hours, 900.0) for hours in (("11:00", "12:00"), ("13:00", "14:00"), ("14:30", "15:00"))]
+
+    def sunny(when: datetime) -> float:
+        return max(run(when) for run in runs)
+
+    def prepare(here: PublicNetwork) -> None:
+        here.second.to_reduction = lambda content: "silent"
+
+    async def main(stage: PublicStage) -> None:
+        here = await network(stage, quiet(sunny), prepare=prepare)
+        await here.until(MONDAY, "09:11")
+        assert [each.start for each in here.ppc.reductions] == [local(MONDAY, "11:00"), local(MONDAY, "13:00")]
+        await here.until(MONDAY, "10:11")
+        assert here.second.reductions == [*here.ppc.reductions[:2]] * 2 + [here.ppc.reductions[2]]
+        assert (here.ppc.reductions[2].timestamp, here.ppc.reductions[2].start) == (
+            local(MONDAY, "10:10"),
+            local(MONDAY, "14:00"),
+        )
+
+    run_swarm(main, PublicStage())
+
+
 def test_a_signal_for_places_without_stations_is_told() -> None:
     signal = x.NetworkPriceReduction(
         reduction_id="written",
