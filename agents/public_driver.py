@@ -11,8 +11,8 @@ from typing import ClassVar
 
 from agents.actor import Actor
 from agents.charging_bookings import ANSWER_TIME, Booked, Choices, Found, Outcome, ask, book, is_gone
-from agents.decisions.charging_options import concerns, pick, receipt_fault
-from agents.decisions.choice import ChoiceModel, gumbel
+from agents.decisions.charging_options import concerns, receipt_fault
+from agents.decisions.choice import ChoiceModel, choose, gumbel
 from agents.ledger import Ledger, LedgerError
 from agents.public_ports import Car, CarError, CarReading, Need
 from behaviours.outcomes import CalledOff, Informed, Silent, Subscribed, has_stopped
@@ -188,7 +188,7 @@ class PublicDriver(Actor):
         """What the model picks of the choices, and of what is held already."""
         found = ((held.found,) if held is not None else ()) + choices.found
         noise = partial(gumbel, self.seed, choices.need.need_id)
-        number = pick(self.model, [each.option for each in found], noise)
+        number = choose(self.model, [each.option for each in found], noise)
         return None if number is None else found[number]
 
     # ---- the session

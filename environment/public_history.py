@@ -16,8 +16,8 @@ from typing import Final
 
 import numpy as np
 
-from agents.decisions.charging_options import option_of, pick
-from agents.decisions.choice import ChoiceModel, Option, gumbel
+from agents.decisions.charging_options import option_of
+from agents.decisions.choice import ChoiceModel, Option, choose, gumbel
 from agents.decisions.station_offers import BookingList, Offer, distance_km, offers
 from agents.grid_view import Floats
 from agents.periods import QUARTER
@@ -69,7 +69,7 @@ def served(
                     need.asks_at,
                 )
                 found += [(offer, _seen(offer, need, site)) for offer in made]
-        picked = pick(model, [option for _, option in found], partial(gumbel, seed, need.need_id))
+        picked = choose(model, [option for _, option in found], partial(gumbel, seed, need.need_id))
         if picked is not None:
             offer = found[picked][0]
             bookings[offer.station_id].add(offer.booking(need.need_id, need.max_charge_kw))

@@ -5,11 +5,12 @@ Distances in km, times in h, amounts in EUR, energy in kWh at the charger's mete
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from agents.decisions.choice import ChoiceModel, Key, Option, choose
+from agents.decisions.choice import Option
+from agents.decisions.money import CENT
 from agents.decisions.station_offers import distance_km
 from agents.public_ports import Need
 from protocols import exchanges as x
@@ -18,7 +19,6 @@ from protocols.units import as_money
 COUNT_ERROR = 0.02
 """What a car's own count and a charger's meter may differ by (class A of EN 50470-3: 2 %)."""
 COUNT_ERROR_KWH = 0.1
-CENT = Decimal("0.01")
 _HOUR = timedelta(hours=1)
 
 
@@ -61,11 +61,6 @@ def option_of_choice(need: Need, stay: int, choice: x.ChargingChoice) -> Option:
         energy_kwh=choice.energy_kwh,
         amount_eur=choice.amount_eur,
     )
-
-
-def pick(model: ChoiceModel, options: Sequence[Option], noise: Callable[[Key], float]) -> int | None:
-    """The number of the option picked, None where none is good enough or there is none."""
-    return choose(model, options, noise) if options else None
 
 
 def concerns(news: x.ChargingPrices, need: Need, stays: Collection[int]) -> bool:
