@@ -127,6 +127,7 @@ class PublicCpo(Actor):
             await self.sessions.end(self.now())
             await self.clock.sleep_until(due, priority=AFTER_THE_DRIVERS)
             await self.sessions.turn(self.now())
+            await self.sessions.control.read(sorted(self.sessions.control.silent))
             self.choices.forget(self.now())
 
     async def _register_stations(self) -> None:
@@ -277,7 +278,8 @@ class PublicCpo(Actor):
     @answers(ChargingRequest)
     async def on_charging_request(self, request: ChargingRequest, incoming: Incoming) -> Propose | Refuse:
         """5.2.2, answered by choices (5.2.3)."""
-        return self.choices.offer(request, incoming.message.conversation_id, self.now())
+        silent = self.sessions.control.silent
+        return self.choices.offer(request, incoming.message.conversation_id, self.now(), silent)
 
     @answers(ChargingSelection, on=Performative.ACCEPT_PROPOSAL)
     async def on_selection(self, selection: ChargingSelection, incoming: Incoming) -> Inform | Failure:

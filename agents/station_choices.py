@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import count
@@ -52,8 +52,11 @@ class StationChoices:
         self._sent: dict[str, Choices] = {}
         self._numbers = count(1)
 
-    def offer(self, request: ChargingRequest, conversation: str, now: datetime) -> Propose | Refuse:
-        """5.2.3: what each station near one of the stays can promise under its caps and at its prices."""
+    def offer(
+        self, request: ChargingRequest, conversation: str, now: datetime, silent: Collection[str] = ()
+    ) -> Propose | Refuse:
+        """5.2.3: what each station near one of the stays can promise under its caps and at its prices; nothing at
+        chargers that are `silent`."""
         near, found = False, []
         for number, stay in enumerate(request.stays):
             for site in self._stations.values():
@@ -61,8 +64,9 @@ class StationChoices:
                 if distance_km(stay.latitude_deg, stay.longitude_deg, *there) > request.within_km:
                     continue
                 near = True
+                answering = tuple(each for each in site.charger_ids if each not in silent)
                 found += offers(
-                    site,
+                    replace(site, charger_ids=answering) if silent else site,
                     self.bookings[site.station_id],
                     self._caps.of(site.station_id),
                     request.energy_kwh,
@@ -75,7 +79,9 @@ class StationChoices:
         if not found:
             what = "has room then" if near else f"is within {request.within_km:g} km"
             return refusal("no-choice", f"none of my stations {what}")
-        sent = {f"{self._name}-c{next(self._numbers)}": self._apart(offer, now) for offer in found[:MOST_CHOICES]}
+        sent = {
+            f"{self._name}-c{next(self._numbers)}": self._apart(offer, now, silent) for offer in found[:MOST_CHOICES]
+        }
         choices = Choices(request, sent, now + self._holds_for)
         self._sent[conversation] = choices
         content = ChargingChoices(
@@ -138,7 +144,7 @@ class StationChoices:
             end=offer.end,
         )
 
-    def _apart(self, offer: Offer, now: datetime) -> Offer:
+    def _apart(self, offer: Offer, now: datetime, silent: Collection[str]) -> Offer:
         """The same session at a charger that nobody else is thinking of, where the station has one."""
         bookings = self.bookings[offer.station_id]
         thought_of = {
@@ -151,7 +157,9 @@ class StationChoices:
         if offer.charger_id not in thought_of:
             return offer
         for charger_id in self._stations[offer.station_id].charger_ids:
-            if charger_id not in thought_of and not self._taken(bookings, charger_id, offer):
+            if charger_id in silent or charger_id in thought_of:
+                continue
+            if not self._taken(bookings, charger_id, offer):
                 return replace(offer, charger_id=charger_id)
         return offer
 

@@ -251,6 +251,23 @@ def test_a_charger_that_is_silent_all_the_time_bills_nothing() -> None:
     play(script)
 
 
+def test_a_silent_charger_is_not_offered_until_it_answers_again() -> None:
+    async def script(stage: StationStage, who: Mapping[str, Any]) -> None:
+        (choice, *_) = await who["d1"].ask(30, 120)
+        who["d1"].pick(choice)
+        stage.plug_in(1, choice.charger_id, 30, 60)
+        stage.park.set_fault(choice.charger_id, ChargerFault.SILENT)
+        await stage.until(61)
+        assert choice.charger_id not in {each.charger_id for each in await who["d2"].ask(90, 150)}
+        stage.park.set_fault(choice.charger_id, None)
+        await stage.until(76)
+        assert stage.noticed("answers again") == 1
+        await who["d2"].tender.award({}, done_by=at(80))
+        assert choice.charger_id in {each.charger_id for each in await who["d3"].ask(90, 150)}
+
+    play(script, 3)
+
+
 def test_the_choices_of_who_goes_elsewhere_are_forgotten() -> None:
     async def script(stage: StationStage, who: Mapping[str, Any]) -> None:
         first = (await who["d1"].ask(30, 60))[0]
