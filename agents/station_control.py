@@ -8,6 +8,7 @@ Every order has a power for the market period and one for afterwards, to which t
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -124,9 +125,12 @@ class StationControl:
         """Writes what is new to these chargers; who did not take it is returned, and counts with the higher of both."""
         now = self._now()
         until = next_quarter(now)
-        seconds = max(1, int((until - now).total_seconds()))
+        left_s = (until - now).total_seconds()
         new = {c: order for c, order in orders.items() if not self._stands(c, order, now)}
-        calls = [self._chargers[c].hold_power(kw, for_s=seconds, then_kw=then) for c, (kw, then) in new.items()]
+        calls = [
+            self._chargers[c].hold_power(kw, for_s=_whole_s(left_s, kw, then), then_kw=then)
+            for c, (kw, then) in new.items()
+        ]
         failed = set()
         for (charger_id, (kw, then)), result in zip(new.items(), await self._ask(calls), strict=True):
             before = self.told.get(charger_id)
@@ -168,3 +172,9 @@ class StationControl:
         if charger_id in self.silent:
             self.silent.discard(charger_id)
             self._notice(f"charger {charger_id} answers again")
+
+
+def _whole_s(left_s: float, power_kw: float, then_kw: float) -> int:
+    """Whole seconds until the order's end: who is to draw less does so a little early, who may draw more a little late,
+    so that no cap is broken for a part of a second."""
+    return max(1, math.floor(left_s) if then_kw < power_kw else math.ceil(left_s))

@@ -64,6 +64,13 @@ def test_an_order_holds_until_the_quarter_of_an_hour_ends() -> None:
     assert wire.control.told["a"] == Told(50.0, NOON + timedelta(minutes=15), 20.0)
 
 
+def test_within_a_second_who_draws_less_does_so_early_and_who_draws_more_late() -> None:
+    wire = Wire("a", "b", "c")
+    wire.now = NOON + timedelta(seconds=0.4)
+    wire.steer(a=(10.0, 20.0), b=(20.0, 10.0), c=(5.0, 5.0))
+    assert {charger: seconds for charger, _, seconds, _ in wire.orders} == {"a": 900, "b": 899, "c": 900}
+
+
 def test_what_is_to_draw_less_is_told_before_what_may_draw_more() -> None:
     wire = Wire("a", "b", "c")
     wire.steer(a=(60.0, 60.0), b=(20.0, 20.0))
