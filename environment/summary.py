@@ -18,6 +18,7 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 
+from agents.decisions.money import CENT
 from environment import campus_summary, en50160, island_summary, public_summary
 from environment.report.market import rounds
 from environment.run_folder import (
@@ -136,11 +137,11 @@ def exchange_counts(entries: Iterable[Entry]) -> dict[str, int]:
 
 
 def balances(postings: Iterable[Posting]) -> dict[str, Decimal]:
-    """What each account received less what it paid, in EUR; they sum to zero."""
+    """What each account received less what it paid, in EUR and whole cents; they sum to zero."""
     result: defaultdict[str, Decimal] = defaultdict(Decimal)
     for posting in postings:
         result[posting.account] += posting.amount_eur
-    return dict(sorted(result.items()))
+    return {account: amount.quantize(CENT) for account, amount in sorted(result.items())}
 
 
 def summarise(

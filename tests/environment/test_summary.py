@@ -102,6 +102,13 @@ def test_balances_are_exact_and_sum_to_zero() -> None:
     assert sum(found.values()) == 0
 
 
+def test_a_balance_has_its_cents_also_where_the_last_is_none() -> None:
+    found = balances(
+        Posting("t", account, Decimal(eur), START, "") for account, eur in (("ev", "-12.7"), ("cpo", "12.7"))
+    )
+    assert {account: str(amount) for account, amount in found.items()} == {"cpo": "12.70", "ev": "-12.70"}
+
+
 @pytest.mark.parametrize(
     ("got", "departed", "short"), [(20.0, True, False), (19.95, True, False), (19.8, True, True), (3.0, False, False)]
 )
