@@ -87,9 +87,9 @@ class PublicDriver(Actor):
         self.errands: list[Errand] = []
 
     async def course(self) -> None:
-        """Subscribes to prices where it follows them, then sees to one need after the other, as each comes up."""
+        """Subscribes to prices where it follows them, and sees to one need after the other, as each comes up."""
         if self.follows_prices:
-            await self.subscribe_to_prices()
+            self.spawn(self.subscribe_to_prices(), "subscribes to prices")
         for need in self.needs:
             if need.asks_at >= self.until:
                 return
@@ -102,13 +102,13 @@ class PublicDriver(Actor):
 
     async def subscribe_to_prices(self) -> None:
         """4.2.2 of every operator in the directory."""
-        for entry in await self.search(role=Role.CPO):
-            topic = PriceSubscription(request_id=f"{self.name}-prices", timestamp=self.now())
-            outcome = await self.subscribe(
-                topic, to=entry.jid, on_inform=self.on_prices, reply_by=self.now() + SUBSCRIBED_WITHIN
-            )
-            if not isinstance(outcome, Subscribed):
-                self.notice(f"{entry.jid} does not tell its prices: {outcome}")
+        await asyncio.gather(*(self._subscribe_at(entry.jid) for entry in await self.search(role=Role.CPO)))
+
+    async def _subscribe_at(self, cpo: str) -> None:
+        topic = PriceSubscription(request_id=f"{self.name}-prices", timestamp=self.now())
+        outcome = await self.subscribe(topic, to=cpo, on_inform=self.on_prices, reply_by=self.now() + SUBSCRIBED_WITHIN)
+        if not isinstance(outcome, Subscribed):
+            self.notice(f"{cpo} does not tell its prices: {outcome}")
 
     def on_prices(self, news: ChargingPrices) -> None:
         """4.2.2: a lowered price near a stay that has not begun is worth another look."""

@@ -11,7 +11,7 @@ import pytest
 
 from agents.decisions.choice import ChoiceModel, gumbel
 from agents.ledger import LedgerError
-from behaviours.answering import Incoming, Propose, Refuse, answers
+from behaviours.answering import Agree, Incoming, Propose, Refuse, answers
 from protocols import exchanges as x
 from tests.agents.charging_stage import FakeCar, PlainCpo, Slot, need, start_driver, stay
 from tests.agents.stage import Stage, at
@@ -288,6 +288,31 @@ def test_whoever_does_not_follow_prices_hears_of_none() -> None:
         assert ppc.subscriptions(x.PriceSubscription) == ()
 
     play(script)
+
+
+class Mute(PlainCpo):
+    """An operator that notes no subscriber."""
+
+    @answers(x.PriceSubscription)
+    async def on_subscription(self, topic: x.PriceSubscription, incoming: Incoming) -> Agree:
+        await asyncio.Event().wait()
+        raise AssertionError("is never reached")
+
+
+def test_an_operator_that_notes_no_subscriber_keeps_nobody_from_the_others() -> None:
+    async def main(stage: Any) -> None:
+        await stage.start(Mute, "first")
+        ppc = await stage.start(PlainCpo, "ppc")
+        ppc.slots = (NEAR,)
+        await start_driver(stage, need(), follows_prices=True)
+        await stage.until(6)
+        assert len(ppc.subscriptions(x.PriceSubscription)) == 1
+        assert ppc.picked == ["ppc-1"]
+        await stage.until(70)
+
+    stage = Stage()
+    run_swarm(main, stage)
+    assert stage.noticed("first@localhost does not tell its prices: no answer from first@localhost") == 1
 
 
 def test_a_new_pick_that_is_gone_leaves_the_old_booking() -> None:

@@ -42,7 +42,7 @@ class PageStage(Stage):
         self.ppc.slots, self.second.slots = (NEAR,), (DEAR,)
         self.car = FakeCar(self)
         self.driver = await self.start(PageDriver, "driver-page", car=self.car, ledger=self.ledger, until=at(until))
-        await self.driver.course()
+        await self.driver.subscribe_to_prices()
         self.page = DriverPage(self.driver, places=PLACES, zone=ATHENS, port=port, speed=self.speed)
         await self.page.start()
 
