@@ -143,7 +143,7 @@ class PublicCharts(DayAxes):
     def curves(self, lots: Sequence[Lot], alt: str) -> Markup:
         """The bid curve of each station, and the point that was bought."""
         with_curve = [lot for lot in lots if lot.bid is not None and lot.bid.curve]
-        top = max((float(point.price_eur) for lot in with_curve for point in lot.bid.curve), default=1.0)  # type: ignore[union-attr]
+        top = max((float(point.price_eur) for lot in with_curve for point in lot.bid.curve), default=0.0) or 1.0  # type: ignore[union-attr]
 
         def drawing(canvas: Canvas) -> Figure:
             columns = 2 if canvas.narrow else 4

@@ -222,3 +222,14 @@ def test_a_summary_without_the_lines_buses_draws_no_feeder(public_folder: Path, 
 def test_other_demonstrators_keep_their_own_page(run_folder: Path) -> None:
     keys = re.findall(r'<section id="(\w+)">', report.build(run_folder).read_text(encoding="utf-8"))
     assert keys == ["grid", "fleet", "market", "negotiation", "money", "drivers", "messages"]
+
+
+def test_curves_that_cost_nothing_are_drawn_too(tmp_path: Path) -> None:
+    folder = make_public_run(tmp_path)
+    trace = folder / "trace.jsonl"
+    text, count = re.subn(r'"price_eur": ?"[^"]*"', '"price_eur":"0.00"', trace.read_text(encoding="utf-8"))
+    assert count
+    trace.write_text(text, encoding="utf-8")
+    assert "0.00 EUR" in section(report.build(folder).read_text(encoding="utf-8"), "auction").replace(
+        "\N{NO-BREAK SPACE}", " "
+    )
