@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import count
 
-from agents.decisions.station_offers import Booking, BookingList, Offer, distance_km, offers, replan
+from agents.decisions.station_bookings import Booking, BookingList
+from agents.decisions.station_offers import Offer, distance_km, offers
+from agents.decisions.station_replan import replan
 from agents.periods import next_quarter, quarters
 from agents.public_ports import StationSite
 from agents.station_caps import StationCaps
@@ -79,8 +82,10 @@ class StationChoices:
         if not found:
             what = "has room then" if near else f"is within {request.within_km:g} km"
             return refusal("no-choice", f"none of my stations {what}")
+        others = self._thought_of(now)
         sent = {
-            f"{self._name}-c{next(self._numbers)}": self._apart(offer, now, silent) for offer in found[:MOST_CHOICES]
+            f"{self._name}-c{next(self._numbers)}": self._apart(offer, others[offer.station_id], silent)
+            for offer in found[:MOST_CHOICES]
         }
         choices = Choices(request, sent, now + self._holds_for)
         self._sent[conversation] = choices
@@ -144,22 +149,24 @@ class StationChoices:
             end=offer.end,
         )
 
-    def _apart(self, offer: Offer, now: datetime, silent: Collection[str]) -> Offer:
+    def _thought_of(self, now: datetime) -> defaultdict[str, list[Offer]]:
+        """By station: what others were offered and can still pick."""
+        found = defaultdict[str, list[Offer]](list)
+        for sent in self._sent.values():
+            if sent.valid_until >= now:
+                for offer in sent.offers.values():
+                    found[offer.station_id].append(offer)
+        return found
+
+    def _apart(self, offer: Offer, others: Sequence[Offer], silent: Collection[str]) -> Offer:
         """The same session at a charger that nobody else is thinking of, where the station has one."""
-        bookings = self.bookings[offer.station_id]
-        thought_of = {
-            other.charger_id
-            for sent in self._sent.values()
-            if sent.valid_until >= now
-            for other in sent.offers.values()
-            if other.station_id == offer.station_id and other.start < offer.end and other.end > offer.start
-        }
+        thought_of = {each.charger_id for each in others if each.start < offer.end and each.end > offer.start}
         if offer.charger_id not in thought_of:
             return offer
         for charger_id in self._stations[offer.station_id].charger_ids:
             if charger_id in silent or charger_id in thought_of:
                 continue
-            if not self._taken(bookings, charger_id, offer):
+            if not self._taken(self.bookings[offer.station_id], charger_id, offer):
                 return replace(offer, charger_id=charger_id)
         return offer
 
