@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from agents.decisions.station_offers import Booking, BookingList, replan
+from agents.decisions.station_bookings import Booking, BookingList
+from agents.decisions.station_replan import replan
 from agents.periods import QUARTER
 from agents.public_ports import StationSite
 from agents.station_caps import SAME_KW, Cap

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import count
 
-from agents.decisions.station_offers import Booking, BookingList
+from agents.decisions.station_bookings import Booking, BookingList
 from agents.periods import QUARTER, next_quarter, quarter_at
 from agents.ports import ChargerReading
 from agents.public_ports import StationSite

@@ -18,7 +18,8 @@ import numpy as np
 
 from agents.decisions.charging_options import option_of
 from agents.decisions.choice import ChoiceModel, Option, choose, gumbel
-from agents.decisions.station_offers import BookingList, Offer, distance_km, offers
+from agents.decisions.station_bookings import BookingList
+from agents.decisions.station_offers import Offer, distance_km, offers
 from agents.grid_view import Floats
 from agents.periods import QUARTER
 from agents.public_ports import Need, SessionWish, StationSite

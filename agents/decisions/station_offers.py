@@ -1,4 +1,4 @@
-"""What a charging station can still promise (D5.1 3.5.2, ID 5.2.3): bookings, and offers that keep a cap.
+"""What a charging station can still promise (D5.1 3.5.2, ID 5.2.3): offers that keep a cap.
 
 Sessions lie on the quarters of UTC and hold one power in each. Powers are whole watts, so that sums under a cap are
 exact. Positive power is drawn; times are aware.
@@ -26,11 +26,8 @@ from agents.decisions.station_bookings import (
     start_of,
     watts_down,
 )
-from agents.decisions.station_replan import replan
 from agents.public_ports import StationSite
 from protocols.exchanges.capacity_contracts import Stay
-
-__all__ = ["LEAST_SHARE", "Booking", "BookingList", "Offer", "distance_km", "offers", "replan"]
 
 LEAST_SHARE: Final = 0.6
 """Of the energy asked for: where no session gives all of it, one that gives this part is still offered."""

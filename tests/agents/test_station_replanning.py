@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from agents.decisions.station_offers import Booking, BookingList
+from agents.decisions.station_bookings import Booking, BookingList
 from agents.station_control import Told
 from agents.station_replanning import replanned
 from tests.agents.stage import at

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from agents.decisions.station_offers import Booking, BookingList, Offer, offers
+from agents.decisions.station_bookings import Booking, BookingList
+from agents.decisions.station_offers import Offer, offers
 from agents.public_ports import StationSite
 from protocols.exchanges.capacity_contracts import Stay
 

@@ -9,7 +9,8 @@ from time import perf_counter
 
 import pytest
 
-from agents.decisions.station_offers import BookingList, distance_km, offers
+from agents.decisions.station_bookings import BookingList
+from agents.decisions.station_offers import distance_km, offers
 from tests.agents.decisions.station import SITE, at, booked, booking, cap, lower, offered, stay, usual
 
 

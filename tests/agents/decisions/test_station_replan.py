@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from agents.decisions.station_offers import replan
+from agents.decisions.station_replan import replan
 from tests.agents.decisions.station import SITE, at, booked, booking, cap
 
 TWO = (booking("b-1", "k-1", 0, 50, 50, 10, 0), booking("b-2", "k-2", 0, 40, 40, 0, 0, max_charge_kw=40.0))
