@@ -27,17 +27,17 @@ class StationCaps:
         self.declined: dict[str, CapacityLimit] = {}
         """By activation id too: what the contract allows and could not be done."""
         self._stations, self._contracts, self._zone = stations, contracts, zone
+        self._at: dict[str, list[CapacityLimit]] = {station_id: [] for station_id in stations}
+        """The activated ones by station, as every offer asks for each of its quarters."""
 
     def kw(self, station_id: str, at: datetime, *, besides: CapacityLimit | None = None) -> float:
         """The most that a station may draw at any second of the market period that `at` lies in: its connection, or the
         lowest limit that holds there, with `besides` as if it were activated."""
         start = quarter_at(at)
-        limits = [*self.activated.values(), *([] if besides is None else [besides])]
-        holding = [
-            limit.limit_kw
-            for limit in limits
-            if limit.station_id == station_id and limit.start < start + QUARTER and limit.end > start
-        ]
+        limits = self._at[station_id]
+        if besides is not None and besides.station_id == station_id:
+            limits = [*limits, besides]
+        holding = [limit.limit_kw for limit in limits if limit.start < start + QUARTER and limit.end > start]
         return min([self._stations[station_id].connection_kw, *holding])
 
     def of(self, station_id: str, besides: CapacityLimit | None = None) -> Cap:
@@ -46,7 +46,7 @@ class StationCaps:
 
     def least_from(self, station_id: str, at: datetime) -> float:
         """The least that the station may draw at any time from `at` on, by what is activated now."""
-        ahead = [c.limit_kw for c in self.activated.values() if c.station_id == station_id and c.end > at]
+        ahead = [limit.limit_kw for limit in self._at[station_id] if limit.end > at]
         return min([self._stations[station_id].connection_kw, *ahead])
 
     def of_day(self, contract_id: str, start: datetime, end: datetime) -> CapacityLimit | None:
@@ -109,6 +109,7 @@ class StationCaps:
     def add(self, limit: CapacityLimit) -> None:
         """From now on the limit holds in its window."""
         self.activated[limit.activation_id] = limit
+        self._at[limit.station_id].append(limit)
 
     def decline(self, limit: CapacityLimit) -> None:
         """The contract allows the limit, and it cannot be held: the day earns nothing."""
