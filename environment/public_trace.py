@@ -99,18 +99,20 @@ def read_public(trace: Trace) -> PublicTrace:
     found = PublicTrace()
     _sessions(trace, found)
     _limits(trace, found)
+    bills: dict[str, NetworkBill] = {}
     for message, content in well_formed(trace, "4.2.1", "4.x.2", "5.1.4", "5.1.5"):
         match content:
             case NetworkPriceReduction():
                 found.reductions.setdefault(content.reduction_id, content)
             case NetworkBill() if message.performative is Performative.REQUEST:
-                found.bills.append(content)
+                bills.setdefault(content.bill_id, content)  # one that is not answered is sent again
             case CurveBids():
                 found.auction.bids = content
             case ProcurementDecision():
                 found.auction.decision = content
             case ConcludedContracts():
                 found.auction.concluded = content
+    found.bills = list(bills.values())
     return found
 
 

@@ -130,11 +130,12 @@ class _Reading:
         self.lots: dict[str, Lot] = {}  # by call
         self.activations: dict[str, Activation] = {}  # by conversation
         self.settled: dict[str, Settled] = {}  # by conversation
-        self.bills: dict[str, Billed] = {}  # by conversation
+        self.bills: dict[str, Billed] = {}  # by id: one that is not answered is sent again
         self.stations: dict[str, Station] = {}
         self.owners: dict[str, str] = {}
         self._asked: dict[str, tuple[str, str]] = {}  # conversation of 4.2.1 -> reduction and CPO
         self._called: dict[str, str] = {}  # conversation of 5.1.2 -> call
+        self._billed: dict[str, str] = {}  # conversation of 4.x.2 -> bill
 
     def hear(self, message: AclMessage, content: Content) -> None:
         who, to, conversation = message.sender, message.receiver, message.conversation_id
@@ -144,7 +145,8 @@ class _Reading:
                 self.lowered.setdefault(content.reduction_id, Lowered(content, who))
                 self._asked[conversation] = content.reduction_id, to
             case NetworkBill() if of_dso:
-                self.bills.setdefault(conversation, Billed(content, who, to))
+                self.bills.setdefault(content.bill_id, Billed(content, who, to))
+                self._billed[conversation] = content.bill_id
             case CapacityLimit() if of_dso:
                 self.activations.setdefault(conversation, Activation(content, who, to))
             case LimitSettlement() if of_dso:
@@ -207,8 +209,8 @@ class _Reading:
             self.lowered[asked[0]] = replace(found, passed_on=(*found.passed_on, who))
         elif (limit := self.activations.get(conversation)) is not None and limit.cpo == who:
             self.activations[conversation] = _answered(limit, act, reason)
-        elif (bill := self.bills.get(conversation)) is not None and bill.cpo == who:
-            self.bills[conversation] = replace(bill, agreed=not no)
+        elif (bill := self.bills.get(self._billed.get(conversation, ""))) is not None and bill.cpo == who:
+            self.bills[bill.bill.bill_id] = replace(bill, agreed=not no)
         elif (settled := self.settled.get(conversation)) is not None and settled.cpo == who and no:
             self.settled[conversation] = replace(settled, agreed=False, reason=reason)
         elif (lot := self.lots.get(self._called.get(conversation, ""))) is not None and lot.cpo == who and no:

@@ -48,11 +48,11 @@ def receipt(request_id: str, choice_id: str) -> x.SessionReceipt:
     )  # fmt: skip
 
 
-def trace(said: Iterable[Said]) -> Trace:
+def trace(said: Iterable[Said], protocol: Protocol = Protocol.CONTRACT_NET) -> Trace:
     entries = []
     for line, (sender, receiver, act, content) in enumerate(said, start=2):
         message = AclMessage(
-            performative=act, sender=sender, receiver=receiver, protocol=Protocol.CONTRACT_NET,
+            performative=act, sender=sender, receiver=receiver, protocol=protocol,
             conversation_id=f"of-{line}", reply_with=f"{line}",
             content=json.loads(content.model_dump_json()),
         )  # fmt: skip
@@ -84,6 +84,15 @@ def test_a_receipt_of_somebody_else_counts_for_nothing() -> None:
 def test_a_pick_that_nobody_offered_is_no_session() -> None:
     said = [each for each in whole("ann-1", "c1") if not isinstance(each[3], x.ChargingChoices)]
     assert read_public(trace(said)).sessions == []
+
+
+def test_a_bill_that_is_sent_again_is_one_bill() -> None:
+    bill = x.NetworkBill(
+        bill_id="net-1", start=AT, end=AT + HOUR, energy_kwh=70.0, reduced_kwh=70.0, usual_eur=Decimal("8.40"),
+        reduction_eur=Decimal("8.40"), amount_eur=Decimal("0.00"),
+    )  # fmt: skip
+    said: list[Said] = [("dso@x", "ppc@x", Performative.REQUEST, bill)] * 2
+    assert read_public(trace(said, Protocol.REQUEST)).bills == [bill]
 
 
 def test_what_became_of_a_need_is_the_session_that_took_place() -> None:

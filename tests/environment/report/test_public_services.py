@@ -68,6 +68,13 @@ def test_a_reduction_says_who_passed_it_on_and_a_bill_who_owes_it(trace: Trace) 
     assert found.owners == {"koropi-east": jid("ppc"), "markopoulo-west": jid("second-cpo")}
 
 
+def test_a_bill_that_is_sent_again_is_billed_once(folder: Path, trace: Trace) -> None:
+    (billed,) = public_services.read(trace).bills
+    more = Script(conversations=900)
+    tell(more, monday(25), "hedno", "second-cpo", "request", "request", more.opens(), billed.bill)
+    assert public_services.read(added(folder, more)).bills == (billed,)
+
+
 def test_words_of_strangers_and_malformed_ones_count_nowhere(folder: Path, trace: Trace) -> None:
     more, at = Script(conversations=900), monday(11)
     reduction = x.NetworkPriceReduction(
