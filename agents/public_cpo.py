@@ -306,6 +306,8 @@ class PublicCpo(Actor):
         the cancel fails: the session ends at once, and its receipt comes."""
         conversation = incoming.message.conversation_id
         self.choices.drop(conversation)
+        if self.sessions.is_ending(conversation):
+            return failure("over", "the session is over, and its receipt on its way")
         session = self.sessions.of(conversation)
         if session is None:
             return Inform(Done(reference=request.request_id))

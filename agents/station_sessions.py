@@ -67,6 +67,8 @@ class StationSessions:
         self._log, self._now, self._notice = log, now, notice
         self._stayed: dict[str, ChargerReading] = {}
         """By charger: the car whose session is over and that was still there."""
+        self._ending: list[Session] = []
+        """Those with a receipt that is not sent before the chargers have their orders."""
         self._numbers = count(1)
         self._steering = {station_id: asyncio.Lock() for station_id in stations}
 
@@ -79,6 +81,10 @@ class StationSessions:
     def of(self, conversation: str) -> Session | None:
         """The open session of a conversation."""
         return next((s for s in self.open.values() if s.conversation == conversation), None)
+
+    def is_ending(self, conversation: str) -> bool:
+        """Whether the receipt of a conversation's session is on its way."""
+        return any(session.conversation == conversation for session in self._ending)
 
     def booking(self, session: Session) -> Booking:
         """Its booking, as it is planned now."""
@@ -191,9 +197,11 @@ class StationSessions:
         mine = [session for session in sessions if session.booking_id in self.open]  # the others were called off
         for session in mine:
             self._settle(session)
+        self._ending += mine
         for station_id in dict.fromkeys(session.station_id for session in mine):
             await self.steer(station_id)
         for session in mine:
+            self._ending.remove(session)
             session.over.set()
 
     def _settle(self, session: Session) -> None:

@@ -153,6 +153,27 @@ def test_a_cancel_after_the_start_ends_the_session_and_bills_what_was_drawn() ->
     play(script)
 
 
+def test_a_cancel_that_crosses_the_end_of_the_session_takes_no_receipt_away() -> None:
+    async def script(stage: StationStage, who: Mapping[str, Any]) -> None:
+        (choice, *_) = await who["d1"].ask(30, 120)
+        receipt = who["d1"].pick(choice)
+        stage.plug_in(1, choice.charger_id, 30, 80)
+        sessions, cancelled = who["cpo"].sessions, []
+        steer = sessions.steer
+
+        async def steer_while_the_driver_cancels(station_id: str) -> None:
+            if not sessions.open:
+                cancelled.append(await who["d1"].cancel())
+            await steer(station_id)
+
+        sessions.steer = steer_while_the_driver_cancels
+        await stage.until(100)
+        assert [each.content.code for each in cancelled] == ["over"]
+        assert receipt.result().content.amount_eur > 0
+
+    play(script)
+
+
 def test_nobody_who_does_not_come_pays_and_the_charger_is_free_after_a_quarter_of_an_hour() -> None:
     async def script(stage: StationStage, who: Mapping[str, Any]) -> None:
         (choice, *_) = await who["d1"].ask(30, 90, energy_kwh=40.0)
