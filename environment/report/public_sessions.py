@@ -166,6 +166,7 @@ def _said(asking: Asking, message: AclMessage, content: Content) -> None:
         case Cancellation() if who == asking.driver and to == asking.cpo:
             asking.called_off = True
         case SessionReceipt() if who == asking.cpo:
-            asking.receipt = content
+            # it took place, even if the driver wanted to call it off
+            asking.receipt, asking.called_off, asking.failed = content, False, None
         case Reason() if who == asking.cpo and act is Performative.FAILURE and asking.receipt is None:
             asking.failed = content.reason

@@ -16,7 +16,7 @@ from environment.report.material import read
 from environment.run_folder import Trace, read_trace
 from protocols import exchanges as x
 
-from .public import BEGINS, MONDAY, asked, make_public_run, monday, tell
+from .public import BEGINS, MONDAY, asked, charges, make_public_run, monday, picks, tell, wants
 from .script import Script, jid
 
 
@@ -132,6 +132,20 @@ def test_a_session_that_is_under_way_got_nothing_yet(folder: Path) -> None:
     needs = {need.need_id: need for need in public_sessions.read(read_trace(path)).needs}
     assert needs["driver-004-1"].standing is not None
     assert needs["driver-004-1"].served is None
+
+
+def test_a_session_that_was_not_let_go_and_took_place_counts(folder: Path) -> None:
+    more, name = Script(conversations=900), "driver-005-1"
+    talk = wants(more, 5, monday(11), name, (18.0,), 10.0)
+    held = picks(more, 5, monday(11), name, talk, ("markopoulo-west-02", 18.0, 1.0), "0.50", 0, 10.0)
+    cancel = x.Cancellation(reference=name, reason="a cheaper one was found")
+    begun = x.Reason(code="begun", reason="the session had begun")
+    tell(more, monday(18.5), "driver-005", "second-cpo", "cancel", "contract-net", talk, cancel)
+    tell(more, monday(18.5), "second-cpo", "driver-005", "failure", "contract-net", talk, begun)
+    charges(more, 5, talk, name, held, 18.0, 18.5, 10.0, "0.50")
+    needs = {need.need_id: need for need in public_sessions.read(added(folder, more)).needs}
+    assert needs[name].served is not None
+    assert not needs[name].changed
 
 
 def lowering(number: int, at: Any, start: float, end: float, less: str) -> x.NetworkPriceReduction:
