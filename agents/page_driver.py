@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -99,6 +100,8 @@ class PageDriver(PublicDriver):
         self.choices: Choices | None = None
         self._news: list[ChargingPrices] = []
         self._numbers = count(1)
+        self._asking = asyncio.Lock()
+        """A form that is sent twice asks twice, one after the other, so that nothing is left unanswered."""
         self._asking_again = False
         self._ended: Booked | None = None
 
@@ -107,13 +110,14 @@ class PageDriver(PublicDriver):
     async def ask(self, wish: Wish) -> Choices:
         """5.2.2 to both operators; their choices (5.2.3) can then be picked. Raises ValueError where a session is under
         way, or the wish cannot be asked for."""
-        if self.phase not in (Phase.IDLE, Phase.CHOOSING, Phase.OVER):
-            raise ValueError("a session is under way: it has to end, or be called off, first")
-        errand = Errand(self._need(wish))
-        await self.put_away()
-        choices = await self._lay_out(errand)
-        self.errands.append(errand)
-        return choices
+        async with self._asking:
+            if self.phase not in (Phase.IDLE, Phase.CHOOSING, Phase.OVER):
+                raise ValueError("a session is under way: it has to end, or be called off, first")
+            errand = Errand(self._need(wish))
+            await self.put_away()
+            choices = await self._lay_out(errand)
+            self.errands.append(errand)
+            return choices
 
     async def pick(self, choice_id: str) -> bool:
         """5.2.4. False, with a line that says why, where that is none of the choices that are laid out."""

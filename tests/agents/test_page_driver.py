@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from typing import Any
@@ -212,6 +213,16 @@ def test_asking_anew_turns_the_choices_before_down() -> None:
     async def script(scene: Scene) -> None:
         await scene.ask()
         await scene.ask()
+        await scene.stage.settle()
+        assert (scene.ppc.turned_down, scene.second.turned_down) == (1, 1)
+        assert scene.ids() == ["ppc-2", "second-2"]
+
+    play(script)
+
+
+def test_a_form_that_is_sent_twice_leaves_no_choices_unanswered() -> None:
+    async def script(scene: Scene) -> None:
+        await asyncio.gather(scene.ask(), scene.ask())
         await scene.stage.settle()
         assert (scene.ppc.turned_down, scene.second.turned_down) == (1, 1)
         assert scene.ids() == ["ppc-2", "second-2"]
