@@ -17,6 +17,7 @@ from environment.grid import Grid
 from environment.networks import Networks
 from environment.ov2xmp import Signal, read_file
 from environment.ov2xmp_form import SignalError
+from environment.public_columns import CAP, FLOW, HIGHEST, LOADING, REVERSE, STATION
 from environment.public_needs import Needs, draw
 from environment.public_scenario import PAGE_DRIVER, PublicScenario
 from environment.scenario import ScenarioError
@@ -24,17 +25,6 @@ from environment.vehicles import Vehicle
 
 TAPER_SOC = 0.8
 """Where a fast charger's curve begins to fall (an assumption; `environment.vehicles` has the slow ones')."""
-LOADING, FLOW, REVERSE, STATION, HIGHEST, CAP = (
-    "line_loading_percent.",
-    "flow_kw.",
-    "reverse_kw.",
-    "station_kw.",
-    "station_highest_kw.",
-    "cap_kw.",
-)
-"""The further columns of the series, with the name of a line or a station: % of the rated current; active power
-through the line, seen from the substation (kW, below 0 where it flows back), and what flows back (kW, >= 0); what a
-station draws on average, and at most in any moment; under which activated limit (none where there is none)."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 
 from agents.grid_view import Floats
-from environment.public_plant import HIGHEST, LOADING, REVERSE, STATION
+from environment.public_columns import HIGHEST, LOADING, REVERSE, STATION
 from environment.public_trace import Charged, PublicTrace, last_of, need_of, off_eur_per_kwh, read_public
 from environment.run_folder import Trace
 from environment.series import Case, Series

@@ -12,8 +12,9 @@ from datetime import UTC, datetime, timedelta
 from agents.grid_view import GridState
 from agents.public_ports import CarError, CarReading
 from environment.charging import Charging, ParkError
+from environment.public_columns import CAP, FLOW, HIGHEST, LOADING, REVERSE, STATION
 from environment.public_meters import StationMeters
-from environment.public_plant import CAP, FLOW, HIGHEST, LOADING, REVERSE, STATION, behind, flow_kw
+from environment.public_plant import behind, flow_kw
 from environment.series import Case, SeriesRecorder
 from environment.summary import DriverOutcome
 from environment.world import MINUTE, QUARTER, Plant, World

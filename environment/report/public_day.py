@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
-from environment.public_plant import STATION
+from environment.public_columns import STATION
 from environment.report import common, public_auction, public_prices, public_stations, public_week
 from environment.report.chapter import Chapter, Day, Tile
 from environment.report.material import Material

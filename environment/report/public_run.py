@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from environment.public_plant import CAP, FLOW, HIGHEST, LOADING, REVERSE, STATION
+from environment.public_columns import CAP, FLOW, HIGHEST, LOADING, REVERSE, STATION
 from environment.report.material import Material
 from environment.report.public_services import PublicServices
 from environment.report.words import account_name
