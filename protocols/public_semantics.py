@@ -59,7 +59,7 @@ def terms(register: Register, said: Said, grounds: Grounds) -> Iterator[Violatio
 
 
 def bids(register: Register, said: Said, grounds: Grounds) -> Iterator[Violation]:
-    """A curve is of the station that was called; what is bought lies on a curve that was sent, at its price or more."""
+    """Curves are of the station that was called, purchases of a curve that was sent; contracts pay what it asks."""
     content, call = said.content, grounds.first(x.AuctionCall)
     if isinstance(content, x.CurveBid) and call is not None and content.station_id != call.station_id:
         yield Violation(Rule.OTHER_THAN_ASKED, "station_id", f"is {content.station_id!r}, not {call.station_id!r}")

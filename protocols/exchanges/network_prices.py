@@ -66,7 +66,7 @@ class StationPrice(Part):
 
 
 class ChargingPrices(Content):
-    """4.2.2: the prices of the stations concerned from `start` until `end`; before and after are the usual ones."""
+    """4.2.2: the prices of the stations concerned from `start` until `end`, whatever is told of other times."""
 
     exchange: Literal["4.2.2"] = "4.2.2"
     request_id: Identifier
