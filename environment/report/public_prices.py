@@ -151,6 +151,7 @@ def chapter(material: PublicMaterial, each: tuple[Effect, ...], found: Outcome) 
     lines = material.feeding_back[:MOST_LINES]
     charts = PublicCharts(material, windows)
     flows = reverse_title(found)
+    askers = {need.driver for need in material.sessions.needs}
     return Chapter(
         "prices",
         "Lower prices",
@@ -166,8 +167,8 @@ def chapter(material: PublicMaterial, each: tuple[Effect, ...], found: Outcome) 
             "effects": [_row(material, effect) for effect in each],
             "movers": _movers(material),
             "elasticity": {"value": demand_elasticity(ChoiceModel()), "shenzhen": PUBLIC_CHARGING_ELASTICITY},
-            "followers": len(material.sessions.followers),
-            "drivers": len({need.driver for need in material.sessions.needs}),
+            "followers": len(material.sessions.followers & askers),
+            "drivers": len(askers),
             "deepest": _deepest(material, each),
         },
     )

@@ -173,6 +173,18 @@ def test_of_two_reductions_the_larger_one_holds_and_each_kwh_is_counted_once(fol
     assert effects["more-2"].eur_per_kwh is None
 
 
+def test_who_follows_prices_and_has_no_need_is_not_counted_among_those_with_one(folder: Path) -> None:
+    more = Script(conversations=900)
+    subscription = x.PriceSubscription(request_id="driver-009-prices", timestamp=BEGINS)
+    tell(more, BEGINS, "driver-009", "ppc", "subscribe", "subscribe", more.opens(), subscription)
+    added(folder, more)
+    material = public_material.read(read(folder))
+    effects = public_prices.effects(material)
+    told = public_prices.chapter(material, effects, public_prices.outcome(material, effects)).values
+    assert jid("driver-009") in material.sessions.followers
+    assert (told["followers"], told["drivers"]) == (1, 4)
+
+
 def test_a_reduction_that_nobody_passed_on_moved_nothing(folder: Path) -> None:
     more, at = Script(conversations=900), monday(9.5)
     conversation = more.opens()
