@@ -202,9 +202,7 @@ async def _listen(talk: Talk, to: str, on_inform: OnInform) -> None:
     while isinstance(news := await talk.channel(to).next(), Heard):
         if news.message.performative is not Performative.INFORM:
             return
-        if not talk.conversation.ended(to):
-            done = on_inform(news.content)
-        if inspect.isawaitable(done):
+        if not talk.conversation.ended(to) and inspect.isawaitable(done := on_inform(news.content)):
             await done
 
 
