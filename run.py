@@ -1,7 +1,7 @@
 """Gridparley's command line: `python run.py slovenia` runs a day; `list`, `check` and `exchanges` tell about it.
 
 Exit codes: 0 done; 1 a trace with faults; 2 wrong usage; 3 a run that could not be made, for the reason printed;
-4 an error of this program; 130 stopped from the keyboard.
+4 an error of this program; 130 stopped from the keyboard; 141 nobody reads on (`| head`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,20 @@ COMMANDS = ("list", "check", "exchanges", "accounts", "fcr-log", "signals")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Does what the command line says, and returns the exit code."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        try:
+            return _does(list(sys.argv[1:] if arguments is None else arguments))
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # What is still to be written goes nowhere, so that Python does not complain on its way out.
+        with open(os.devnull, "w") as nowhere:
+            for stream in (sys.stdout, sys.stderr):
+                os.dup2(nowhere.fileno(), stream.fileno())
+        return 141
+
+
+def _does(words: list[str]) -> int:
     if words and words[0] in COMMANDS:
         options = _command_parser(words[0]).parse_args(words[1:])
         does = {
@@ -46,7 +59,7 @@ def _run_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="run.py",
         description="Runs a demonstrator of EV4EU D5.1 as a swarm of agents, and writes a run folder with a report.",
-        epilog="Other commands: run.py list | run.py check TRACE | run.py exchanges [--json] | run.py fcr-log RUN"
+        epilog="Other commands: run.py list | run.py check RUN | run.py exchanges [--json] | run.py fcr-log RUN"
         " | run.py signals RUN",
     )
     parser.add_argument("scenario", help="a scenario's name (see `run.py list`), or the path of a TOML file")
@@ -78,7 +91,7 @@ def _run_parser() -> argparse.ArgumentParser:
 def _command_parser(command: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=f"run.py {command}")
     if command == "check":
-        parser.add_argument("trace", type=Path, help="trace.jsonl of a run")
+        parser.add_argument("trace", type=Path, metavar="RUN_FOLDER", help="the folder of a run, or a trace.jsonl")
     if command == "exchanges":
         parser.add_argument("--json", action="store_true", help="as JSON")
     if command == "accounts":
@@ -193,8 +206,10 @@ def _accounts(options: argparse.Namespace) -> int:
 
 def _check(options: argparse.Namespace) -> int:
     from environment import checking
+    from environment.run_folder import TRACE
 
-    return checking.check_file(options.trace, print)
+    trace: Path = options.trace
+    return checking.check_file(trace / TRACE if trace.is_dir() else trace, print)
 
 
 def _fcr_log(options: argparse.Namespace) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import tomllib
@@ -14,6 +15,7 @@ from environment import casts, launcher, scenario
 from environment.launcher import Done
 from environment.options import Options
 from protocols.dialogues import EXCHANGES
+from protocols.trace import header_line
 from run import main
 from tests.conftest import COMMAND
 from tests.days import SMALL, Day
@@ -47,6 +49,28 @@ def test_exchanges_lists_every_exchange_of_the_catalogue(capsys: pytest.CaptureF
     for exchange in EXCHANGES.values():
         assert exchange.id in shown
         assert exchange.name in shown
+
+
+@pytest.mark.parametrize("words", [["exchanges"], ["list"], ["accounts", "greece"]])
+def test_who_reads_no_further_is_no_error(words: list[str]) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run([*COMMAND, *words], stdout=write, stderr=subprocess.PIPE, text=True, timeout=PATIENCE_S)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.parametrize("given", ["run", "run/trace.jsonl"])
+def test_check_takes_a_run_folder_or_a_trace(
+    given: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("run").mkdir()
+    assert main(["check", given]) == 1
+    assert capsys.readouterr().out == "run/trace.jsonl: cannot be read: No such file or directory\n"
+    Path("run/trace.jsonl").write_text(header_line("slovenia", 1, {}) + "\n", encoding="utf-8")
+    assert main(["check", given]) == 0
+    assert capsys.readouterr().out == "run/trace.jsonl: no faults\n"
 
 
 def test_exchanges_as_json_is_json(capsys: pytest.CaptureFixture[str]) -> None:
