@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from agents.decisions.station_offers import distance_km
 from agents.public_ports import StationSite
 from environment.scenario_parts import (
     ClockTime,
@@ -143,6 +144,16 @@ class PlacePart(Part):
     longitude_deg: Longitude
     weight: Annotated[float, Field(gt=0, le=1_000_000)] = 1.0
     spread_km: Annotated[float, Field(ge=0, le=100, description="km")] = 1.0
+
+    @property
+    def reach_km(self) -> float:
+        """Nearly nobody is further away from the middle."""
+        return 3 * self.spread_km
+
+    def km_to(self, station: StationPart) -> float:
+        """From its middle to a station."""
+        there = station.latitude_deg, station.longitude_deg
+        return distance_km(self.latitude_deg, self.longitude_deg, *there)
 
 
 class PeoplePart(Part):
@@ -275,6 +286,13 @@ class PublicScenario(Scenario):
                     f"station {each.name!r}: connection_kw {each.connection_kw:g} is not above the auction's "
                     f"lowest_limit_kw {self.auction.lowest_limit_kw:g}; it could offer nothing"
                 )
+            apart = {place: place.km_to(each) for place in self.place}
+            nearest = min(apart, key=lambda place: apart[place] - place.reach_km)
+            if apart[nearest] - nearest.reach_km > self.people.within_km[1]:
+                yield (
+                    f"station {each.name!r}: is {apart[nearest]:.0f} km from the nearest place, {nearest.name!r}; "
+                    f"drivers go {self.people.within_km[1]:g} km at most (are latitude_deg and longitude_deg right?)"
+                )
         for idle in sorted(cpos - {each.cpo for each in self.station}):
             yield f"cpo {idle!r}: has no station; leave it out"
         chargers = {charger for each in self.station for charger in each.charger_ids()}
@@ -287,10 +305,11 @@ class PublicScenario(Scenario):
         terms = self.auction
         if terms.window_until <= terms.window_from:
             yield "auction: window_until is not after window_from; the window lies within one day"
-        for name in ("window_from", "window_until"):
+        for name, does in (("window_from", "begin"), ("window_until", "end")):
             clock: time = getattr(terms, name)
             if clock.minute % QUARTER_MINUTES or clock.second or clock.microsecond:
-                yield f"auction: {name} is {clock.isoformat()}; it begins with a quarter of an hour"
+                shown = clock.isoformat("auto" if clock.second or clock.microsecond else "minutes")
+                yield f"auction: {name} is {shown}; it must {does} on a quarter of an hour"
         if terms.most_points < terms.least_points:
             yield "auction: most_points is less than least_points"
         if terms.most_activations > terms.period_days:
@@ -299,8 +318,13 @@ class PublicScenario(Scenario):
         if opens < datetime.combine(self.scenario.start, self.scenario.start_time):
             yield f"auction: opens_at is before the run begins at {self.scenario.start_time:%H:%M}"
         closes = opens + timedelta(minutes=terms.gate_closure_minutes)
-        if closes + _CHECK >= datetime.combine(self.period_start, time()):
-            yield "auction: the gate closes too late; contracts begin at the next midnight"
+        midnight = datetime.combine(self.period_start, time())
+        if closes + _CHECK >= midnight:
+            yield (
+                f"auction: opens_at is {terms.opens_at:%H:%M} and gate_closure_minutes {terms.gate_closure_minutes}, "
+                f"so the gate closes at {closes:%H:%M}{' of the next day' if closes >= midnight else ''}; "
+                f"it must close before {midnight - _CHECK:%H:%M}, as contracts begin at midnight"
+            )
         if terms.activates_at <= (closes + _CHECK).time():
             yield f"auction: activates_at is {terms.activates_at:%H:%M}, before the first contracts can be concluded"
         notice = datetime.combine(self.period_start, terms.window_from) - datetime.combine(
@@ -331,7 +355,12 @@ class PublicScenario(Scenario):
         for each in self.cpo:
             if each.usual_eur_per_kwh < self.pricing.network_eur_per_kwh:
                 yield f"cpo {each.name!r}: usual_eur_per_kwh is less than network use costs"
+            if each.margin_eur_per_kwh > each.usual_eur_per_kwh:
+                yield (
+                    f"cpo {each.name!r}: margin_eur_per_kwh {each.margin_eur_per_kwh} is more than "
+                    f"usual_eur_per_kwh {each.usual_eur_per_kwh}"
+                )
         for name in ("within_km", "battery_kwh", "max_charge_kw"):
             low, high = getattr(self.people, name)
             if low > high:
-                yield f"people: {name} is [smallest, largest]"
+                yield f"people: {name} must be [smallest, largest]"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import tomllib
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
@@ -109,7 +109,9 @@ def _line(fault: Any, kind: type[Scenario]) -> str:
         near = difflib.get_close_matches(wrong, keys, n=1, cutoff=0.5)
         return f"{place}: unknown key" + (f"; did you mean {near[0]}?" if near else f"; known: {', '.join(keys)}")
     if fault["type"] == "missing":
-        return f"{place}: is missing"
+        missing = known.model_fields.get(str(fault["loc"][-1])) if known and len(fault["loc"]) > 1 else None
+        choices = get_args(missing.annotation) if missing and get_origin(missing.annotation) is Literal else ()
+        return f"{place}: is missing" + (f"; it is {' or '.join(map(repr, choices))}" if choices else "")
     message = str(fault["msg"]).removeprefix("Value error, ")
     if fault["type"] == "value_error" and not fault["loc"]:
         return message

@@ -111,7 +111,12 @@ def test_drivers_have_the_names_of_agents() -> None:
         (
             'window_from = "17:00"',
             'window_from = "17:10"',
-            "auction: window_from is 17:10:00; it begins with a quarter of an hour",
+            "auction: window_from is 17:10; it must begin on a quarter of an hour",
+        ),
+        (
+            'window_until = "22:00"',
+            'window_until = "22:00:30"',
+            "auction: window_until is 22:00:30; it must end on a quarter of an hour",
         ),
         ("least_points = 2", "least_points = 17", "auction: most_points is less than least_points"),
         (
@@ -128,7 +133,14 @@ def test_drivers_have_the_names_of_agents() -> None:
         (
             'opens_at = "12:15"',
             'opens_at = "23:30"',
-            "auction: the gate closes too late; contracts begin at the next midnight",
+            "auction: opens_at is 23:30 and gate_closure_minutes 30, so the gate closes at 00:00 of the next day; "
+            "it must close before 23:45, as contracts begin at midnight",
+        ),
+        (
+            'opens_at = "12:15"',
+            'opens_at = "23:15"',
+            "auction: opens_at is 23:15 and gate_closure_minutes 30, so the gate closes at 23:45; "
+            "it must close before 23:45, as contracts begin at midnight",
         ),
         (
             "notice_minutes = 720",
@@ -154,7 +166,19 @@ def test_drivers_have_the_names_of_agents() -> None:
             "usual_eur_per_kwh = 0.08",
             "cpo 'second-cpo': usual_eur_per_kwh is less than network use costs",
         ),
-        ("battery_kwh = [40.0, 77.0]", "battery_kwh = [77.0, 40.0]", "people: battery_kwh is [smallest, largest]"),
+        ("battery_kwh = [40.0, 77.0]", "battery_kwh = [77.0, 40.0]", "people: battery_kwh must be [smallest, largest]"),
+        (
+            "margin_eur_per_kwh = 0.13",
+            "margin_eur_per_kwh = 0.551",
+            "cpo 'second-cpo': margin_eur_per_kwh 0.551 is more than usual_eur_per_kwh 0.55",
+        ),
+        (
+            "latitude_deg = 37.8985\nlongitude_deg = 23.8840",
+            "latitude_deg = 23.8840\nlongitude_deg = 37.8985",
+            "station 'koropi-east': is 2044 km from the nearest place, 'markopoulo'; drivers go 8 km at most "
+            "(are latitude_deg and longitude_deg right?)",
+        ),
+        ('kind = "work"\n', "", "place[4].kind: is missing; it is 'home' or 'work'"),
         ("drivers = 300", "drivers = 0", "people.drivers: input should be greater than or equal to 1 (given: 0)"),
         ("chargers = 5", "charger = 5", "station[1].charger: unknown key; did you mean chargers?"),
         (
