@@ -23,6 +23,8 @@ from protocols.units import as_money
 
 SAME_WITHIN = timedelta(hours=1)
 """A session at the same station at the same price that begins so much later is taken for one that was gone."""
+LEAST_SHORT = 0.5
+"""%: less than that is what rounding and the meter's ticks leave."""
 TO_BOOK = timedelta(seconds=30)
 """What begins sooner than that cannot be booked any more."""
 GONE_AND_FOUND = "That choice was gone; the same station, at no higher price, is booked instead."
@@ -78,6 +80,17 @@ class Status:
     cost_eur: Decimal | None = None
     receipt: SessionReceipt | None = None
     paid: bool = False
+    wanted_percent: float | None = None
+    goal_percent: float | None = None
+    """What the car will have when it has got all that is booked."""
+
+    @property
+    def short_percent(self) -> float:
+        """By how much the car left with less than was asked for; 0 where it did not."""
+        if self.phase is not Phase.OVER or self.reading is None or self.wanted_percent is None:
+            return 0.0
+        short = round(self.wanted_percent - self.reading.soc_percent, 1)
+        return short if short >= LEAST_SHORT else 0.0
 
 
 class PageDriver(PublicDriver):
@@ -97,6 +110,9 @@ class PageDriver(PublicDriver):
             until=until,
         )
         self.line = ""
+        self.efficiency = 1.0
+        """How much of what the charger's meter counts gets into the battery."""
+        self._wish: Wish | None = None
         self.choices: Choices | None = None
         self._news: list[ChargingPrices] = []
         self._numbers = count(1)
@@ -114,6 +130,7 @@ class PageDriver(PublicDriver):
             if self.phase not in (Phase.IDLE, Phase.CHOOSING, Phase.OVER):
                 raise ValueError("a session is under way: it has to end, or be called off, first")
             errand = Errand(self._need(wish))
+            self._wish = wish
             await self.put_away()
             choices = await self._lay_out(errand)
             self.errands.append(errand)
@@ -196,6 +213,8 @@ class PageDriver(PublicDriver):
             cost_eur=as_money(errand.booked.choice.price_eur_per_kwh * Decimal(repr(charged))),
             receipt=errand.receipts[-1] if errand.receipts else None,
             paid=errand.paid,
+            wanted_percent=None if self._wish is None else self._wish.wanted_percent,
+            goal_percent=self._goal(errand.booked),
         )
 
     def lowered(self) -> list[Lowered]:
@@ -238,8 +257,13 @@ class PageDriver(PublicDriver):
 
     # ---- between
 
+    def _goal(self, booked: Booked) -> float:
+        got_kwh = booked.choice.energy_kwh * self.efficiency
+        return min(100.0, booked.need.soc_percent + 100 * got_kwh / self.car.capacity_kwh)
+
     def _need(self, wish: Wish) -> Need:
-        energy_kwh = (wish.wanted_percent - wish.soc_percent) / 100 * self.car.capacity_kwh
+        """By the meter, as every need is: what is lost on the way into the battery is bought, too."""
+        energy_kwh = (wish.wanted_percent - wish.soc_percent) / 100 * self.car.capacity_kwh / self.efficiency
         now = self.now()
         if energy_kwh <= 0:
             raise ValueError("the charge wanted is not above the charge on arrival")

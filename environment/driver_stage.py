@@ -11,6 +11,7 @@ from environment.driver_page import DriverPage
 from environment.options import OptionsError
 from environment.public_scenario import PublicScenario
 from environment.scenario_parts import Scenario
+from environment.vehicles import Vehicle
 
 
 def with_person(scenario: Scenario) -> Scenario:
@@ -25,5 +26,8 @@ def page_of(scenario: Scenario, actors: Sequence[Actor], *, port: int, speed: fl
     """The page of the one driver whom a person plays, with the scenario's places; it listens when it is started."""
     assert isinstance(scenario, PublicScenario)
     driver = next(actor for actor in actors if isinstance(actor, PageDriver))
+    car = driver.car
+    # The scenario's cars all take what a vehicle takes unless it is told otherwise.
+    driver.efficiency = Vehicle(car.vehicle_id, car.capacity_kwh, car.max_charge_kw, 0.0).efficiency_charge
     places = [Place(part.name, part.latitude_deg, part.longitude_deg) for part in scenario.place]
     return DriverPage(driver, places=places, zone=scenario.zone, port=port, speed=speed)

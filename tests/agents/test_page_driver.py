@@ -85,6 +85,30 @@ def test_a_person_asks_picks_charges_and_pays() -> None:
     assert not stage.notices
 
 
+def test_what_is_lost_on_the_way_into_the_battery_is_asked_for_too() -> None:
+    async def script(scene: Scene) -> None:
+        scene.driver.efficiency = 0.8
+        await scene.ask()
+        assert scene.ppc.requests[0].energy_kwh == 25.0
+        await scene.pick("ppc-1")  # which gives 20
+        assert scene.driver.status().goal_percent == 62.0
+
+    play(script)
+
+
+@pytest.mark.parametrize(("power_kw", "short"), [(40.0, 0.0), (39.6, 0.0), (32.0, 8.0)])
+def test_a_car_that_leaves_with_less_than_asked_for_is_told_of(power_kw: float, short: float) -> None:
+    async def script(scene: Scene) -> None:
+        scene.car.power_kw = power_kw
+        await scene.ask()
+        await scene.pick("ppc-1")
+        assert scene.driver.status().short_percent == 0.0
+        await scene.stage.until(91)
+        assert scene.driver.status().short_percent == short
+
+    play(script)
+
+
 @pytest.mark.parametrize("code", ["taken", "expired"])
 def test_what_is_gone_is_asked_for_again_and_the_same_is_booked_where_it_is_to_be_had(code: str) -> None:
     async def script(scene: Scene) -> None:

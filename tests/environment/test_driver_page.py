@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from contextlib import asynccontextmanager
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from agents.page_driver import Phase
 from environment import casts, scenario
 from environment.driver_page import DriverPage, DriverPageError
-from environment.driver_stage import with_person
+from environment.driver_stage import page_of, with_person
 from environment.launcher import streams
 from environment.options import Options, OptionsError
 from environment.public_scenario import PublicScenario
@@ -90,6 +91,33 @@ def test_lowered_prices_are_shown_before_and_in_the_choices() -> None:
             _, text = await browser.post("ask", WISH)
             assert text.count("card lowered") == 1
             assert "0.52</s> 0.43 €/kWh" in text
+
+    play(script)
+
+
+def test_the_receipt_says_that_the_car_left_with_less_than_asked_for() -> None:
+    async def script(stage: PageStage) -> None:
+        stage.car.power_kw = 32.0
+        async with visitor(stage) as browser:
+            await browser.post("ask", WISH)
+            await browser.post("pick", {"choice": "ppc-1"})
+            stage.go()
+            for _ in range(200):
+                _, text = await browser.get()
+                if "Paid" in text:
+                    break
+                await asyncio.sleep(0.05)
+        assert "The car left with 6" in text
+        assert "less than the 70 % asked for" in text
+
+    play(script, speed=3600, held=True)
+
+
+def test_the_person_s_car_buys_what_is_lost_on_the_way_into_its_battery() -> None:
+    async def script(stage: PageStage) -> None:
+        loaded = scenario.load("greece", days=1)
+        page_of(loaded, [stage.driver], port=0, speed=1.0)
+        assert stage.driver.efficiency == 0.94
 
     play(script)
 
