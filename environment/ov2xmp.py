@@ -115,10 +115,10 @@ class _Read:
     slots: tuple[tuple[datetime, datetime, Decimal], ...]
 
 
-def read_file(path: Path, stations: Sequence[Place]) -> list[Signal]:
+def read_file(path: Path, stations: Sequence[Place], begins: datetime | None = None) -> list[Signal]:
     """`read_signals` of a file. Raises SignalError, each line of which names the file."""
     try:
-        return read_signals(path.read_text(encoding="utf-8"), stations)
+        return read_signals(path.read_text(encoding="utf-8"), stations, begins)
     except OSError as error:
         raise SignalError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
@@ -127,21 +127,21 @@ def read_file(path: Path, stations: Sequence[Place]) -> list[Signal]:
         raise SignalError("\n".join(f"{path}: {line}" for line in str(error).splitlines())) from None
 
 
-def read_signals(text: str, stations: Sequence[Place]) -> list[Signal]:
+def read_signals(text: str, stations: Sequence[Place], begins: datetime | None = None) -> list[Signal]:
     """What the DSO would say, by the time of the event: `text` is one object or a list of them.
 
     Objects of one event that lower the price alike are one 4.2.1. An id is that of the event, with a number where there
-    is more than one. A tariff of which nothing is taken off (value 0) says nothing. A limit's `locationName` may be any
-    where one station is at the bus. Raises SignalError with every fault.
+    is more than one. A tariff of which nothing is taken off (value 0) says nothing. What is over when the
+    run `begins` is a fault. Raises SignalError with every fault.
     """
     objects = parsed(text)
     wrong: list[str] = []
     found: list[_Read] = []
     for where, one in objects:
-        of_one = list(faults(one)) or list(_place_faults(one, stations))
+        of_one = list(faults(one)) or [*_place_faults(one, stations), *_time_faults(one, begins)]
         wrong += [f"{where}{fault}" for fault in of_one]
         if not of_one:
-            found.append(_read(one, stations))
+            found.append(_read(one))
     ids = Counter(one["id"] for _, one in objects if isinstance(one, dict) and isinstance(one.get("id"), int))
     wrong += [f"id: {number} is given to {count} signals" for number, count in ids.items() if count > 1]
     if wrong:
@@ -150,15 +150,25 @@ def read_signals(text: str, stations: Sequence[Place]) -> list[Signal]:
 
 
 def _place_faults(one: Mapping[str, Any], stations: Sequence[Place]) -> Iterator[str]:
-    there = [each.station_id for each in stations if each.location == one["transformerID"]]
-    if not there:
-        yield f"transformerID: no station is at {shown(one['transformerID'])}"
-    elif one["uuName"] == LIMIT and one["locationName"] not in there and len(there) > 1:
-        of = shown(one["locationName"])
-        yield f"locationName: {of} is no station at {one['transformerID']}; there are {', '.join(sorted(there))}"
+    bus, name = one["transformerID"], one["locationName"]
+    buses = {each.station_id: each.location for each in stations}
+    of_limit = one["uuName"] == LIMIT
+    if of_limit and name not in buses:
+        yield f"locationName: {shown(name)} is no station; there are {', '.join(sorted(buses))}"
+    if bus not in buses.values():
+        yield f"transformerID: no station is at {shown(bus)}; they are at {', '.join(sorted(set(buses.values())))}"
+    elif of_limit and buses.get(name, bus) != bus:
+        yield f"transformerID: is {shown(bus)}, and {name} is at {buses[name]}"
 
 
-def _read(one: Mapping[str, Any], stations: Sequence[Place]) -> _Read:
+def _time_faults(one: Mapping[str, Any], begins: datetime | None) -> Iterator[str]:
+    end = datetime.fromtimestamp(one["period"][-1]["timeslot_end"], UTC)
+    if begins is not None and end <= begins:
+        run = begins.astimezone(UTC)
+        yield f"period: is over at {end:%Y-%m-%d %H:%M} UTC, and the run begins at {run:%Y-%m-%d %H:%M} UTC"
+
+
+def _read(one: Mapping[str, Any]) -> _Read:
     slots: list[tuple[datetime, datetime, Decimal]] = []
     for slot in one["period"]:
         start, end = (datetime.fromtimestamp(slot[name], UTC) for name in ("timeslot_start", "timeslot_end"))
@@ -167,10 +177,7 @@ def _read(one: Mapping[str, Any], stations: Sequence[Place]) -> _Read:
             slots[-1] = (slots[-1][0], end, value)
         else:
             slots.append((start, end, value))
-    station_id = None
-    if one["uuName"] == LIMIT:
-        there = [each.station_id for each in stations if each.location == one["transformerID"]]
-        station_id = one["locationName"] if one["locationName"] in there else there[0]
+    station_id = one["locationName"] if one["uuName"] == LIMIT else None
     said_at = datetime.fromtimestamp(one["event_timestamp"], UTC)
     return _Read(UUID(one["uuId"]), said_at, station_id, one["transformerID"], tuple(slots))
 

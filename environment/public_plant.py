@@ -107,7 +107,7 @@ def _signals(scenario: PublicScenario, folder: Path) -> tuple[Signal, ...]:
     if scenario.dso.signals_json is None:
         return ()
     try:
-        return tuple(read_file(folder / scenario.dso.signals_json, scenario.stations()))
+        return tuple(read_file(folder / scenario.dso.signals_json, scenario.stations(), scenario.begins))
     except SignalError as error:
         lines = [f"dso.signals_json: {line}" for line in str(error).splitlines()]
         raise ScenarioError(f"scenario {scenario.scenario.name}", lines) from None

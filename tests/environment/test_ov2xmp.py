@@ -258,10 +258,21 @@ def test_one_event_that_lowers_prices_differently_is_several_reductions() -> Non
     ]
 
 
-def test_where_one_station_is_at_the_bus_its_name_may_be_another() -> None:
-    (found,) = read(one(transformerID="Bus 8", locationName="Markopoulo, by the church"))
-    assert isinstance(found, x.CapacityLimit)
-    assert found.station_id == "markopoulo"
+@pytest.mark.parametrize("name", [LIMIT, TARIFF])
+def test_what_is_over_when_the_run_begins_is_refused_and_what_is_not_is_read(name: str) -> None:
+    text = json.dumps([one(id=1, uuName=name, period=slots(0.1), duration=900), one(id=2, uuName=name)])
+    text = text.replace("120", "0.1")
+    end = datetime.fromtimestamp(START + 900, UTC)
+    with pytest.raises(SignalError) as refused:
+        read_signals(text, STATIONS, end)
+    assert str(refused.value) == (
+        "signal 1: period: is over at 2026-06-09 11:15 UTC, and the run begins at 2026-06-09 11:15 UTC"
+    )
+    assert read_signals(text, STATIONS, end - timedelta(minutes=15)) == read_signals(text, STATIONS)
+
+
+def test_the_name_of_a_tariff_s_place_may_be_any() -> None:
+    assert read(one(uuName=TARIFF, locationName="Koropi", period=slots(0.1), duration=900))
 
 
 def test_sync_is_the_platform_s_own_affair() -> None:
@@ -302,9 +313,14 @@ def test_an_empty_list_says_nothing() -> None:
         ({"locationName": "k" * 31}, "locationName: has 31 characters, more than 30"),
         (
             {"locationName": "koropi"},
-            'locationName: "koropi" is no station at Bus 4; there are koropi-east, koropi-west',
+            'locationName: "koropi" is no station; there are koropi-east, koropi-west, markopoulo',
         ),
-        ({"transformerID": "Bus 44"}, 'transformerID: no station is at "Bus 44"'),
+        (
+            {"locationName": "koropi", "transformerID": "Bus 8"},
+            'locationName: "koropi" is no station; there are koropi-east, koropi-west, markopoulo',
+        ),
+        ({"transformerID": "Bus 44"}, 'transformerID: no station is at "Bus 44"; they are at Bus 4, Bus 8'),
+        ({"transformerID": "Bus 8"}, 'transformerID: is "Bus 8", and koropi-east is at Bus 4'),
         ({"transformerID": 4}, "transformerID: is 4, not a name"),
         ({"duration": 60}, "duration: is 60 s, the time slots take 3600"),
         ({"duration": 3600.5}, "duration: is 3600.5, not a whole number"),
@@ -348,7 +364,7 @@ def test_every_fault_of_every_signal_is_told_by_its_number() -> None:
         "signal 1: id: is -1, not a whole number from 0 to 2147483647",
         'signal 1: duration: is "long", not a whole number from 0 to 2147483647',
         "signal 3: is 12, not an object",
-        'signal 4: transformerID: no station is at "Bus 44"',
+        'signal 4: transformerID: no station is at "Bus 44"; they are at Bus 4, Bus 8',
     ]
 
 

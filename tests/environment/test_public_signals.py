@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from environment.profiles import standard_offset
 from environment.public_plant import build_public
 from environment.public_scenario import PublicScenario
 from environment.scenario import ScenarioError, load
-from tests.environment.test_ov2xmp import cheaper, limit
+from tests.environment.test_ov2xmp import HOUR, cheaper, limit
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +48,16 @@ def test_the_plant_has_what_the_file_beside_the_scenario_says(
 
 
 EVENT = "5e0cf4b8-31b5-4f0f-a6d9-1a6c1f2f8a11"
+
+
+def test_what_is_over_before_the_run_begins_is_a_fault_of_the_scenario(
+    greece: PublicScenario, networks: Networks, tmp_path: Path
+) -> None:
+    station, noon = greece.stations()[0].station_id, greece.begins.astimezone(UTC)
+    over = limit(station_id=station, timestamp=noon - 2 * HOUR, start=noon - HOUR, end=noon)
+    (tmp_path / "signals.json").write_text(json.dumps(signals_of(over, greece.stations())), encoding="utf-8")
+    with pytest.raises(ScenarioError, match=r"signals\.json: signal 1: period: is over at 2026-06-07 09:00 UTC, and "):
+        build_public(with_signals(greece, "signals.json"), np.random.default_rng(1), networks, tmp_path)
 
 
 def test_without_a_file_there_are_none(greece: PublicScenario, networks: Networks) -> None:
