@@ -285,7 +285,7 @@ class PublicCpo(Actor):
     async def on_selection(self, selection: ChargingSelection, incoming: Incoming) -> Inform | Failure:
         """5.2.4: the charger is the driver's; the answer is the receipt when the session is over (5.x.3)."""
         conversation = incoming.message.conversation_id
-        booking = self.choices.pick(selection, conversation, self.now())
+        booking = self.choices.pick(selection, conversation, self.now(), self.sessions.deaf)
         if isinstance(booking, Failure):
             return booking
         session = self.sessions.add(booking, selection.request_id, conversation)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import count
 
 from agents.decisions.station_bookings import Booking, BookingList
 from agents.decisions.station_offers import Offer, distance_km, offers
-from agents.decisions.station_replan import replan
 from agents.periods import next_quarter, quarters
 from agents.public_ports import StationSite
 from agents.station_caps import StationCaps
+from agents.station_control import Told
 from agents.station_price_desk import StationPriceDesk
+from agents.station_replanning import replanned
 from behaviours.answering import Failure, Propose, Refuse, failure, refusal
 from protocols.exchanges.capacity_contracts import (
     MOST_CHOICES,
@@ -97,8 +98,15 @@ class StationChoices:
         )
         return Propose(content, reply_by=choices.valid_until + GRACE)
 
-    def pick(self, selection: ChargingSelection, conversation: str, now: datetime) -> Booking | Failure:
-        """5.2.4: the booking, or why there is none. The other choices of that driver are free again."""
+    def pick(
+        self,
+        selection: ChargingSelection,
+        conversation: str,
+        now: datetime,
+        deaf: Callable[[str, datetime], Mapping[str, Told]],
+    ) -> Booking | Failure:
+        """5.2.4: the booking, or why there is none. The other choices of that driver are free again. `deaf`: the
+        sessions of a station whose charger does not answer; these are not planned anew."""
         sent = self._sent.pop(conversation, None)
         offer = None if sent is None else sent.offers.get(selection.choice_id)
         if sent is None or offer is None:
@@ -114,9 +122,8 @@ class StationChoices:
             return failure("taken", f"{offer.charger_id} has been taken meanwhile from {until}")
         bookings.add(booking)
         if not self._fits(bookings, booking):
-            changed = replan(
-                self._stations[offer.station_id], bookings, self._caps.of(offer.station_id), next_quarter(now)
-            )
+            site, cap = self._stations[offer.station_id], self._caps.of(offer.station_id)
+            changed = replanned(site, bookings, cap, next_quarter(now), deaf(offer.station_id, now))
             if isinstance(changed, str):
                 bookings.remove(booking.booking_id)
                 return failure("taken", f"the power of {offer.station_id} has been promised meanwhile: {changed}")
