@@ -21,8 +21,8 @@ from aiohttp import web
 from agents.charging_bookings import Found
 from agents.page_driver import PageDriver, Phase
 from environment.driver_form import OWN, Entry, Place, first_entry, read_form
+from environment.options import LOOPBACK, OTHER_PORT
 
-LOOPBACK = "127.0.0.1"
 _HOSTS = (LOOPBACK, "localhost")
 ANSWER_S = 0.3
 """So long (of the wall) a page waits for an operator's word, to show it at once."""
@@ -100,8 +100,7 @@ class DriverPage:
         except OSError as error:
             await runner.cleanup()
             raise DriverPageError(
-                f"--driver-page {self.port}: cannot be served there: {error.strerror or error};"
-                " give another port, or none for a free one"
+                f"--driver-page {self.port}: cannot be served there: {error.strerror or error}; {OTHER_PORT}"
             ) from error
         self._runner, self.port = runner, runner.addresses[0][1]
         return self.address

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
+import os
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 MOST_PORT = 65_535
+LOOPBACK = "127.0.0.1"
+
+OTHER_PORT = "give another port, or none for a free one"
 
 
 class OptionsError(ValueError):
@@ -49,6 +54,8 @@ class Options:
         if self.driver_page is not None:
             if not 0 <= self.driver_page <= MOST_PORT:
                 yield f"--driver-page {self.driver_page}: is no port; give one up to {MOST_PORT}, 0 for a free one"
+            elif (why := _taken(self.driver_page)) is not None:
+                yield f"--driver-page {self.driver_page}: cannot be served there: {why}; {OTHER_PORT}"
             if self.speed is None:
                 yield "--driver-page: needs time that passes; give --speed as well (60 makes an hour last a minute)"
         if self.server is None:
@@ -59,3 +66,15 @@ class Options:
             yield f"--port {self.port}: is the embedded server's; write --server HOST:PORT"
         if self.admit is not None:
             yield "--admit: is the embedded server's; make the account on the server that --server names"
+
+
+def _taken(port: int) -> str | None:
+    """Why nothing can listen on that port of this machine, so that no run is begun in vain; None where it can."""
+    with socket.socket() as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, os.name == "posix")
+        try:
+            trial.bind((LOOPBACK, port))
+            trial.listen(1)
+        except OSError as error:
+            return error.strerror or str(error)
+    return None

@@ -222,6 +222,17 @@ def test_a_port_that_is_taken_is_one_clear_line() -> None:
     play(script)
 
 
+def test_a_port_that_is_taken_is_told_before_anything_is_started(tmp_path: Any) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(OptionsError, match=f"--driver-page {port}: cannot be served there") as caught:
+            Options(out=tmp_path, driver_page=port, speed=20.0).check()
+        assert "\n" not in str(caught.value)
+    Options(out=tmp_path, driver_page=port, speed=20.0).check()
+
+
 @pytest.mark.parametrize(
     ("options", "line"),
     [
