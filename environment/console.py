@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 
 from environment.launcher import Done
+from environment.report.public_sessions import BILLS_ROUNDED_EUR
 from environment.run_folder import SUMMARY
 from environment.stage import Progress as Listener
 
@@ -111,7 +112,7 @@ _CAMPUS = (
 )
 _PUBLIC = (
     ("energy above the lines' limits", "overload_kwh", "kWh", 1),
-    ("energy that flowed back, by lines", "reverse_kwh", "kWh", 0),
+    ("energy that flowed back through {line}", "reverse_kwh", "kWh", 0),
     ("most loaded line", "peak_line_loading_percent", "%", 1),
     ("lowest voltage", "min_voltage_pu", "pu", 3),
     ("needs served", "served", "", 0),
@@ -141,6 +142,7 @@ def closing(done: Done) -> None:
             table.add_row(*row)
     else:
         for label, key, unit, digits in _PUBLIC if public is not None else _CONGESTION if island is None else _ISLAND:
+            label = label.format(line=_first_line(public)) if public is not None else label
             table.add_row(label, f"{without[key]:.{digits}f} {unit}", f"{with_it[key]:.{digits}f} {unit}")
     console.print(table)
     for test in summary.get("fcr", {}).get("tests", ()):
@@ -166,21 +168,26 @@ def closing(done: Done) -> None:
         paid = f"DSOs paid {relief} EUR against congestions, the TSO {capacity} EUR for the frequency"
     elif public is not None:
         capacity, charging = public["paid"]["capacity_eur"], public["paid"]["charging_eur"]
-        less = public["prices"]["reduction_eur"]
-        paid = f"The DSO paid {capacity} EUR for capacity and took {less} EUR off, drivers paid {charging} EUR"
+        paid = f"The DSO paid {capacity} EUR for capacity and {_off(public)}, drivers paid {charging} EUR"
     elif island is None:
         spent = -sum((money.get(who, Decimal(0)) for who in ("dso", "tso")), Decimal(0))
         paid = f"Grid operators paid {spent} EUR"
     else:
         paid = f"Drivers paid {-sum((eur for who, eur in money.items() if who.startswith('ev-')), Decimal(0))} EUR"
+    left = (
+        _ended(public)
+        if public is not None
+        else (
+            f"{_count(drivers['departed'], 'driver')} left, {drivers['below_wanted']} with less charge than asked for"
+        )
+    )
     console.print(
-        f"{drivers['departed']} drivers left, {drivers['below_wanted']} with less charge than asked for. "
-        f"{paid}; the ledger adds up to {sum(money.values(), Decimal(0))} EUR.",
+        f"{left}. {paid}; the ledger adds up to {sum(money.values(), Decimal(0))} EUR.",
         soft_wrap=True,
     )
     console.print(
         f"{summary['messages']} messages of {summary['agents']} agents, {summary['wall_s']:.0f} s. "
-        f"{len(summary['warnings'])} warnings.",
+        f"{_count(len(summary['warnings']), 'warning')}.",
         soft_wrap=True,
     )
     for warning in summary["warnings"][:_WARNINGS]:
@@ -198,8 +205,17 @@ def _both(summary: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _stations(public: Mapping[str, Any], case: str) -> dict[str, Any]:
     """The figures of public stations in one case; None becomes 0."""
-    sums = {name: sum(day[case][name] for day in public["days"]) for name in ("overload_kwh", "reverse_kwh")}
+    sums = {
+        "overload_kwh": sum(day[case]["overload_kwh"] for day in public["days"]),
+        "reverse_kwh": public["lines"][_first_line(public)][case]["reverse_kwh"],
+    }
     return sums | {name: value or 0.0 for name, value in public["drivers"][case].items() if name != "paid_eur"}
+
+
+def _first_line(public: Mapping[str, Any]) -> str:
+    """The line that everything behind the substation is fed through: the first of those with the most buses."""
+    lines: Mapping[str, Any] = public["lines"]
+    return max(lines, key=lambda line: len(lines[line].get("buses", ())))
 
 
 def _kept(public: Mapping[str, Any]) -> str:
@@ -208,10 +224,31 @@ def _kept(public: Mapping[str, Any]) -> str:
     broken = [limit for limit in limits if (limit["highest_kw"] or 0.0) > limit["limit_kw"] + BROKEN_KW]
     drivers = public["drivers"]
     return (
-        f"{len(public['auction']['contracts'])} contracts, {len(limits)} limits activated, {len(broken)} broken. "
+        f"{_count(len(public['auction']['contracts']), 'contract')}, {_count(len(limits), 'limit')} activated, "
+        f"{len(broken)} broken. "
         f"{drivers['moved']} needs were served at another place or time than without, of {drivers['with']['needs']}; "
         f"{drivers['moved_to_lower_price']} of them where and when the price was lowered."
     )
+
+
+def _off(public: Mapping[str, Any]) -> str:
+    """What lower prices cost, by the meters, and what of it the run's bills do not have."""
+    eur, billed = (Decimal(public["prices"][name]) for name in ("cost_eur", "reduction_eur"))
+    text = f"took {eur} EUR off"
+    return text if eur - billed < BILLS_ROUNDED_EUR else f"{text} ({eur - billed} EUR of it not billed in this run)"
+
+
+def _ended(public: Mapping[str, Any]) -> str:
+    """How many sessions took place, and how many of them fell short, beside those without flexibility."""
+    served, alone = public["drivers"]["with"], public["drivers"]["without"]
+    return (
+        f"{_count(served['served'], 'session')} ended ({alone['served']} without flexibility), {served['short']} "
+        f"({alone['short']}) with less than nine tenths of the charge asked for"
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _campuses(summary: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:

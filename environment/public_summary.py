@@ -13,10 +13,12 @@ from decimal import Decimal
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from agents.grid_view import Floats
 from environment.public_columns import HIGHEST, LOADING, REVERSE, STATION
-from environment.public_trace import Charged, PublicTrace, last_of, need_of, off_eur_per_kwh, read_public
+from environment.public_trace import Charged, PublicTrace, holding, last_of, need_of, read_public
+from environment.report.public_sessions import ENOUGH
 from environment.run_folder import Trace
 from environment.series import Case, Series
 
@@ -173,26 +175,38 @@ def _limits(found: PublicTrace, series: Series) -> list[dict[str, Any]]:
 
 def _prices(found: PublicTrace, series: Series, noted: Mapping[str, Any]) -> dict[str, Any]:
     """What the reductions moved: `more_kwh` is what stations drew more, where and while network use was cheaper, than
-    without; it costs the DSO what it takes off all that was drawn there (`eur_per_more_kwh`). `reduced_kwh` and
-    `reduction_eur` are what was billed, which the last hours of a run are not."""
+    without; it costs the DSO what it takes off all that was drawn there (`cost_eur`, `eur_per_more_kwh`). `reduced_kwh`
+    and `reduction_eur` are what was billed, which the last hours of a run are not."""
     reductions = list(found.reductions.values())
     told: dict[str, Any] = {
         "reductions": len(reductions),
         "reduced_kwh": round(sum(bill.reduced_kwh for bill in found.bills), KWH),
         "reduction_eur": str(sum((bill.reduction_eur for bill in found.bills), Decimal(0))),
     }
+    times = [at.to_pydatetime() for at in series.index("with")]
+    more, under = 0.0, [0.0] * len(reductions)
+    for station, known in noted.get("stations", {}).items():
+        held = np.array([holding(reductions, known["location"], at) for at in times])
+        drawn = {case: series.case(case)[STATION + station].to_numpy(np.float64) for case in series.cases}
+        under = [kwh + _drawn_kwh(drawn["with"], held == number, series) for number, kwh in enumerate(under)]
+        if "without" in drawn:
+            more += _drawn_kwh(drawn["with"] - drawn["without"], held >= 0, series)
+    cost = sum(
+        (
+            (Decimal(repr(round(kwh, KWH))) * each.reduction_eur_per_kwh).quantize(Decimal("0.01"))
+            for each, kwh in zip(reductions, under, strict=True)
+        ),
+        Decimal(0),
+    )
+    told["cost_eur"] = str(cost)
     if "without" not in series.cases:
         return told
-    index = series.index("with")
-    times = [at.to_pydatetime() for at in index]
-    more = cost = 0.0
-    for station, known in noted.get("stations", {}).items():
-        off = np.array([float(off_eur_per_kwh(reductions, known["location"], at)) for at in times])
-        drawn = {case: series.case(case)[STATION + station].to_numpy(np.float64) for case in series.cases}
-        more += _kwh(np.where(off > 0, drawn["with"] - drawn["without"], 0.0), series, "with")
-        cost += _kwh(off * drawn["with"], series, "with")
-    per_kwh = round(cost / more, 4) if more > 0 else None
+    per_kwh = round(float(cost) / more, 4) if more > 0 else None
     return {**told, "more_kwh": round(more, KWH), "eur_per_more_kwh": per_kwh}
+
+
+def _drawn_kwh(kw: Floats, rows: npt.NDArray[np.bool_], series: Series) -> float:
+    return float(np.nansum(np.where(rows, kw, 0.0))) * (series.step("with") / timedelta(hours=1))
 
 
 # ---- the drivers
@@ -249,13 +263,15 @@ def _another_time(one: str, other: str) -> bool:
 
 
 def _welfare(needs: Sequence[Mapping[str, Any]], case: str) -> dict[str, Any]:
-    """What all drivers together got and paid in one case."""
+    """What all drivers together got and paid in one case; `short` got less than nine tenths of what they asked for."""
     got = [need[case] for need in needs if need[case] is not None]
     energy = sum(each["energy_kwh"] for each in got)
+    short = [need for need in needs if need[case] and need[case]["energy_kwh"] < ENOUGH * need["energy_kwh"]]
     paid = sum((Decimal(each["amount_eur"]) for each in got), Decimal(0))
     return {
         "needs": len(needs),
         "served": len(got),
+        "short": len(short),
         "asked_kwh": round(sum(need["energy_kwh"] for need in needs), KWH),
         "got_kwh": round(energy, KWH),
         "paid_eur": str(paid),

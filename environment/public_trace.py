@@ -5,10 +5,9 @@ Only well-formed words of those whose part it is count.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from decimal import Decimal
 
 from agents.decisions.station_offers import distance_km
 from environment.report.market import well_formed
@@ -176,7 +175,8 @@ def last_of(sessions: Iterable[Charged]) -> Charged | None:
     return next(reversed(took_place or all_of_them), None)
 
 
-def off_eur_per_kwh(reductions: Iterable[NetworkPriceReduction], location: str, at: datetime) -> Decimal:
-    """What is taken off network use at a bus at this time: the largest of the reductions that hold there, or 0."""
-    there = [each for each in reductions if each.start <= at < each.end and location in each.locations]
-    return max((each.reduction_eur_per_kwh for each in there), default=Decimal(0))
+def holding(reductions: Sequence[NetworkPriceReduction], location: str, at: datetime) -> int:
+    """The number of the reduction that holds at a bus at this time, -1 for none: the largest one does, of two that are
+    as large the one announced first."""
+    there = [n for n, each in enumerate(reductions) if each.start <= at < each.end and location in each.locations]
+    return min(there, key=lambda n: (-reductions[n].reduction_eur_per_kwh, reductions[n].timestamp), default=-1)

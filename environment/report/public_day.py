@@ -42,7 +42,7 @@ def day(run: Material) -> Day:
             public_stations.use(material, welfare),
             public_stations.drivers(material, welfare),
             _negotiations(material),
-            common.payments(run, _money_title(material), remarks=_remarks(material)),
+            common.payments(run, _money_title(material), remarks=_remarks(material, prices)),
             common.messages(run),
         ),
         footnote=f"Rows of the series are quarter hours; a station{_S}s highest power is that of any moment in one.",
@@ -122,7 +122,7 @@ def _tiles(
             "Needs served",
             number(told["served"]),
             f"of {number(told['served'] + told['unserved'])}",
-            f"{number(told['got_kwh'])} kWh of {number(told['asked_kwh'])} kWh asked for",
+            f"{number(told['got_kwh'])} kWh of the {number(told['asked_kwh'])} kWh they asked for",
         ),
     )
 
@@ -209,17 +209,18 @@ def _money_title(material: PublicMaterial) -> str:
     return text
 
 
-def _remarks(material: PublicMaterial) -> list[str]:
+def _remarks(material: PublicMaterial, prices: Outcome) -> list[str]:
     postings = material.run.postings
     balance = sum((posting.amount_eur for posting in postings), Decimal(0))
-    bills = material.services.bills
+    bills, unbilled = material.services.bills, material.unbilled_eur(prices.eur)
     remarks = [f"{number(len(postings))} postings in {_transactions(material)} transactions add up to {euro(balance)}."]
     if bills:
         usual = sum((each.bill.usual_eur for each in bills), Decimal(0))
         energy = sum(each.bill.energy_kwh for each in bills)
         remarks.append(
             f"Network use: {number(energy)} kWh billed, {euro(usual)} at the usual price; reductions took off"
-            f" {euro(material.reduction_eur)}. What is drawn after the last midnight of the run is not billed in it."
+            f" {euro(material.reduction_eur)}. What is drawn after the last midnight of the run is not billed in it"
+            + (f", nor are {euro(unbilled)} of the {euro(prices.eur)} that reductions take off." if unbilled else ".")
         )
     penalties = sum((each.settlement.penalty_eur for each in material.services.settled if each.agreed), Decimal(0))
     auction = material.auction

@@ -21,7 +21,7 @@ from environment.report.axes import Window
 from environment.report.material import Material
 from environment.report.public_run import PublicRun
 from environment.report.public_services import Activation, Auction, Lowered
-from environment.report.public_sessions import PublicSessions, Served, Wanted
+from environment.report.public_sessions import BILLS_ROUNDED_EUR, PublicSessions, Served, Wanted
 from protocols.exchanges.capacity_contracts import LimitSettlement
 
 LEAST_KWH: Final = 0.05
@@ -135,6 +135,11 @@ class PublicMaterial(PublicRun):
     def reduction_eur(self) -> Decimal:
         """What lower prices took off the network bills."""
         return sum((each.bill.reduction_eur for each in self.services.bills), _NONE)
+
+    def unbilled_eur(self, eur: Decimal) -> Decimal:
+        """How much of what reductions take off by the meters is not in the run's bills; 0 for mere rounding."""
+        open_eur = eur - self.reduction_eur
+        return open_eur if open_eur >= BILLS_ROUNDED_EUR else _NONE
 
     # ---- the auction
 

@@ -164,6 +164,7 @@ def chapter(material: PublicMaterial, each: tuple[Effect, ...], found: Outcome) 
             **_closer(material, charts, each),
             "result": title(found),
             "found": found,
+            "unbilled": material.unbilled_eur(found.eur),
             "effects": [_row(material, effect) for effect in each],
             "movers": _movers(material),
             "elasticity": {"value": demand_elasticity(ChoiceModel()), "shenzhen": PUBLIC_CHARGING_ELASTICITY},

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Final
 
 from agents.decisions.station_offers import distance_km
 from environment.report.market import well_formed
@@ -29,6 +30,10 @@ from protocols.exchanges.plain import Cancellation, Reason
 
 _EXCHANGES = ("4.2.2", "5.2.2", "5.2.3", "5.2.4", "5.x.3", None)
 _HOUR = timedelta(hours=1)
+ENOUGH: Final = 0.9
+"""Who got less than this part of what was asked for got too little."""
+BILLS_ROUNDED_EUR: Final = Decimal("0.10")
+"""So much may all network bills of a run differ from the meters by their cents."""
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ from environment.report import words
 from environment.report.chapter import Chapter, Row, compared
 from environment.report.public_figures import PublicCharts
 from environment.report.public_material import PublicMaterial
-from environment.report.public_sessions import Served, Wanted
+from environment.report.public_sessions import ENOUGH, Served, Wanted
 from environment.report.words import number
 from environment.series import Case
 
@@ -26,7 +26,6 @@ _ROWS = (
     Row("Detour, on average", "distance_km", "km", 2, True),
     Row("Waiting from arrival to start, on average", "wait_min", "min", 1, True),
 )
-_ENOUGH = 0.9
 _FAR_H, _FAR_KM = 0.5, 1.0
 """Who waits so much longer or drives so much further than without is worth a row."""
 
@@ -67,7 +66,7 @@ def figures(material: PublicMaterial, each: Sequence[Welfare]) -> dict[str, dict
             "unserved": float(len(both) - len(got)),
             "asked_kwh": sum(need.energy_kwh for need, _ in got),
             "got_kwh": energy,
-            "short": float(sum(served.energy_kwh < _ENOUGH * need.energy_kwh for need, served in got)),
+            "short": float(sum(served.energy_kwh < ENOUGH * need.energy_kwh for need, served in got)),
             "paid_eur": sum(served.amount_eur for _, served in got),
             "eur_per_kwh": sum(served.amount_eur for _, served in got) / energy if energy else 0.0,
             "distance_km": mean(served.distance_km for _, served in got) if got else 0.0,
@@ -103,15 +102,13 @@ def drivers(material: PublicMaterial, each: tuple[Welfare, ...]) -> Chapter:
             "worse": sorted(
                 (_row(one) for one in each if _worse(one)), key=lambda row: (-row["wait_more"], -row["way_more"])
             ),
-            "short": [
-                _row(one) for one in each if one.served and one.served.energy_kwh < _ENOUGH * one.need.energy_kwh
-            ],
+            "short": [_row(one) for one in each if _short(one)],
         },
     )
 
 
 def _short(one: Welfare) -> bool:
-    return one.served is not None and one.served.energy_kwh < _ENOUGH * one.need.energy_kwh
+    return one.served is not None and one.served.energy_kwh < ENOUGH * one.need.energy_kwh
 
 
 def _worse(one: Welfare) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from environment.public_trace import last_of, need_of, off_eur_per_kwh, read_public
+from environment.public_trace import holding, last_of, need_of, read_public
 from environment.run_folder import Trace
 from protocols import exchanges as x
 from protocols.acl import AclMessage, Performative, Protocol
@@ -120,6 +120,5 @@ def test_network_use_is_cheaper_at_its_places_until_the_end() -> None:
         end=AT + 2 * HOUR,
     )  # fmt: skip
     smaller = reduction.model_copy(update={"reduction_eur_per_kwh": Decimal("0.05"), "end": AT + 3 * HOUR})
-    off = [off_eur_per_kwh([smaller, reduction], "Bus 4", AT + n * HOUR) for n in range(4)]
-    assert off == [0, Decimal("0.09"), Decimal("0.05"), 0]
-    assert off_eur_per_kwh([reduction], "Bus 5", AT + HOUR) == 0
+    assert [holding([smaller, reduction], "Bus 4", AT + n * HOUR) for n in range(4)] == [-1, 1, 0, -1]
+    assert holding([reduction], "Bus 5", AT + HOUR) == -1

@@ -81,7 +81,7 @@ def test_the_tiles_compare_with_the_week_without(page: str) -> None:
     assert told["Paid for caps"] == ("1.00 EUR", "0.05 EUR per kWh avoided")
     assert told["Limits kept"][0] == "1 of 1"
     assert told["Moved under the sun"] == ("40 kWh", "0.21 EUR for each, 40 kWh less fed back")
-    assert told["Needs served"] == ("3 of 4", "90 kWh of 90 kWh asked for")
+    assert told["Needs served"] == ("3 of 4", "90 kWh of the 90 kWh they asked for")
 
 
 def test_a_reduction_says_who_moved_and_what_each_kwh_cost(page: str) -> None:
@@ -180,6 +180,20 @@ def test_the_ledger_adds_up_to_zero_and_names_what_it_was_for(page: str) -> None
     assert "8 postings in 4 transactions add up to 0.00 EUR." in text
     assert "70 kWh billed, 8.40 EUR at the usual price; reductions took off 8.40 EUR" in text
     assert "28.00 EUR for the contracts’ whole period" in text
+
+
+def test_what_no_bill_has_is_told_where_the_reductions_are_and_where_the_money_is(tmp_path: Path) -> None:
+    folder = make_public_run(tmp_path / "run")
+    trace = folder / "trace.jsonl"
+    text = trace.read_text(encoding="utf-8")
+    for old, new in (('"reduction_eur": "8.40"', '"reduction_eur": "5.40"'), ('eur": "0.00"}', 'eur": "3.00"}')):
+        assert old in text
+        text = text.replace(old, new)
+    trace.write_text(text, encoding="utf-8")
+    page = report.build(folder).read_text(encoding="utf-8")
+    assert "3.00 of the 8.40 EUR are for what was drawn after the last midnight" in section(page, "prices")
+    assert "reductions took off 5.40 EUR" in section(page, "money")
+    assert "nor are 3.00 EUR of the 8.40 EUR that reductions take off" in section(page, "money")
 
 
 def test_a_run_without_the_other_case_has_a_page_that_compares_nothing(tmp_path: Path) -> None:
