@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -21,9 +21,6 @@ DONE_TIME = timedelta(minutes=15)
 AFTER_SIGNALS = 20
 """The order within one instant: what the DSO is told to send has been sent when it decides for itself."""
 _SAME_KW = 1e-3
-
-Address = Callable[[str], Awaitable[str | None]]
-"""The JID of a CPO by its name, None, told, where the directory has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +50,6 @@ class LimitActivation:
         plan: AuctionPlan,
         contracts: Mapping[str, Contract],
         until: datetime,
-        address: Address,
     ) -> None:
         self.ordered: dict[tuple[str, date], Ordered] = {}
         self._agent = agent
@@ -62,7 +58,6 @@ class LimitActivation:
         self._plan = plan
         self._contracts = contracts
         self._until = until
-        self._address = address
         self._under_way: set[tuple[str, date]] = set()
 
     async def daily(self) -> None:
@@ -122,22 +117,21 @@ class LimitActivation:
 
     async def order(self, limit: CapacityLimit) -> None:
         """5.2.1 to the CPO of the station. That it does not keep the limit is told. A limit under an unknown contract
-        is one under the station's only contract, if it has one."""
+        is one under the station's only contract; without one nothing is sent, and that is told."""
         of_station = [c for _, c in sorted(self._contracts.items()) if c.station_id == limit.station_id]
         if limit.contract_id not in self._contracts and len(of_station) == 1:
             limit = limit.model_copy(update={"contract_id": of_station[0].contract_id})
         contract = self._contracts.get(limit.contract_id)
-        cpo = contract.cpo if contract is not None else await self._operator(limit.station_id)
-        if cpo is None:
-            self._agent.notice(f"{limit.activation_id} is for nobody: {limit.station_id} is no station that is known")
+        if contract is None:
+            self._agent.notice(f"{limit.activation_id} is not sent: there is no contract for {limit.station_id}")
             return
-        rightful = contract is not None and self._rightful(limit, contract)
+        rightful = self._rightful(limit, contract)
         local = self._local(limit.start)
         key = limit.contract_id, local.date()
         now = self._agent.now()
         self._under_way.add(key)
         answer = await self._agent.request(
-            limit, to=cpo, reply_by=now + ANSWER_TIME, done_by=max(now, limit.end) + DONE_TIME
+            limit, to=contract.cpo, reply_by=now + ANSWER_TIME, done_by=max(now, limit.end) + DONE_TIME
         )
         self._under_way.discard(key)
         agreed = isinstance(answer, Agreed | Informed)
@@ -148,10 +142,8 @@ class LimitActivation:
             )
         if isinstance(answer, Agreed):
             self._agent.spawn(self._hear_out(limit, answer), f"hears what becomes of {limit.activation_id}")
-        if contract is None:
-            return
         if agreed or key not in self.ordered or (rightful and not self.ordered[key].agreed):
-            self.ordered[key] = Ordered(limit, cpo, rightful, agreed)
+            self.ordered[key] = Ordered(limit, contract.cpo, rightful, agreed)
 
     async def _hear_out(self, limit: CapacityLimit, answer: Agreed) -> None:
         result = await answer.result()
@@ -178,10 +170,6 @@ class LimitActivation:
         """Whether the contract is activated on this day, or is just being."""
         ordered = self.ordered.get((contract_id, day))
         return (ordered is not None and ordered.agreed) or (contract_id, day) in self._under_way
-
-    async def _operator(self, station_id: str) -> str | None:
-        names = [station.cpo for station in self._stations if station.station_id == station_id]
-        return await self._address(names[0]) if names else None
 
     def _local(self, at: datetime) -> datetime:
         return at.astimezone(self._agent.swarm.zone)

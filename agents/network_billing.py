@@ -11,7 +11,7 @@ from agents.actor import Actor
 from agents.charger_meters import ChargerMeters
 from agents.decisions.network_use import network_use
 from agents.ledger import Ledger, LedgerError
-from agents.limit_activation import Address
+from agents.network_pricing import Address
 from agents.periods import MINUTES, QUARTER, quarter_at
 from agents.public_ports import StationSite
 from behaviours.outcomes import Agreed, Informed, Silent

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
 from decimal import Decimal
@@ -14,7 +14,7 @@ from agents.actor import Actor
 from agents.capacity_buyer import at_local
 from agents.decisions.price_hours import HourlyReduction, by_the_hour
 from agents.decisions.price_reduction import Beliefs, Reduction, decide, find
-from agents.limit_activation import AFTER_SIGNALS, Address
+from agents.limit_activation import AFTER_SIGNALS
 from agents.periods import next_quarter, quarter_at, quarters
 from agents.public_ports import NetworkStudy, StationSite
 from behaviours.outcomes import Agreed, Informed, Silent
@@ -25,6 +25,9 @@ ANSWER_TIME = timedelta(minutes=5)
 HOUR = timedelta(hours=1)
 LOOKS_AFTER = timedelta(minutes=5)
 """So long after the hour the DSO looks: the meters have the quarter of an hour before."""
+
+Address = Callable[[str], Awaitable[str | None]]
+"""The JID of a CPO by its name, None, told, where the directory has none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,11 +53,12 @@ class PublicDso(Actor):
         super().__init__(jid, password, swarm)
         self.stations = tuple(stations)
         self.until = until
+        self._began = self.now()
         self.signals = tuple(sorted(signals, key=lambda each: (each.timestamp, _id(each))))
         meters, peaks = ChargerMeters(self, "station"), ChargerMeters(self, "peak")
         self.buyer = CapacityBuyer(self, study, stations, terms, until)
         contracts = self.buyer.contracts
-        self.activation = LimitActivation(self, study, stations, terms, contracts, until, self.cpo_address)
+        self.activation = LimitActivation(self, study, stations, terms, contracts, until)
         self.pricing = NetworkPricing(self, study, stations, pricing, until, self.cpo_address)
         self.settling = LimitSettling(self, terms, contracts, self.activation, meters, peaks, ledger)
         self.billing = NetworkBilling(
@@ -68,7 +69,7 @@ class PublicDso(Actor):
             meters,
             ledger,
             self.cpo_address,
-            self.now(),
+            self._began,
         )
         self.settlement = DailySettlement(self, [self.settling, self.billing], until)
         self._unknown: set[str] = set()
@@ -99,14 +100,21 @@ class PublicDso(Actor):
             await self.clock.sleep_until(signal.timestamp)
             now = self.now()
             if signal.start <= now:
-                begun = f"{signal.start.astimezone(self.swarm.zone):%Y-%m-%d %H:%M}"
-                self.notice(f"{_id(signal)} is not sent: it would begin at {begun}, which has passed")
+                self.notice(
+                    f"{_id(signal)} is not sent: it would begin at {self._shown(signal.start)}, which has passed"
+                )
                 continue
+            if signal.timestamp < self._began:
+                said = self._shown(signal.timestamp)
+                self.notice(f"{_id(signal)} is sent when the run begins: its time, {said}, is before that")
             content = signal.model_copy(update={"timestamp": now})
             if isinstance(content, NetworkPriceReduction):
                 self.spawn(self.pricing.announce(content), f"sends {_id(content)}")
             else:
                 self.spawn(self.activation.order(content), f"sends {_id(content)}")
+
+    def _shown(self, at: datetime) -> str:
+        return f"{at.astimezone(self.swarm.zone):%Y-%m-%d %H:%M}"
 
 
 def _id(signal: Signal) -> str:

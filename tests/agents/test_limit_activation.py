@@ -197,23 +197,15 @@ def test_what_is_beyond_the_contract_is_sent_as_written_but_not_held_against_the
     run_swarm(main, PublicStage())
 
 
-def test_a_signal_for_a_station_that_nobody_has_is_told() -> None:
+@pytest.mark.parametrize("station", ["s1", "s9"])
+@pytest.mark.parametrize("contract", ["unstated", "another"])
+def test_a_signal_for_a_station_without_a_contract_is_not_sent_and_told(station: str, contract: str) -> None:
     async def main(stage: PublicStage) -> None:
-        here = await network(stage, signals=[limit("s9")])
+        here = await network(stage, signals=[limit(station, contract_id=contract), limit("s3", activation_id="next")])
         await here.until(MONDAY, "16:00")
-        assert here.notices == ["written is for nobody: s9 is no station that is known"]
-
-    run_swarm(main, PublicStage())
-
-
-def test_a_signal_without_a_contract_goes_to_the_stations_cpo_and_is_settled_by_nothing() -> None:
-    async def main(stage: PublicStage) -> None:
-        here = await network(stage, signals=[limit("s1")])
-        await here.until(MONDAY, "16:00")
-        (sent,) = [each for each in stage.said(x.CapacityLimit) if each.station_id == "s1"]
-        assert sent == limit("s1")
-        assert here.ppc.limits[-1].station_id != "s1"  # no such contract was ever said: it is not understood
-        assert len(here.notices) == 1
-        assert all(key[0] != CONTRACT + "s1" for key in here.dso.activation.ordered)
+        assert here.notices == [f"written is not sent: there is no contract for {station}"]
+        assert all(each.activation_id != "written" for each in stage.said(x.CapacityLimit))
+        assert here.second.limits[-1].activation_id == "next"
+        assert {key[0] for key in here.dso.activation.ordered} == {CONTRACT + "s2", CONTRACT + "s3"}
 
     run_swarm(main, PublicStage())

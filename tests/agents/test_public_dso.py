@@ -58,6 +58,7 @@ def test_a_signal_of_before_the_run_is_sent_at_once_and_says_when() -> None:
         here = await network(stage, signals=[cheaper("06:00")])
         await stage.until(1)
         assert here.ppc.reductions == [cheaper("09:00")]
+        assert here.notices == ["written is sent when the run begins: its time, 2026-06-01 06:00, is before that"]
 
     run_swarm(main, PublicStage())
 
