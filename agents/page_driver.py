@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
@@ -25,8 +26,14 @@ SAME_WITHIN = timedelta(hours=1)
 """A session at the same station at the same price that begins so much later is taken for one that was gone."""
 LEAST_SHORT = 0.5
 """%: less than that is what rounding and the meter's ticks leave."""
+DRIVES = timedelta(minutes=15)
+"""So long a person has to get there: the stay begins then."""
 TO_BOOK = timedelta(seconds=30)
 """What begins sooner than that cannot be booked any more."""
+NONE_NEAR = "no station within"
+_ACT = re.compile(r"\b(?:refused|failed|notunderstood) by (?=\S+@)")
+_ADDRESS = re.compile(r"([\w.+-]+)@[\w.-]*\w")
+_TOO_FAR = re.compile(r"\bnone of my stations is within\b")
 GONE_AND_FOUND = "That choice was gone; the same station, at no higher price, is booked instead."
 GONE = "That choice was gone meanwhile. These are left."
 
@@ -45,8 +52,8 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a person says: from now until `departure` the car can stay near this place; it comes with `soc_percent`, and
-    `wanted_percent` is asked for. Stations further away than `within_km` are too far."""
+    """What a person says: from `DRIVES` after asking until `departure` the car can stay near this place; it comes with
+    `soc_percent`, and `wanted_percent` is asked for. Stations further away than `within_km` are too far."""
 
     latitude_deg: float
     longitude_deg: float
@@ -68,7 +75,7 @@ class Lowered:
 @dataclass(frozen=True, slots=True)
 class Status:
     """What a person sees. `line`: the one thing to be told now; `said`: why those who offer
-    nothing do not; `cost_eur`: what has been charged so far, at the price picked."""
+    nothing do not; `none_near`: they all are too far; `cost_eur`: what has been charged so far, at the price picked."""
 
     phase: Phase
     line: str
@@ -81,6 +88,7 @@ class Status:
     receipt: SessionReceipt | None = None
     paid: bool = False
     wanted_percent: float | None = None
+    none_near: bool = False
     goal_percent: float | None = None
     """What the car will have when it has got all that is booked."""
 
@@ -112,6 +120,7 @@ class PageDriver(PublicDriver):
         self.line = ""
         self.efficiency = 1.0
         """How much of what the charger's meter counts gets into the battery."""
+        self._noticed = ""
         self._wish: Wish | None = None
         self.choices: Choices | None = None
         self._news: list[ChargingPrices] = []
@@ -160,7 +169,7 @@ class PageDriver(PublicDriver):
             return False
         outcome = await errand.booked.cancel("the driver has changed plans", self.now() + ANSWER_TIME)
         if not has_stopped(outcome):
-            self.line = f"The operator does not let go: {outcome}"
+            self.line = f"The operator does not let go: {in_words(str(outcome))}"
             return False
         self.errands.clear()
         self.line = "Called off. Nothing is due."
@@ -200,8 +209,9 @@ class PageDriver(PublicDriver):
         errand, phase = (self.errands[-1] if self.errands else None), self.phase
         if errand is None or errand.booked is None or phase is Phase.ASKING:
             need = None if errand is None else errand.need
-            said = () if self.choices is None else self.choices.said
-            return Status(phase, self.line, need, choices=self._laid_out(), said=said)
+            said = () if self.choices is None else _reasons(self.choices)
+            none_near = bool(said) and all(NONE_NEAR in each for each in said)
+            return Status(phase, self.line, need, choices=self._laid_out(), said=said, none_near=none_near)
         reading = self.car.reading() if phase is Phase.CHARGING else errand.left
         charged = 0.0 if reading is None else reading.charged_kwh
         return Status(
@@ -253,7 +263,7 @@ class PageDriver(PublicDriver):
     def notice(self, text: str) -> None:
         """What goes otherwise than planned is told to the person, too."""
         super().notice(text)
-        self.line = text
+        self.line = self._noticed = in_words(text)
 
     # ---- between
 
@@ -269,8 +279,13 @@ class PageDriver(PublicDriver):
             raise ValueError("the charge wanted is not above the charge on arrival")
         if wish.departure <= now:
             raise ValueError("the departure has passed")
+        if wish.departure <= now + DRIVES:
+            raise ValueError("the departure is too soon to get there")
         stay = Stay(
-            latitude_deg=wish.latitude_deg, longitude_deg=wish.longitude_deg, arrival=now, departure=wish.departure
+            latitude_deg=wish.latitude_deg,
+            longitude_deg=wish.longitude_deg,
+            arrival=now + DRIVES,
+            departure=wish.departure,
         )
         return Need(
             need_id=f"{self.name}-{next(self._numbers)}",
@@ -284,8 +299,11 @@ class PageDriver(PublicDriver):
         )
 
     async def _lay_out(self, errand: Errand) -> Choices:
-        """Asks, and shows what comes."""
+        """Asks, and shows what comes; who asks once more has the way before them still."""
         errand.asked += 1
+        (stay,), arrival = errand.need.stays, self.now() + DRIVES
+        if stay.arrival < arrival < stay.departure:
+            errand.need = replace(errand.need, stays=(stay.model_copy(update={"arrival": arrival}),))
         suffix = "" if errand.asked == 1 else f"-{errand.asked}"
         self.choices = await ask(self, errand.need, f"{errand.need.need_id}{suffix}", [0])
         return self.choices
@@ -299,7 +317,14 @@ class PageDriver(PublicDriver):
         errand.booked, self.choices = book(self, self.choices, found), None
         self.spawn(self._attend(errand, errand.booked), f"session {errand.need.need_id}")
 
+    def _plug_in(self, booked: Booked) -> bool:
+        """From now on the session is what matters, not how it was booked."""
+        self.line = ""
+        return super()._plug_in(booked)
+
     async def _end(self, errand: Errand, booked: Booked, outcome: Outcome) -> None:
+        if errand.begun and self.line != self._noticed:
+            self.line = ""
         await super()._end(errand, booked, outcome)
         self._ended = booked
 
@@ -320,6 +345,21 @@ class PageDriver(PublicDriver):
                 self.line, errand.tries = GONE, 0
         finally:
             self._asking_again = False
+
+
+def in_words(text: str) -> str:
+    """A notice as a person reads it: agents by their names, without what they did in FIPA's words."""
+    return _ADDRESS.sub(r"\1", _ACT.sub("", text))
+
+
+def _reasons(choices: Choices) -> tuple[str, ...]:
+    """Why those who offer nothing do not, each by name."""
+    return tuple(_reason(in_words(each), choices.need.within_km) for each in choices.said)
+
+
+def _reason(said: str, within_km: float) -> str:
+    name, colon, why = said.partition(": ")
+    return f"{name}: {NONE_NEAR} {within_km:g} km" if colon and _TOO_FAR.search(why) else said
 
 
 def _same(gone: ChargingChoice, found: Sequence[Found], earliest: datetime) -> Found | None:

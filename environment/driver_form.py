@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta, tzinfo
 
-from agents.page_driver import Wish
+from agents.page_driver import DRIVES, Wish
 
 OWN = "own"
 """The value of the place that is written in coordinates."""
-SOONEST = timedelta(minutes=30)
+SOONEST = DRIVES + timedelta(minutes=30)
 MOST_KM = 100.0
 LEAST_KWH = 1.0
 _DAY = timedelta(days=1)

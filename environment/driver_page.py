@@ -19,7 +19,7 @@ import jinja2
 from aiohttp import web
 
 from agents.charging_bookings import Found
-from agents.page_driver import PageDriver, Phase
+from agents.page_driver import DRIVES, PageDriver, Phase
 from environment.driver_form import OWN, Entry, Place, first_entry, read_form
 from environment.options import LOOPBACK, OTHER_PORT
 
@@ -186,6 +186,8 @@ class DriverPage:
             places=self.places,
             own=OWN,
             cards=cards,
+            held=min((min(card.found.valid_until, card.found.choice.start) for card in cards), default=now),
+            drive=DRIVES // _MINUTE,
             lowered=driver.lowered(),
             minutes=lambda until: max(0, -(-(until - now) // _MINUTE)),
             car=driver.car,

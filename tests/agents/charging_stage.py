@@ -70,6 +70,7 @@ class PlainCpo(Actor):
         self.slots: Sequence[Slot] = ()
         self.says: Mapping[int, str] = {}
         self.receipt: dict[str, Any] = {}
+        self.reason = "no charger is free"
         self.silent = False
         self.keeps: set[str] = set()
         self.offer_minutes: float = OFFER_MINUTES
@@ -108,7 +109,7 @@ class PlainCpo(Actor):
                 self._offered[choice.choice_id] = choice
                 found.append(choice)
         if not found:
-            return refusal("nothing-free", "no charger is free")
+            return refusal("nothing-free", self.reason)
         until = self.now() + timedelta(minutes=self.offer_minutes)
         choices = x.ChargingChoices(
             request_id=request.request_id, timestamp=self.now(), valid_until=until, choices=tuple(found)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from agents.page_driver import GONE, GONE_AND_FOUND, PageDriver, Phase, Wish
+from agents.page_driver import GONE, GONE_AND_FOUND, PageDriver, Phase, Wish, in_words
 from protocols import exchanges as x
 from tests.agents.charging_stage import HERE, OFFER_MINUTES, FakeCar, PlainCpo, Slot
 from tests.agents.stage import Stage, at
@@ -81,7 +81,7 @@ def test_a_person_asks_picks_charges_and_pays() -> None:
     assert phases == [Phase.IDLE, Phase.CHOOSING, Phase.BOOKED, Phase.CHARGING, Phase.OVER, Phase.IDLE]
     (request,) = {r.request_id: r for r in stage.said(x.ChargingRequest)}.values()
     assert (request.soc_percent, request.energy_kwh, request.within_km) == (30.0, 20.0, 8.0)
-    assert request.stays[0].departure == at(240)
+    assert (request.stays[0].arrival, request.stays[0].departure) == (at(20), at(240))
     assert not stage.notices
 
 
@@ -118,6 +118,35 @@ def test_what_is_gone_is_asked_for_again_and_the_same_is_booked_where_it_is_to_b
         assert scene.driver.phase is Phase.BOOKED
         assert scene.driver.line == GONE_AND_FOUND
         assert scene.ppc.picked == ["ppc-1", "ppc-2"]
+        await scene.stage.until(59)
+        assert scene.driver.line == GONE_AND_FOUND
+        await scene.stage.until(61)
+        assert (scene.driver.phase, scene.driver.line) == (Phase.CHARGING, "")
+        await scene.stage.until(91)
+        assert (scene.driver.phase, scene.driver.line) == (Phase.OVER, "")
+
+    play(script)
+
+
+def test_what_was_asked_in_the_middle_of_a_session_is_over_with_it() -> None:
+    async def script(scene: Scene) -> None:
+        await scene.ask()
+        await scene.pick("ppc-1")
+        await scene.stage.until(75)
+        assert not await scene.driver.call_off()
+        assert scene.driver.line == "There is nothing to call off."
+        await scene.stage.until(91)
+        assert scene.driver.line == ""
+
+    play(script)
+
+
+def test_who_asks_once_more_has_the_way_before_them_still() -> None:
+    async def script(scene: Scene) -> None:
+        await scene.ask()
+        await scene.stage.until(40)
+        await scene.pick("ppc-1")
+        assert [each.stays[0].arrival for each in scene.ppc.requests] == [at(20), at(55)]
 
     play(script)
 
@@ -260,9 +289,37 @@ def test_where_nothing_is_free_the_operators_reasons_are_told() -> None:
         await scene.ask()
         status = scene.driver.status()
         assert (status.phase, status.choices) == (Phase.CHOOSING, ())
-        assert status.said == tuple(f"refused by {cpo}@localhost: no charger is free" for cpo in ("ppc", "second"))
+        assert status.said == tuple(f"{cpo}: no charger is free" for cpo in ("ppc", "second"))
 
     play(script)
+
+
+def test_where_every_station_is_too_far_that_is_what_is_told() -> None:
+    async def script(scene: Scene) -> None:
+        scene.ppc.slots = scene.second.slots = ()
+        scene.ppc.reason = scene.second.reason = "none of my stations is within 8 km"
+        await scene.ask()
+        status = scene.driver.status()
+        assert status.none_near
+        assert status.said == ("ppc: no station within 8 km", "second: no station within 8 km")
+        scene.second.reason = "none of my stations has room then"
+        await scene.ask()
+        assert not scene.driver.status().none_near
+
+    play(script)
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("refused by ppc@localhost: no charger is free", "ppc: no charger is free"),
+        ("no receipt for x-1: failed by ppc@ev.example.: gone", "no receipt for x-1: ppc.: gone"),
+        ("no answer from second@localhost", "no answer from second"),
+        ("the gate was closed by Ann", "the gate was closed by Ann"),
+    ],
+)
+def test_a_person_reads_names_and_no_addresses(said: str, words: str) -> None:
+    assert in_words(said) == words
 
 
 def test_a_charger_that_is_taken_is_told_to_the_person() -> None:
@@ -329,6 +386,7 @@ def test_a_lowered_price_does_not_move_a_person() -> None:
     [
         (Wish(*HERE, 70.0, 70.0, at(240), 8.0), "not above the charge on arrival"),
         (Wish(*HERE, 30.0, 70.0, at(5), 8.0), "departure has passed"),
+        (Wish(*HERE, 30.0, 70.0, at(20), 8.0), "departure is too soon"),
     ],
 )
 def test_a_wish_that_cannot_be_asked_for_is_refused(wish: Wish, why: str) -> None:

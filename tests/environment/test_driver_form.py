@@ -57,7 +57,7 @@ def test_a_time_that_has_passed_is_tomorrow_s() -> None:
         ({"departure": ""}, "departure", "Give a time, as 18:30."),
         ({"departure": "25:00"}, "departure", "Give a time, as 18:30."),
         ({"departure": "18:30+02:00"}, "departure", "Give a time, as 18:30."),
-        ({"departure": "14:20"}, "departure", "Too soon: 30 min at least."),
+        ({"departure": "14:20"}, "departure", "Too soon: 45 min at least."),
         ({"departure": "13:00"}, "departure", "The run ends Tue 12:00."),
     ],
 )

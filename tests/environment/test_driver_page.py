@@ -135,6 +135,37 @@ def test_a_pick_that_is_gone_shows_what_is_left() -> None:
     play(script)
 
 
+def test_choices_are_held_until_the_first_begins_at_the_latest() -> None:
+    async def script(stage: PageStage) -> None:
+        async with visitor(stage) as browser:
+            _, text = await browser.post("ask", WISH)
+            assert 'Held until <span id="held">09:10</span>' in text
+            assert "from 09:15 (15 min to get there) to 22:00" in text
+            stage.ppc.offer_minutes = stage.second.offer_minutes = 200
+            _, text = await browser.post("ask", WISH)
+            assert 'Held until <span id="held">09:30</span>' in text
+
+    play(script, held=True)
+
+
+def test_nothing_near_is_told_so_without_addresses() -> None:
+    async def script(stage: PageStage) -> None:
+        stage.ppc.slots = stage.second.slots = ()
+        stage.ppc.reason = stage.second.reason = "none of my stations is within 8 km"
+        async with visitor(stage) as browser:
+            _, text = await browser.post("ask", WISH)
+            assert "<h1>No station within 8 km</h1>" in text
+            stage.ppc.reason = "none of my stations has room then"
+            _, more = await browser.post("ask", WISH)
+        assert "<h1>Nothing is free</h1>" in more
+        assert "<li>second: no station within 8 km</li>" in more
+        for each in (text, more):
+            assert "@" not in each
+            assert "refused by" not in each
+
+    play(script)
+
+
 @pytest.mark.parametrize("form", [{}, {"choice": "ppc-77"}, {"choice": "<script>"}])
 def test_a_pick_of_nothing_is_told_in_a_line(form: dict[str, str]) -> None:
     async def script(stage: PageStage) -> None:
