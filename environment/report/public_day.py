@@ -78,6 +78,9 @@ def _moved(prices: Outcome) -> str:
         return f"lower network prices cost {euro(prices.eur)}"
     if prices.moved_kwh < LEAST_KWH:
         return f"lower network prices cost {euro(prices.eur)} and moved nothing under the sun"
+    if not prices.drivers:
+        more = f"{number(prices.moved_kwh)} kWh more were drawn under the sun"
+        return f"lower network prices cost {euro(prices.eur)} and moved no driver, {more}"
     percent = 100 * prices.moved_kwh / prices.reverse_kwh if prices.reverse_kwh else 0.0
     little = "only " if percent < 10 else ""
     return f"lower network prices moved {little}{number(prices.moved_kwh)} kWh under the sun for {euro(prices.eur)}"
@@ -113,7 +116,7 @@ def _tiles(
             f"to the second, by the stations{_S} meters",
         ),
         Tile(
-            "Moved under the sun",
+            "Moved under the sun" if prices.drivers else "More drawn under the sun",
             "0" if prices.moved_kwh is None else number(prices.moved_kwh),
             "kWh",
             _cost(prices),

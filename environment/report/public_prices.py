@@ -128,9 +128,10 @@ def title(found: Outcome) -> str:
         return f"{text}, {euro(found.eur)} taken off"
     if found.moved_kwh < LEAST_KWH:
         return f"{text} for {euro(found.eur)}, and no more was drawn under them than without"
-    text += f" brought {number(found.moved_kwh)} kWh under the sun for {euro(found.eur)}"
-    cost = found.eur_per_kwh
-    return text + (f": {number(cost, 2)} EUR for each kWh moved" if cost is not None else "")
+    cost = f": {number(found.eur_per_kwh, 2)} EUR for each of them" if found.eur_per_kwh is not None else ""
+    if not found.drivers:
+        return f"{text} for {euro(found.eur)} moved no driver, and {number(found.moved_kwh)} kWh more were drawn{cost}"
+    return f"{text} brought {number(found.moved_kwh)} kWh under the sun for {euro(found.eur)}{cost}"
 
 
 def reverse_title(found: Outcome) -> str:
@@ -207,7 +208,9 @@ def _closer(material: PublicMaterial, charts: PublicCharts, each: tuple[Effect, 
         return {"closer": "", "closer_title": ""}
     total = sum(effect.moved_kwh or 0.0 for effect in chosen)
     name = words.day(chosen[0].lowered.reduction.start.astimezone(zone))
-    title = f"{name}: {number(total)} kWh moved, more than on any other day"
+    title = f"{name}: {number(total)} kWh more drawn"
+    if len(by_day) > 1:
+        title += ", more than on any other day"
     return {"closer": charts.flows(lines, f"Line charts of that day. {title}.", span), "closer_title": title}
 
 

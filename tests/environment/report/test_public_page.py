@@ -6,11 +6,15 @@ import json
 import re
 import shutil
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from environment import report
+from environment.report import public_day, public_material, public_prices
+from environment.report.material import read
 
 from .public import make_public_run
 from .test_report_page import Outline
@@ -95,6 +99,26 @@ def test_a_reduction_says_who_moved_and_what_each_kwh_cost(page: str) -> None:
     assert mover[1:5] == ["8 Jun 12:00", "markopoulo-west", "40.0", "0.430"]
     assert mover[5] == "8 Jun 18:00, markopoulo-west, 0.550"
     assert not [row for row in rows(text) if row[0] == "driver-002"]  # would have come anyway
+
+
+def test_what_no_driver_moved_for_is_not_called_moved(public_folder: Path) -> None:
+    material = public_material.read(read(public_folder))
+    found = public_prices.outcome(material, public_prices.effects(material))
+    still = replace(found, drivers=0)
+    assert "brought 40 kWh under the sun" in public_prices.title(found)
+    assert public_prices.title(still) == (
+        "1 reduction for 8.40 EUR moved no driver, and 40 kWh more were drawn: 0.21 EUR for each of them"
+    )
+    headline = public_day.headline((), Decimal(0), still).replace("\N{NO-BREAK SPACE}", " ")
+    assert headline.endswith(
+        "lower network prices cost 8.40 EUR and moved no driver, 40 kWh more were drawn under the sun"
+    )
+
+
+def test_the_only_day_with_reductions_is_compared_with_no_other(page: str) -> None:
+    text = section(page, "prices")
+    assert "Monday 8 June 2026: 40 kWh more drawn<" in text
+    assert "than on any other day" not in text
 
 
 def test_the_elasticity_and_its_source_are_told(page: str) -> None:
