@@ -102,6 +102,11 @@ class CapacityBuyer:
         self._plan = plan
         self._until = until
 
+    def activation_eur(self) -> float:
+        """What an activation should save at least, so that those of a contract last for the worst days; 0 before the
+        purchase, or where there are enough for all days."""
+        return 0.0 if self.plan_found is None else self.plan_found.activation_eur
+
     async def buy(self) -> None:
         """One auction, from the forecast to the contracts. Whatever goes wrong is told, and nothing is bought then."""
         if self._plan.opens_at >= self._until:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
 from agents.actor import Actor
@@ -20,6 +20,8 @@ DONE_TIME = timedelta(minutes=15)
 """So long after the window it may still say that it is done."""
 AFTER_SIGNALS = 20
 """The order within one instant: what the DSO is told to send has been sent when it decides for itself."""
+PART_OF_THE_MEAN = 0.5
+"""Caps behind one line share what they save: the last of them saves about half of what they save on average."""
 _SAME_KW = 1e-3
 
 
@@ -39,7 +41,8 @@ class LimitActivation:
     activation decision to the CPOs".
 
     `contracts` (by id) may grow meanwhile. `ordered`: what was sent, by contract and local day; of several, the one
-    that was agreed to.
+    that was agreed to. Where a contract has fewer activations left than days, each must save a part of
+    `least_saving_eur`, what one saves on average on the last of the days for which they suffice.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class LimitActivation:
         plan: AuctionPlan,
         contracts: Mapping[str, Contract],
         until: datetime,
+        least_saving_eur: Callable[[], float] = float,
     ) -> None:
         self.ordered: dict[tuple[str, date], Ordered] = {}
         self._agent = agent
@@ -58,6 +62,7 @@ class LimitActivation:
         self._plan = plan
         self._contracts = contracts
         self._until = until
+        self._least_saving_eur = least_saving_eur
         self._under_way: set[tuple[str, date]] = set()
 
     async def daily(self) -> None:
@@ -87,7 +92,8 @@ class LimitActivation:
 
     async def _activate(self, day: date) -> None:
         start, end = self.window(day)
-        if start >= self._until or self.day_number(day) is None:
+        number = self.day_number(day)
+        if start >= self._until or number is None:
             return
         if start - self._agent.now() < timedelta(minutes=self._plan.notice_minutes):
             return
@@ -99,7 +105,11 @@ class LimitActivation:
         if not held:
             return
         scenarios = self._study.day_ahead(day, self._plan.scenarios, self._plan.window)
-        found = activate(self._study, scenarios, held, self._stations, self._plan.costs)
+        days_left = self._plan.period_days - number
+        scarce = min(contract.left for contract in held) < days_left
+        least_eur = PART_OF_THE_MEAN * self._least_saving_eur() if scarce else 0.0
+        costs = replace(self._plan.costs, activation_eur=least_eur)
+        found = activate(self._study, scenarios, held, self._stations, costs)
         now = self._agent.now()
         limits = [
             CapacityLimit(

@@ -58,7 +58,7 @@ class PublicDso(Actor):
         meters, peaks = ChargerMeters(self, "station"), ChargerMeters(self, "peak")
         self.buyer = CapacityBuyer(self, study, stations, terms, until)
         contracts = self.buyer.contracts
-        self.activation = LimitActivation(self, study, stations, terms, contracts, until)
+        self.activation = LimitActivation(self, study, stations, terms, contracts, until, self.buyer.activation_eur)
         self.pricing = NetworkPricing(self, study, stations, pricing, until, self.cpo_address)
         self.settling = LimitSettling(self, terms, contracts, self.activation, meters, peaks, ledger)
         self.billing = NetworkBilling(

@@ -207,7 +207,7 @@ class PlainCpo(Actor):
 PLAN = AuctionPlan(
     opens_at=at(15),
     period_days=28,
-    most_activations=20,
+    most_activations=28,
     least_points=2,
     step_kw=10.0,
     lowest_limit_kw=60.0,

@@ -41,7 +41,7 @@ def test_what_is_auctioned_is_what_lies_behind_a_line_that_comes_near_its_limit(
         assert terms.period_start == local(TUESDAY, "00:00")
         assert terms.period_end == local(TUESDAY.replace(day=30), "00:00")
         assert (terms.window_start, terms.window_end) == ("17:00", "22:00")
-        assert (terms.most_activations, terms.notice_minutes, terms.penalty_eur_per_kwh) == (20, 720, Decimal("1.50"))
+        assert (terms.most_activations, terms.notice_minutes, terms.penalty_eur_per_kwh) == (28, 720, Decimal("1.50"))
         assert {call.station_id for call in stage.said(x.AuctionCall)} == {"s2", "s3"}
 
     run_swarm(main, PublicStage())

@@ -89,6 +89,16 @@ def test_no_contract_is_activated_more_often_than_it_was_bought_for() -> None:
     run_swarm(main, PublicStage())
 
 
+def test_activations_that_do_not_last_for_all_days_are_kept_for_those_on_which_they_save_most() -> None:
+    async def main(stage: PublicStage) -> None:
+        here = await network(stage, plan=dataclasses.replace(PLAN, most_activations=20))
+        await here.until(MONDAY, "14:05")
+        # 20 activations for 28 days alike: the second cap alone saves less than one of them is worth
+        assert [each.station_id for each in stage.said(x.CapacityLimit)] == ["s3"]
+
+    run_swarm(main, PublicStage())
+
+
 def test_a_notice_that_would_be_too_short_is_not_given() -> None:
     async def main(stage: PublicStage) -> None:
         here = await network(stage, plan=dataclasses.replace(PLAN, notice_minutes=28 * 60))
