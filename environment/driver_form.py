@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, time, timedelta, tzinfo
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 
 from agents.page_driver import DRIVES, Wish
 
@@ -52,9 +52,24 @@ def first_entry(places: Sequence[Place], now: datetime, zone: tzinfo) -> Entry:
         "soc": "30",
         "wanted": "80",
         "departure": f"{leaves:%H:%M}",
+        "day": leaves.date().isoformat(),
         "within": "8",
     }
     return Entry(values)
+
+
+def with_departure_ahead(entry: Entry, places: Sequence[Place], now: datetime, zone: tzinfo) -> Entry:
+    """The same, but where it was read and its departure is no longer to be had meanwhile, one is proposed anew."""
+    if entry.wish is None or entry.wish.departure - now >= SOONEST:
+        return entry
+    first = first_entry(places, now, zone).values
+    return Entry({**entry.values, "departure": first["departure"], "day": first["day"]})
+
+
+def days_of(now: datetime, zone: tzinfo) -> tuple[tuple[str, str], ...]:
+    """The days on which one can leave, as the form sends them and as a person calls them."""
+    today = now.astimezone(zone).date()
+    return (today.isoformat(), "today"), ((today + _DAY).isoformat(), "tomorrow")
 
 
 def read_form(
@@ -66,7 +81,8 @@ def read_form(
     until: datetime,
     zone: tzinfo,
 ) -> Entry:
-    """Reads the form. The departure is the next time that clocks in `zone` show it, before `until`."""
+    """Reads the form. The departure is when clocks in `zone` show it on its day (today without one), before
+    `until`. One that has passed is a fault: it does not mean tomorrow, unless that was chosen."""
     values = {name: form.get(name, "").strip() for name in first_entry(places, now, zone).values}
     faults: dict[str, str] = {}
     latitude, longitude = _place(values, places, faults)
@@ -132,9 +148,16 @@ def _departure(
     except ValueError:
         faults["departure"] = "Give a time, as 18:30."
         return None
-    leaves = datetime.combine(local.date(), clock, zone).astimezone(UTC)
-    if leaves <= now:
-        leaves = datetime.combine(local.date() + _DAY, clock, zone).astimezone(UTC)
+    try:
+        day = date.fromisoformat(values["day"]) if values["day"] else local.date()
+    except ValueError:
+        day = date.max
+    if day > local.date() + _DAY:
+        faults["day"] = "Pick today or tomorrow."
+        return None
+    if day < local.date() or (leaves := datetime.combine(day, clock, zone).astimezone(UTC)) <= now:
+        faults["departure"] = f"Has passed: it is {local:%H:%M} now."
+        return None
     if leaves - now < SOONEST:
         faults["departure"] = f"Too soon: {SOONEST // timedelta(minutes=1)} min at least."
         return None

@@ -20,7 +20,7 @@ from aiohttp import web
 
 from agents.charging_bookings import Found
 from agents.page_driver import DRIVES, PageDriver, Phase
-from environment.driver_form import OWN, Entry, Place, first_entry, read_form
+from environment.driver_form import OWN, Entry, Place, days_of, first_entry, read_form, with_departure_ahead
 from environment.options import LOOPBACK, OTHER_PORT
 
 _HOSTS = (LOOPBACK, "localhost")
@@ -73,6 +73,7 @@ class DriverPage:
         )
         environment.filters.update(clock=self._clock, when=self._when, eur=_eur, price=_price, title=_title)
         self._template = environment.get_template("driver.html.j2")
+        self._fragment = environment.get_template("now.html.j2")
 
     @property
     def address(self) -> str:
@@ -85,6 +86,7 @@ class DriverPage:
         app.add_routes(
             [
                 web.get("/", self._show),
+                web.get("/now", self._now),
                 web.post("/ask", self._ask),
                 web.post("/pick", self._pick),
                 web.post("/call-off", self._call_off),
@@ -126,6 +128,17 @@ class DriverPage:
 
     async def _show(self, request: web.Request) -> web.Response:
         return self._page()
+
+    async def _now(self, request: web.Request) -> web.Response:
+        """What goes on while a form is filled in: the time, the lowered prices, the departure proposed."""
+        now = self.driver.now()
+        text = self._fragment.render(
+            now=now,
+            lowered=self.driver.lowered(),
+            proposed=first_entry(self.places, now, self.zone).values,
+            days=days_of(now, self.zone),
+        )
+        return web.Response(text=text, content_type="text/html")
 
     async def _ask(self, request: web.Request) -> web.Response:
         """The form: choices, or what is wrong beside its field."""
@@ -171,7 +184,8 @@ class DriverPage:
     def _page(self, status: int = 200) -> web.Response:
         driver = self.driver
         now, state = driver.now(), driver.status()
-        entry = self._entry or first_entry(self.places, now, self.zone)
+        first = first_entry(self.places, now, self.zone)
+        entry = first if self._entry is None else with_departure_ahead(self._entry, self.places, now, self.zone)
         cards = sorted(
             (self._card(each) for each in state.choices),
             key=lambda card: (card.found.choice.amount_eur, card.found.choice.start, card.found.option.distance_km),
@@ -183,6 +197,9 @@ class DriverPage:
             phase=str(state.phase),
             live=state.phase in (Phase.ASKING, Phase.BOOKED, Phase.CHARGING, Phase.BILLING),
             entry=entry,
+            proposes=all(entry.values[name] == first.values[name] for name in ("departure", "day"))
+            and not entry.faults,
+            days=days_of(now, self.zone),
             places=self.places,
             own=OWN,
             cards=cards,

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from environment.driver_form import OWN, Entry, Place, first_entry, read_form
+from environment.driver_form import OWN, Entry, Place, days_of, first_entry, read_form, with_departure_ahead
 
 ATHENS = ZoneInfo("Europe/Athens")
 PLACES = (Place("koropi", 37.9, 23.87), Place("koropi-works", 37.91, 23.88))
@@ -34,8 +34,8 @@ def test_coordinates_may_be_one_s_own_with_a_comma() -> None:
     assert (wish.latitude_deg, wish.longitude_deg) == (37.95, 23.9)
 
 
-def test_a_time_that_has_passed_is_tomorrow_s() -> None:
-    wish = read(departure="09:00").wish
+def test_a_time_of_tomorrow_is_one_where_tomorrow_was_chosen() -> None:
+    wish = read(departure="09:00", day="2026-06-09").wish
     assert wish is not None
     assert wish.departure == datetime(2026, 6, 9, 6, 0, tzinfo=UTC)
 
@@ -58,7 +58,12 @@ def test_a_time_that_has_passed_is_tomorrow_s() -> None:
         ({"departure": "25:00"}, "departure", "Give a time, as 18:30."),
         ({"departure": "18:30+02:00"}, "departure", "Give a time, as 18:30."),
         ({"departure": "14:20"}, "departure", "Too soon: 45 min at least."),
-        ({"departure": "13:00"}, "departure", "The run ends Tue 12:00."),
+        ({"departure": "13:00"}, "departure", "Has passed: it is 14:00 now."),
+        ({"departure": "14:00"}, "departure", "Has passed: it is 14:00 now."),
+        ({"day": "2026-06-07"}, "departure", "Has passed: it is 14:00 now."),
+        ({"day": "2026-06-10"}, "day", "Pick today or tomorrow."),
+        ({"day": "some"}, "day", "Pick today or tomorrow."),
+        ({"departure": "13:00", "day": "2026-06-09"}, "departure", "The run ends Tue 12:00."),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line_beside_its_field(changed: dict[str, str], field: str, line: str) -> None:
@@ -84,11 +89,35 @@ def test_what_the_page_proposes_first_can_be_sent_as_it_is() -> None:
     assert read_form(first.values, PLACES, capacity_kwh=50.0, now=NOW, until=END, zone=ATHENS).faults == {}
 
 
+def test_tomorrow_stays_the_day_that_was_chosen_when_midnight_has_passed() -> None:
+    late = datetime(2026, 6, 8, 20, 50, tzinfo=UTC)  # 23:50 in Athens
+    assert days_of(late, ATHENS) == (("2026-06-08", "today"), ("2026-06-09", "tomorrow"))
+    form = GOOD | {"departure": "08:00", "day": "2026-06-09"}
+    now = late + timedelta(minutes=20)
+    entry = read_form(form, PLACES, capacity_kwh=50.0, now=now, until=END, zone=ATHENS)
+    assert entry.wish is not None
+    assert entry.wish.departure == datetime(2026, 6, 9, 5, 0, tzinfo=UTC)
+
+
+def test_a_departure_that_is_no_longer_to_be_had_is_proposed_anew_and_the_rest_is_kept() -> None:
+    entry = read(soc="22")
+    assert with_departure_ahead(entry, PLACES, NOW, ATHENS) is entry
+    later = with_departure_ahead(entry, PLACES, NOW + timedelta(hours=4), ATHENS)
+    assert later.values == {**entry.values, "departure": "21:00", "day": "2026-06-08"}
+    wrong = read(soc="full")
+    assert with_departure_ahead(wrong, PLACES, NOW + timedelta(hours=4), ATHENS) is wrong
+
+
 def test_the_clocks_change_and_a_departure_is_still_what_they_show() -> None:
     """In the night of 25 October 2026 clocks go back at 04:00 in Athens."""
     now = datetime(2026, 10, 24, 20, 0, tzinfo=UTC)
     entry = read_form(
-        GOOD | {"departure": "08:00"}, PLACES, capacity_kwh=50.0, now=now, until=now + timedelta(days=2), zone=ATHENS
+        GOOD | {"departure": "08:00", "day": "2026-10-25"},
+        PLACES,
+        capacity_kwh=50.0,
+        now=now,
+        until=now + timedelta(days=2),
+        zone=ATHENS,
     )
     assert entry.wish is not None
     assert entry.wish.departure.astimezone(UTC) == datetime(2026, 10, 25, 6, 0, tzinfo=UTC)

@@ -135,6 +135,36 @@ def test_a_pick_that_is_gone_shows_what_is_left() -> None:
     play(script)
 
 
+def test_what_goes_on_while_a_form_is_filled_in_is_a_fragment() -> None:
+    async def script(stage: PageStage) -> None:
+        async with visitor(stage) as browser:
+            status, text = await browser.get("now")
+            assert status == 200
+            assert '<span id="clock">09:00</span>' in text
+            assert 'value="12:00"' in text
+            assert "Cheaper" not in text
+            assert "<html" not in text
+            await stage.ppc.lower("koropi-east", "0.43", "0.52", 0, 300)
+            await stage.settle()
+            assert "Koropi east" in (await browser.get("now"))[1]
+            assert (await browser.get("now", Host="evil.example"))[0] == 403
+
+    play(script, held=True)
+
+
+def test_a_departure_that_has_passed_is_refused_beside_its_field() -> None:
+    async def script(stage: PageStage) -> None:
+        async with visitor(stage) as browser:
+            status, text = await browser.post("ask", WISH | {"departure": "08:30"})
+            assert status == 422
+            assert '<p class="fault" id="departure-fault">Has passed: it is 09:00 now.</p>' in text
+            assert "data-proposed" not in text
+            _, text = await browser.post("ask", WISH | {"departure": "08:30", "day": "2026-06-02"})
+            assert "to Tue 08:30" in text
+
+    play(script, held=True)
+
+
 def test_choices_are_held_until_the_first_begins_at_the_latest() -> None:
     async def script(stage: PageStage) -> None:
         async with visitor(stage) as browser:

@@ -139,12 +139,12 @@ class Visit:
         ]
 
 
-def go(chrome: webdriver.Chrome, body: Callable[[Visit], None], **look: Any) -> PageStage:
+def go(chrome: webdriver.Chrome, body: Callable[[Visit], None], *, until: float = 180, **look: Any) -> PageStage:
     """A visit on a stage on which no time passes before the person says so."""
 
     async def script(stage: PageStage) -> None:
         stage.ppc.slots = (Slot("koropi-east", 15, 45, "0.43"), Slot("koropi-north", 30, 60, "0.52", north_km=1.6))
-        await stage.ppc.lower("koropi-east", "0.43", "0.52", 0, 180)
+        await stage.ppc.lower("koropi-east", "0.43", "0.52", 0, until)
         await stage.settle()
         await asyncio.to_thread(lambda: body(Visit(chrome, stage, **look)))
 
@@ -219,6 +219,27 @@ def test_a_form_with_faults_says_so_beside_each_field_in_the_dark_too(chrome: we
 
     stage = go(chrome, body, dark=True)
     assert stage.said(x.ChargingRequest) == []
+
+
+def test_time_goes_on_while_the_form_is_filled_in_and_what_was_written_stays(chrome: webdriver.Chrome) -> None:
+    def body(visit: Visit) -> None:
+        leaves = visit.find("#departure").get_attribute("value")
+        visit.write("wanted", "66")
+        visit.stage.go()
+        visit.wait(lambda: visit.text("#clock") > "09:05")
+        visit.wait(lambda: (visit.find("#departure").get_attribute("value") or "") > (leaves or ""))
+        assert visit.find("#wanted").get_attribute("value") == "66"
+        assert "Koropi east" in visit.text(".cheaper")
+        field = visit.tab_to("#departure")
+        visit.chrome.execute_script("arguments[0].value = '16:30'", field)
+        clock = visit.text("#clock")
+        visit.wait(lambda: visit.text("#clock") > clock)
+        assert visit.find("#departure").get_attribute("value") == "16:30"
+        visit.wait(lambda: not visit.chrome.find_elements(By.CSS_SELECTOR, ".cheaper"))
+        visit.fits()
+        assert visit.complaints() == []
+
+    go(chrome, body, until=60)
 
 
 def test_a_choice_that_another_driver_takes_meanwhile_is_told_and_another_one_picked(chrome: webdriver.Chrome) -> None:
