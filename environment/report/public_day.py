@@ -91,7 +91,9 @@ def _tiles(
 ) -> tuple[Tile, ...]:
     after, saved = sum(one.kept for one in days), avoided_kwh(days)
     before = None if saved is None else sum(one.without or 0.0 for one in days)
-    windows, evenings = len(material.activated), f"{len(days)} evening{'' if len(days) == 1 else 's'}"
+    windows = len(material.activated)
+    above = sum((one.kept if before is None else one.without or 0.0) >= LEAST_KWH for one in days)
+    evenings = f"on {above} of {len(days)} evening{'' if len(days) == 1 else 's'}"
     spent = float(material.capacity_eur)
     told = public_stations.figures(material, welfare)["with"]
     return (
@@ -107,13 +109,13 @@ def _tiles(
             "EUR",
             f"{number(spent / saved, 2)} EUR per kWh avoided"
             if saved is not None and saved >= LEAST_KWH
-            else f"{windows} activated windows",
+            else f"{windows} activated window{'' if windows == 1 else 's'}",
         ),
         Tile(
             "Limits kept",
-            _kept(material),
-            f"of {windows}",
-            f"to the second, by the stations{_S} meters",
+            _kept(material) if windows else "none",
+            f"of {windows}" if windows else "",
+            f"to the second, by the stations{_S} meters" if windows else "No limit was activated",
         ),
         Tile(
             "Moved under the sun" if prices.drivers else "More drawn under the sun",

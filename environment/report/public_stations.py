@@ -89,6 +89,8 @@ def drivers_title(told: dict[str, dict[str, float]]) -> str:
 
 def drivers(material: PublicMaterial, each: tuple[Welfare, ...]) -> Chapter:
     """What drivers asked for, got and paid; who went without, and who had to wait or drive."""
+    chosen = {need.need_id for need, *_ in material.moved}
+    worse = [one for one in each if _worse(one) and one.need.need_id not in chosen]
     told, missed = figures(material, each), [one for one in each if one.served is None]
     return Chapter(
         "drivers",
@@ -99,9 +101,7 @@ def drivers(material: PublicMaterial, each: tuple[Welfare, ...]) -> Chapter:
             "rows": compared(told, _ROWS),
             "without_any": [_row(one) for one in sorted(missed, key=lambda one: one.alone is None)],
             "lost": sum(one.alone is not None for one in missed),
-            "worse": sorted(
-                (_row(one) for one in each if _worse(one)), key=lambda row: (-row["wait_more"], -row["way_more"])
-            ),
+            "worse": sorted(map(_row, worse), key=lambda row: (-row["wait_more"], -row["way_more"])),
             "short": [_row(one) for one in each if _short(one)],
         },
     )

@@ -68,13 +68,42 @@ def violations_title(each: Sequence[Violation], told: tuple[float, float] | None
     return text
 
 
+def remaining(material: PublicMaterial, one: Violation) -> str:
+    """Why a day under caps still has an overload: what the capped stations drew when the line that was most above its
+    limit was so, beside what their caps let them draw. Empty where there were no caps, or no overload."""
+    if not one.stations or one.kept < LEAST_KWH:
+        return ""
+    rows = np.flatnonzero(material.window_rows(one.day))
+    over = {line: material.overload_kw("with", line)[rows] for line in material.lines}
+    line = max(over, key=lambda each: float(over[each].max()))
+    row = rows[int(over[line].argmax())]
+    behind = material.behind(line)
+    caps = {station: float(material.cap_kw(station)[row]) for station in material.stations if station in behind}
+    caps = {station: kw for station, kw in caps.items() if not np.isnan(kw)}
+    at = material.run.index[row]
+    drawn, every = (
+        sum(float(material.station_kw("with", station)[row]) for station in stations) for stations in (caps, behind)
+    )
+    flow = float(material.flow_kw("with", line)[row])
+    others = len(behind) - len(caps)
+    return (
+        f"{at:%a} {at.day} {at:%b} is still above: at {at:%H:%M} {named(line)} carried {number(flow)} kW,"
+        f" {number(float(over[line].max()))} kVA above its limit. The {len(caps)} capped of {len(behind)} station{'' if len(behind) == 1 else 's'}"
+        f" behind it drew {number(drawn)} of the {number(sum(caps.values()))} kW that their bought limits leave them"
+        + (f", the {others} not capped {number(every - drawn)} kW" if others else "")
+        + f"; {number(flow - every)} kW were other load."
+    )
+
+
 def compliance_title(rows: Sequence[dict[str, Any]]) -> str:
     """How often a limit was kept by the meter."""
+    if not any(row["state"] == "agreed" for row in rows):
+        return "No limit was activated" if not rows else "No operator agreed to an activated limit"
     measured = [row for row in rows if row["highest_kw"] is not None]
     kept = sum(row["excess_kwh"] < 1e-9 for row in measured)
     if not measured:
         return "No activated limit was settled"
-    text = f"{kept} of {len(measured)} activated limits were kept to the second"
+    text = f"{kept} of {len(measured)} activated limit{'s were' if len(measured) > 1 else ' was'} kept to the second"
     return f"{text} by the stations\N{RIGHT SINGLE QUOTATION MARK} meters"
 
 
@@ -105,6 +134,7 @@ def chapter(material: PublicMaterial, each: tuple[Violation, ...]) -> Chapter:
             if capped
             else "",
             "days": each,
+            "remaining": [text for one in each if (text := remaining(material, one))],
             "expected": told,
             "rows": rows,
             "idle": _idle(material),

@@ -81,7 +81,7 @@ def test_the_headline_says_what_caps_and_lower_prices_were_worth(page: str) -> N
 def test_the_tiles_compare_with_the_week_without(page: str) -> None:
     tiles = re.findall(r'<dt>(.*?)</dt>\s*<dd class="big">(.*?)</dd>\s*<dd class="quiet">(.*?)</dd>', page)
     told = {label: (re.sub(r"<[^>]*>", "", value), note) for label, value, note in tiles}
-    assert told["Above the lines’ limits"] == ("0 kWh", "20 kWh without, 1 evening")
+    assert told["Above the lines’ limits"] == ("0 kWh", "20 kWh without, on 1 of 1 evening")
     assert told["Paid for caps"] == ("1.00 EUR", "0.05 EUR per kWh avoided")
     assert told["Limits kept"][0] == "1 of 1"
     assert told["Moved under the sun"] == ("40 kWh", "0.21 EUR for each, 40 kWh less fed back")
@@ -156,7 +156,7 @@ def test_the_week_compares_each_evening_with_what_was_expected(page: str) -> Non
 
 def test_compliance_is_by_the_highest_second_and_a_refusal_says_why(page: str) -> None:
     text = section(page, "week")
-    assert "1 of 1 activated limits were kept to the second" in text
+    assert "1 of 1 activated limit was kept to the second" in text
     windows = [row for row in rows(text) if len(row) > 1 and row[1] == "markopoulo-west"]
     assert windows[0] == ["8 Jun 17:00–22:00", "markopoulo-west", "40", "40.0", "80", "0.00", "0.00", "1.00"]
     assert windows[1] == ["9 Jun 17:00–22:00", "markopoulo-west", "40", "refused: two sessions need 55 kW"]
@@ -164,7 +164,7 @@ def test_compliance_is_by_the_highest_second_and_a_refusal_says_why(page: str) -
 
 def test_a_limit_that_was_not_kept_is_told(tmp_path: Path) -> None:
     page = report.build(make_public_run(tmp_path / "run", excess_kwh=0.25)).read_text(encoding="utf-8")
-    assert "0 of 1 activated limits were kept to the second" in page
+    assert "0 of 1 activated limit was kept to the second" in page
     (row,) = [row for row in rows(section(page, "week")) if "41.0" in row]
     assert row[5:] == ["0.25", "0.25", "0.75"]
 

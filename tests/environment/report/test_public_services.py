@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -11,7 +12,14 @@ from typing import Any
 
 import pytest
 
-from environment.report import public_material, public_prices, public_services, public_sessions
+from environment.report import (
+    public_material,
+    public_prices,
+    public_services,
+    public_sessions,
+    public_stations,
+    public_week,
+)
 from environment.report.material import read
 from environment.run_folder import Trace, read_trace
 from protocols import exchanges as x
@@ -207,6 +215,39 @@ def test_overloads_are_those_of_the_window_and_reverse_flow_is_by_line(public_fo
     assert material.feeding_back == ("Line 2-8",)
     assert material.reverse_kwh("without", "Line 2-8") - material.reverse_kwh("with", "Line 2-8") == pytest.approx(40.0)
     assert material.flow_kw("with", "Line 1-2").min() == pytest.approx(50.0)
+
+
+def test_a_capped_evening_that_is_still_above_says_what_was_not_charging(public_folder: Path, tmp_path: Path) -> None:
+    material = public_material.read(read(public_folder))
+    (day,) = public_week.violations(material)
+    assert public_week.remaining(material, day) == ""
+    noted = json.loads(json.dumps(material.noted))
+    noted["line_limit_percent"] = 80.0
+    tight = replace(material, noted=noted)
+    (day,) = public_week.violations(tight)
+    assert public_week.remaining(tight, day) == (
+        "Mon 8 Jun is still above: at 17:00 line 2-8 carried 440 kW, 40 kVA above its limit. The 1 capped of 1"
+        " station behind it drew 0 of the 40 kW that their bought limits leave them; 440 kW were other load."
+    )
+
+
+def test_who_waits_for_a_lower_price_is_not_among_those_who_wait_for_others(folder: Path) -> None:
+    material = public_material.read(read(folder))
+    each = public_stations.pairs(material)
+    assert [row["driver"] for row in public_stations.drivers(material, each).values["worse"]] == ["driver-004"]
+    waiting = next(one for one in each if one.need.need_id == "driver-004-1")
+    assert waiting.served is not None
+    chose = replace(material)
+    chose.__dict__["moved"] = ((waiting.need, waiting.served, waiting.alone, 0),)
+    assert public_stations.drivers(chose, each).values["worse"] == []
+
+
+def test_a_run_that_activated_nothing_says_so(folder: Path) -> None:
+    material = public_material.read(read(folder))
+    still = replace(material, services=replace(material.services, activations=(), settled=()))
+    assert public_week.chapter(still, public_week.violations(still)).values["titles"]["compliance"] == (
+        "No limit was activated"
+    )
 
 
 def test_the_contracts_days_are_those_that_the_run_sees_whole(tmp_path: Path) -> None:
