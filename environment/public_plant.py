@@ -90,7 +90,7 @@ def build_public(
         if site.bus not in grid.bus_index:
             known = ", ".join(grid.buses)
             fault = f"station[{number}].bus: network {grid.name!r} has no bus {site.bus!r}; there is {known}"
-            raise ScenarioError(f"scenario {scenario.scenario.name}", [fault])
+            raise ScenarioError(scenario.source, [fault])
     sections = sections_of(*_tree(grid))
     return PublicPlant(
         scenario.stations(),
@@ -110,7 +110,7 @@ def _signals(scenario: PublicScenario, folder: Path) -> tuple[Signal, ...]:
         return tuple(read_file(folder / scenario.dso.signals_json, scenario.stations(), scenario.begins))
     except SignalError as error:
         lines = [f"dso.signals_json: {line}" for line in str(error).splitlines()]
-        raise ScenarioError(f"scenario {scenario.scenario.name}", lines) from None
+        raise ScenarioError(scenario.source, lines) from None
 
 
 def _guests(scenario: PublicScenario) -> tuple[Vehicle, ...]:

@@ -63,7 +63,7 @@ def parse(text: str, source: str, **changes: Any) -> Scenario:
         tables["scenario"].update({key: value for key, value in changes.items() if value is not None})
     kind = next((KINDS[table] for table in KINDS if table in tables), MarketScenario)
     try:
-        return kind.model_validate(_tuples(tables))
+        return kind.model_validate(_tuples(tables)).from_source(source)
     except ValidationError as error:
         raise ScenarioError(source, [_line(fault, kind) for fault in _causes(error.errors())]) from error
 

@@ -10,10 +10,10 @@ from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
 
 
 def _zone(name: str) -> str:
@@ -153,6 +153,18 @@ class Scenario(Part):
     scenario: Heading
     drivers: DriversPart = DriversPart()
     fault: tuple[FaultPart, ...] = ()
+    _source: str = PrivateAttr("")
+
+    @property
+    def source(self) -> str:
+        """What a line about a fault begins with: the name of its file."""
+        return self._source or f"scenario {self.scenario.name}"
+
+    def from_source(self, source: str) -> Self:
+        """The same, read from there."""
+        found = self.model_copy()
+        found._source = source
+        return found
 
     @property
     @abstractmethod

@@ -117,7 +117,7 @@ def build(scenario: Scenario, streams: Mapping[str, np.random.Generator], folder
         for bus in scenario.grid.metered:
             if bus not in networks.bus_index:
                 fault = f"grid.metered: network {networks.members[0].grid.name!r} has no low-voltage bus {bus!r}"
-                raise ScenarioError(f"scenario {scenario.scenario.name}", [fault])
+                raise ScenarioError(scenario.source, [fault])
         frequency = build_island(scenario, streams["frequency"], offset)
     elif isinstance(scenario, CampusScenario):
         frequency = build_campuses(scenario, streams["frequency"], folder or Path())
@@ -155,7 +155,7 @@ def places(scenario: Scenario, grid: Grid | Networks) -> dict[str, str]:
             buses = [bus for name in named for bus in grid.resolve(scenario.place_of(site, name))]
         except GridError as error:
             place = f"{scenario.site_table}[{number}].buses"
-            raise ScenarioError(f"scenario {scenario.scenario.name}", [f"{place}: {error}"]) from error
+            raise ScenarioError(scenario.source, [f"{place}: {error}"]) from error
         for index, charger_id in enumerate(site.charger_ids()):
             if len(named) == site.chargers and len(buses) == site.chargers:
                 bus = buses[index]

@@ -69,7 +69,7 @@ def write(name: str, text: str) -> None:
         (
             'buses = ["office"]',
             'buses = ["bus-99"]',
-            "scenario small: site[1].buses: network 'rural2' has no low-voltage bus 'bus-99'",
+            "wrong.toml: site[1].buses: network 'rural2' has no low-voltage bus 'bus-99'",
         ),
         ('network = "rural2"', 'network = "rural9"', "network 'rural9' is not shipped; there is cigre_mv, rural2"),
         ("[scenario]", "[scenario", None),

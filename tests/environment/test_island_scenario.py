@@ -234,12 +234,12 @@ def test_a_fault_in_an_island_is_one_line_for_the_user(
         (
             'buses = ["LV2.101 Bus 81"]',
             'buses = ["nowhere"]',
-            "scenario islet: manager[4].buses: network 'rural2' has no low-voltage bus 'nowhere'",
+            "t.toml: manager[4].buses: network 'rural2' has no low-voltage bus 'nowhere'",
         ),
         (
             '["LV2.101 Bus 78",',
             '["nowhere",',
-            "scenario islet: grid.metered: network 'rural2' has no low-voltage bus 'nowhere'",
+            "t.toml: grid.metered: network 'rural2' has no low-voltage bus 'nowhere'",
         ),
         ('"48-AL1/8-ST1A 0.4"', '"copper"', "network 'rural2': no low-voltage line type 'copper'; there is "),
     ],

@@ -81,6 +81,6 @@ def test_a_file_that_cannot_be_read_is_a_fault_of_the_scenario(
     with pytest.raises(ScenarioError) as refused:
         build_public(with_signals(greece, "signals.json"), np.random.default_rng(1), networks, tmp_path)
     lines = str(refused.value).splitlines()
-    assert all("dso.signals_json: " in line for line in lines)
+    assert all(line.startswith("greece.toml: dso.signals_json: ") for line in lines)
     assert says in lines[0]
     assert not isinstance(refused.value, SignalError)

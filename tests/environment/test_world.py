@@ -184,7 +184,7 @@ def test_a_bus_for_each_charger_is_taken_as_it_stands() -> None:
 def test_a_bus_that_is_not_there_is_named_with_its_site() -> None:
     with pytest.raises(ScenarioError) as error:
         places(scenario(('buses = ["office"]', 'buses = ["nowhere"]')), Grid.load("rural2"))
-    assert str(error.value) == ("scenario small: site[1].buses: network 'rural2' has no low-voltage bus 'nowhere'")
+    assert str(error.value) == ("small.toml: site[1].buses: network 'rural2' has no low-voltage bus 'nowhere'")
 
 
 FAULTS = "".join(
