@@ -55,6 +55,7 @@ def chapter(material: PublicMaterial) -> Chapter:
         )
     lots = sorted(auction.lots, key=lambda lot: material.stations.index(lot.call.station_id) if lot.call.station_id
                   in material.stations else 0)  # fmt: skip
+    uncalled = [each for each in material.stations if each not in {lot.call.station_id for lot in lots}]
     charts = PublicCharts(material, ())
     curves = [lot for lot in lots if lot.bid is not None and lot.bid.curve]
     alt = "; ".join(_told(lot) for lot in lots)
@@ -73,6 +74,8 @@ def chapter(material: PublicMaterial) -> Chapter:
             "feeder": draw_feeder(material),
             "lots": [_row(material, lot) for lot in lots],
             "refused": auction.refused,
+            "far": [each for each in uncalled if material.bus_of(each) not in auction.terms.locations],
+            "unheard": [each for each in uncalled if material.bus_of(each) in auction.terms.locations],
             "volume_kw": sum(_volume_kw(material, lot) for lot in lots),
         },
     )

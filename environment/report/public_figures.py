@@ -20,6 +20,8 @@ from environment.report.words import number
 
 _ROOM = timedelta(minutes=45)
 """So much before and after an activated window is drawn."""
+_DATE = 40.0
+"""A column that is narrower, in pixels, has room for the day of the week only."""
 
 
 class PublicCharts(DayAxes):
@@ -113,7 +115,7 @@ class PublicCharts(DayAxes):
             for c, day in enumerate(dates):
                 figure.text(
                     (left + (c + 0.5) * wide - 3) / canvas.width, (height - 16) / height,
-                    f"{day.day} {day:%b}" if not canvas.narrow or len(dates) < 5 else f"{day.day}.", color=MUTED,
+                    f"{day.day} {day:%b}" if wide >= _DATE else f"{day:%a}", color=MUTED,
                     ha="center", fontsize="small",
                 )  # fmt: skip
             return figure
@@ -133,7 +135,7 @@ class PublicCharts(DayAxes):
         axes.set_xlim(days(start - _ROOM), days(end + _ROOM))
         axes.set_ylim(0, top * 1.05)
         axes.set_yticks([0, top])
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:.0f}"))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: number(y)))
         axes.set_xticks([])
         axes.spines["bottom"].set_color(GRID)
 
@@ -200,6 +202,7 @@ class PublicCharts(DayAxes):
                 )
                 axes.plot(self._material.run.index, total, **look)
             axes.set_ylim(bottom=0)
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: number(y)))
             self._legend(axes, canvas, first="kW, all stations")
             return figure
 
@@ -220,6 +223,7 @@ class PublicCharts(DayAxes):
             names = [f"{day:%a}" if canvas.narrow else f"{day:%a} {day.day}" for day, *_ in rows]
             axes.set_xticks(places, [*names, "exp." if canvas.narrow else "expected"])
             axes.yaxis.set_major_locator(MaxNLocator(4))
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: number(y, 0 if float(y).is_integer() else 1)))
             self._legend(axes, canvas, first="kWh above the limit")
             return figure
 

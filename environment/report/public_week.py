@@ -82,13 +82,14 @@ def remaining(material: PublicMaterial, one: Violation) -> str:
     caps = {station: kw for station, kw in caps.items() if not np.isnan(kw)}
     at = material.run.index[row]
     drawn, every = (
-        sum(float(material.station_kw("with", station)[row]) for station in stations) for stations in (caps, behind)
+        sum(float(material.station_kw("with", station)[row]) for station in some) for some in (caps, behind)
     )
     flow = float(material.flow_kw("with", line)[row])
     others = len(behind) - len(caps)
+    stations = f"{len(behind)} station{'' if len(behind) == 1 else 's'}"
     return (
         f"{at:%a} {at.day} {at:%b} is still above: at {at:%H:%M} {named(line)} carried {number(flow)} kW,"
-        f" {number(float(over[line].max()))} kVA above its limit. The {len(caps)} capped of {len(behind)} station{'' if len(behind) == 1 else 's'}"
+        f" {number(float(over[line].max()))} kVA above its limit. The {len(caps)} capped of {stations}"
         f" behind it drew {number(drawn)} of the {number(sum(caps.values()))} kW that their bought limits leave them"
         + (f", the {others} not capped {number(every - drawn)} kW" if others else "")
         + f"; {number(flow - every)} kW were other load."

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from environment import report
-from environment.report import public_day, public_material, public_prices
+from environment.report import public_auction, public_day, public_material, public_prices
 from environment.report.material import read
 
 from .public import make_public_run
@@ -133,9 +133,19 @@ def test_the_auction_has_the_bought_point_and_why_the_other_was_not_bought(page:
     assert "1 of 2 stations that offered a cap sold one, for 28.00 EUR in all" in text
     told = {row[0]: row for row in rows(text)}
     assert told["markopoulo-west"][1:9] == ["second-cpo", "Bus 8", "3", "40", "80", "28.00", "0.35", "1"]
-    assert told["koropi-east"][4] == "not bought"
-    assert told["koropi-east"][-1] == "the DSO buys nothing of this curve"
+    assert told["koropi-east"][4] == "the DSO buys nothing of this curve"
+    assert "Not called to the auction" not in text
     assert "the DSO expected 24.0 kWh above the lines&#39; limits on a day without caps, 2.0 kWh with" in text
+
+
+def test_a_station_behind_no_line_near_its_limit_is_said_to_be_none_of_the_auction(public_folder: Path) -> None:
+    material = public_material.read(read(public_folder))
+    (auction,) = material.services.auctions
+    terms = auction.terms.model_copy(update={"locations": ("Bus 8",)})
+    lots = tuple(lot for lot in auction.lots if lot.call.location == "Bus 8")
+    fewer = replace(material, services=replace(material.services, auctions=(replace(auction, terms=terms, lots=lots),)))
+    told = public_auction.chapter(fewer).values
+    assert (told["far"], told["unheard"]) == (["koropi-east"], [])
 
 
 def test_the_feeder_is_drawn_with_its_stations_and_their_caps(page: str) -> None:
