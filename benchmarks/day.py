@@ -1,4 +1,4 @@
-"""A day as its user meets it, from a cold start to the report: Slovenia as it grows with the chargers, and Portugal.
+"""A day as its user meets it, from a cold start to the report: Slovenia as it grows with the chargers, others as they ship.
 
     python -m benchmarks.day [35 100 300] [--repeat 3]
     python -m benchmarks.day --scenario portugal [--repeat 3]

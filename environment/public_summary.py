@@ -17,8 +17,9 @@ import numpy.typing as npt
 
 from agents.grid_view import Floats
 from environment.public_columns import HIGHEST, LOADING, REVERSE, STATION
-from environment.public_trace import Charged, PublicTrace, holding, last_of, need_of, read_public
-from environment.report.public_sessions import ENOUGH
+from environment.report import public_services, public_sessions
+from environment.report.public_services import Lowered, PublicServices, holding
+from environment.report.public_sessions import ENOUGH, PublicSessions, Wanted
 from environment.run_folder import Trace
 from environment.series import Case, Series
 
@@ -39,8 +40,8 @@ def members(trace: Trace, series: Series, given: Mapping[str, Any]) -> dict[str,
     if not has_stations(series):
         return {}
     noted = given.get(NOTES, {})
-    found = read_public(trace)
-    needs = _needs(found, series, noted.get("needs", {}))
+    found, sessions = public_services.read(trace), public_sessions.read(trace)
+    needs = _needs(sessions, series, noted.get("needs", {}))
     return {
         "public": {
             **{name: noted[name] for name in ("line_limit_percent", "window", "stations") if name in noted},
@@ -53,7 +54,7 @@ def members(trace: Trace, series: Series, given: Mapping[str, Any]) -> dict[str,
                 **{case: _welfare(needs, case) for case in series.cases},
                 **_moves(needs, lambda need: _lowered(need, found, noted)),
             },
-            "paid": _paid(found),
+            "paid": _paid(found, sessions),
             "needs": needs,
         }
     }
@@ -120,11 +121,12 @@ def _days(series: Series, noted: Mapping[str, Any]) -> list[dict[str, Any]]:
 # ---- capacity
 
 
-def _auction(found: PublicTrace) -> dict[str, Any]:
-    auction = found.auction
+def _auction(found: PublicServices) -> dict[str, Any]:
     told: dict[str, Any] = {"contracts": []}
-    if auction.bids is not None:
-        told |= {"bids": len(auction.bids.bids), "refused": list(auction.bids.refused)}
+    if not found.auctions:
+        return told
+    auction = found.auctions[-1]
+    told |= {"bids": auction.approved, "refused": list(auction.refused)}
     if auction.decision is not None:
         decision = auction.decision
         told |= {
@@ -132,25 +134,24 @@ def _auction(found: PublicTrace) -> dict[str, Any]:
             "expected_without_kwh": decision.expected_without_kwh,
             "expected_with_kwh": decision.expected_with_kwh,
         }
-    if auction.concluded is not None:
-        told["contracts"] = [
-            {
-                "contract_id": each.contract_id,
-                "station": each.station_id,
-                "cpo": each.cpo,
-                "limit_kw": each.limit_kw,
-                "price_eur": str(each.price_eur),
-            }
-            for each in auction.concluded.contracts
-        ]
+    told["contracts"] = [
+        {
+            "contract_id": each.contract_id,
+            "station": each.station_id,
+            "cpo": each.cpo,
+            "limit_kw": each.limit_kw,
+            "price_eur": str(each.price_eur),
+        }
+        for each in auction.contracts
+    ]
     return told
 
 
-def _limits(found: PublicTrace, series: Series) -> list[dict[str, Any]]:
+def _limits(found: PublicServices, series: Series) -> list[dict[str, Any]]:
     """Every activation, and the highest power of any moment that the station's meter has meanwhile."""
     frame, zone = series.case("with"), series.index("with").tz
     told = []
-    for each in found.limits:
+    for each in found.activations:
         limit = each.limit
         rows = frame[(frame.index >= limit.start) & (frame.index < limit.end)]
         column = HIGHEST + limit.station_id
@@ -163,7 +164,7 @@ def _limits(found: PublicTrace, series: Series) -> list[dict[str, Any]]:
                 "start": limit.start.astimezone(zone).isoformat(),
                 "end": limit.end.astimezone(zone).isoformat(),
                 "limit_kw": limit.limit_kw,
-                "agreed": each.agreed,
+                "agreed": bool(each.agreed),
                 "highest_kw": None if highest is None else round(highest, 3),
             }
         )
@@ -173,27 +174,27 @@ def _limits(found: PublicTrace, series: Series) -> list[dict[str, Any]]:
 # ---- prices
 
 
-def _prices(found: PublicTrace, series: Series, noted: Mapping[str, Any]) -> dict[str, Any]:
+def _prices(found: PublicServices, series: Series, noted: Mapping[str, Any]) -> dict[str, Any]:
     """What the reductions moved: `more_kwh` is what stations drew more, where and while network use was cheaper, than
     without; it costs the DSO what it takes off all that was drawn there (`cost_eur`, `eur_per_more_kwh`). `reduced_kwh`
     and `reduction_eur` are what was billed, which the last hours of a run are not."""
-    reductions = list(found.reductions.values())
+    reductions, bills = found.lowered, [each.bill for each in found.bills if each.agreed]
     told: dict[str, Any] = {
         "reductions": len(reductions),
-        "reduced_kwh": round(sum(bill.reduced_kwh for bill in found.bills), KWH),
-        "reduction_eur": str(sum((bill.reduction_eur for bill in found.bills), Decimal(0))),
+        "reduced_kwh": round(sum(bill.reduced_kwh for bill in bills), KWH),
+        "reduction_eur": str(sum((bill.reduction_eur for bill in bills), Decimal(0))),
     }
     times = [at.to_pydatetime() for at in series.index("with")]
     more, under = 0.0, [0.0] * len(reductions)
     for station, known in noted.get("stations", {}).items():
-        held = np.array([holding(reductions, known["location"], at) for at in times])
+        held = np.array([holding(reductions, known["location"], found.owners.get(station), at) for at in times])
         drawn = {case: series.case(case)[STATION + station].to_numpy(np.float64) for case in series.cases}
         under = [kwh + _drawn_kwh(drawn["with"], held == number, series) for number, kwh in enumerate(under)]
         if "without" in drawn:
             more += _drawn_kwh(drawn["with"] - drawn["without"], held >= 0, series)
     cost = sum(
         (
-            (Decimal(repr(round(kwh, KWH))) * each.reduction_eur_per_kwh).quantize(Decimal("0.01"))
+            (Decimal(repr(round(kwh, KWH))) * each.reduction.reduction_eur_per_kwh).quantize(Decimal("0.01"))
             for each, kwh in zip(reductions, under, strict=True)
         ),
         Decimal(0),
@@ -212,27 +213,21 @@ def _drawn_kwh(kw: Floats, rows: npt.NDArray[np.bool_], series: Series) -> float
 # ---- the drivers
 
 
-def _needs(found: PublicTrace, series: Series, noted: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _needs(sessions: PublicSessions, series: Series, noted: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Every need: what it got in each case (None: nothing), how often was asked and picked for it, and what is another
     than without."""
-    sessions: dict[str, list[Charged]] = {name: [] for name in noted}
-    for session in found.sessions:
-        if (name := need_of(session.request_id, noted)) is not None:
-            sessions[name].append(session)
-    asked = dict.fromkeys(noted, 0)
-    for request_id in found.asked:
-        if (name := need_of(request_id, noted)) is not None:
-            asked[name] += 1
+    wanted = {need.need_id: need for need in sessions.needs}
     rows = []
     for name, known in noted.items():
-        last, alone = last_of(sessions[name]), known["without"]
-        served = _served(last, series)
+        need, alone = wanted.get(name), known["without"]
+        served = _served(need, series)
+        askings = () if need is None else need.askings
         rows.append(
             {
                 "need_id": name,
                 **{key: value for key, value in known.items() if key != "without"},
-                "asked": asked[name],
-                "picked": len(sessions[name]),
+                "asked": len(askings),
+                "picked": sum(asking.choice is not None for asking in askings),
                 "with": served,
                 "without": alone,
                 "another_place": bool(served and alone and served["station"] != alone["station"]),
@@ -242,19 +237,19 @@ def _needs(found: PublicTrace, series: Series, noted: Mapping[str, Any]) -> list
     return rows
 
 
-def _served(session: Charged | None, series: Series) -> dict[str, Any] | None:
-    if session is None or session.receipt is None:
+def _served(need: Wanted | None, series: Series) -> dict[str, Any] | None:
+    kept = None if need is None else need.standing
+    if need is None or kept is None or kept.receipt is None or (served := need.served) is None:
         return None
     zone = series.index("with").tz
-    receipt, choice = session.receipt, session.choice
     return {
-        "station": choice.station_id,
-        "start": choice.start.astimezone(zone).isoformat(),
-        "end": choice.end.astimezone(zone).isoformat(),
-        "energy_kwh": receipt.energy_kwh,
-        "price_eur_per_kwh": str(receipt.price_eur_per_kwh),
-        "amount_eur": str(receipt.amount_eur),
-        "distance_km": round(session.distance_km, KM),
+        "station": served.station_id,
+        "start": served.start.astimezone(zone).isoformat(),
+        "end": served.end.astimezone(zone).isoformat(),
+        "energy_kwh": served.energy_kwh,
+        "price_eur_per_kwh": str(kept.receipt.price_eur_per_kwh),
+        "amount_eur": str(kept.receipt.amount_eur),
+        "distance_km": round(served.distance_km, KM),
     }
 
 
@@ -280,17 +275,19 @@ def _welfare(needs: Sequence[Mapping[str, Any]], case: str) -> dict[str, Any]:
     }
 
 
-def _lowered(need: Mapping[str, Any], found: PublicTrace, noted: Mapping[str, Any]) -> bool:
+def _lowered(need: Mapping[str, Any], found: PublicServices, noted: Mapping[str, Any]) -> bool:
     """Whether network use was cheaper at its station in some part of the session that it got."""
     got = need["with"]
     known = noted.get("stations", {}).get(got["station"]) if got is not None else None
     if got is None or known is None:
         return False
     start, end = (datetime.fromisoformat(got[name]) for name in ("start", "end"))
-    return any(
-        known["location"] in each.locations and each.start < end and each.end > start
-        for each in found.reductions.values()
-    )
+
+    def held(each: Lowered) -> bool:
+        here = known["location"] in each.reduction.locations and found.owners.get(got["station"]) in each.passed_on
+        return here and each.reduction.start < end and each.reduction.end > start
+
+    return any(map(held, found.lowered))
 
 
 def _moves(needs: Sequence[Mapping[str, Any]], lowered: Callable[[Mapping[str, Any]], bool]) -> dict[str, int]:
@@ -306,17 +303,16 @@ def _moves(needs: Sequence[Mapping[str, Any]], lowered: Callable[[Mapping[str, A
     }
 
 
-def _paid(found: PublicTrace) -> dict[str, str]:
-    """EUR: for capacity and as penalties by accepted settlements, for network use, by drivers."""
+def _paid(found: PublicServices, sessions: PublicSessions) -> dict[str, str]:
+    """EUR: for capacity and as penalties by accepted settlements, for network use by paid bills, by drivers."""
 
     def total(values: Iterable[Decimal]) -> str:
         return str(sum(values, Decimal(0)))
 
-    accepted = [each.settlement for each in found.settled if each.accepted]
-    receipts = [session.receipt for session in found.sessions if session.receipt is not None]
+    accepted = [each.settlement for each in found.settled if each.agreed]
     return {
         "capacity_eur": total(each.capacity_eur for each in accepted),
         "penalty_eur": total(each.penalty_eur for each in accepted),
-        "network_eur": total(bill.amount_eur for bill in found.bills),
-        "charging_eur": total(receipt.amount_eur for receipt in receipts),
+        "network_eur": total(each.bill.amount_eur for each in found.bills if each.agreed),
+        "charging_eur": str(public_sessions.paid_eur(sessions.needs)),
     }

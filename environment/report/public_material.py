@@ -20,7 +20,7 @@ from environment.report import public_services, public_sessions
 from environment.report.axes import Window
 from environment.report.material import Material
 from environment.report.public_run import PublicRun
-from environment.report.public_services import Activation, Auction, Lowered
+from environment.report.public_services import Activation, Auction, Lowered, holding
 from environment.report.public_sessions import BILLS_ROUNDED_EUR, PublicSessions, Served, Wanted
 from protocols.exchanges.capacity_contracts import LimitSettlement
 
@@ -73,24 +73,15 @@ class PublicMaterial(PublicRun):
 
     @cached_property
     def holding(self) -> Mapping[str, npt.NDArray[np.int64]]:
-        """By station, the number of the reduction that holds in each row, -1 for none: the largest one does, of two
-        that are as large the one announced first."""
-        found = {station: np.full(len(self.starts), -1) for station in self.stations}
-        largest = {station: np.zeros(len(self.starts)) for station in self.stations}
-        order = sorted(enumerate(self.reductions), key=lambda pair: pair[1].reduction.timestamp)
-        for number, each in order:
-            rows, less = (
-                self.rows(each.reduction.start, each.reduction.end),
-                float(each.reduction.reduction_eur_per_kwh),
+        """By station, the number of the reduction that holds in each row, -1 for none."""
+        times = [at.to_pydatetime() for at in self.run.index]
+        owners = self.services.owners
+        return {
+            station: np.array(
+                [holding(self.reductions, self.bus_of(station), owners.get(station), at) for at in times], np.int64
             )
-            for station in self.stations:
-                if self.bus_of(station) not in each.reduction.locations:
-                    continue
-                if self.services.owners.get(station) not in each.passed_on:
-                    continue
-                better = rows & (less > largest[station])
-                found[station][better], largest[station][better] = number, less
-        return found
+            for station in self.stations
+        }
 
     def reduced(self, served: Served) -> int:
         """The reduction that holds where and when a session is, -1 for none."""

@@ -5,8 +5,9 @@ Only well-formed words of those whose part it is count. Prices and amounts in EU
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from environment.report.market import well_formed
 from environment.run_folder import Trace
@@ -62,12 +63,14 @@ class Lot:
 
 @dataclass(frozen=True, slots=True)
 class Auction:
-    """One auction: the DSO's terms, a lot for each station, what the FMO refused, the decision and its contracts."""
+    """One auction: the DSO's terms, a lot for each station, how many curves the FMO approved and what it
+    refused, the decision and its contracts."""
 
     terms: AuctionTerms
     dso: str
     fmo: str
     lots: tuple[Lot, ...] = ()
+    approved: int = 0
     refused: tuple[str, ...] = ()
     decision: ProcurementDecision | None = None
     contracts: tuple[Contract, ...] = ()
@@ -118,6 +121,19 @@ class PublicServices:
     bills: tuple[Billed, ...]
     stations: Mapping[str, Station]
     owners: Mapping[str, str]
+
+
+def holding(lowered: Sequence[Lowered], location: str, owner: str | None, at: datetime) -> int:
+    """The number of the reduction that holds at the station of `owner` (a CPO's JID) at a bus and at this time, -1 for
+    none: of those that the CPO passes on the largest one does, of two that are as large the one announced first."""
+    there = [
+        number
+        for number, each in enumerate(lowered)
+        if owner in each.passed_on and location in each.reduction.locations
+        if each.reduction.start <= at < each.reduction.end
+    ]
+    by_size = {n: (-lowered[n].reduction.reduction_eur_per_kwh, lowered[n].reduction.timestamp) for n in there}
+    return min(there, key=lambda n: by_size[n], default=-1)
 
 
 class _Reading:
@@ -172,7 +188,8 @@ class _Reading:
             case CurveBid() if (lot := self.lots.get(content.call_id)) is not None and lot.cpo == who:
                 self.lots[content.call_id] = replace(lot, bid=content)
             case CurveBids() if self._hosted(content.terms_id, who):
-                self._change(content.terms_id, lambda each: replace(each, refused=content.refused))
+                approved = len(content.bids)
+                self._change(content.terms_id, lambda each: replace(each, approved=approved, refused=content.refused))
             case ProcurementDecision() if (of := self.auctions.get(content.terms_id)) is not None and of.dso == who:
                 self._change(content.terms_id, lambda each: replace(each, decision=content))
             case ConcludedContracts():

@@ -181,6 +181,26 @@ def test_of_two_reductions_the_larger_one_holds_and_each_kwh_is_counted_once(fol
     assert effects["more-2"].eur_per_kwh is None
 
 
+def test_network_use_is_cheaper_where_it_is_passed_on_and_until_its_end() -> None:
+    large = x.NetworkPriceReduction(
+        reduction_id="r1",
+        timestamp=BEGINS,
+        locations=("Bus 4",),
+        reduction_eur_per_kwh=Decimal("0.09"),
+        start=BEGINS + timedelta(hours=1),
+        end=BEGINS + timedelta(hours=2),
+    )
+    small = large.model_copy(
+        update={"reduction_eur_per_kwh": Decimal("0.05"), "end": BEGINS + timedelta(hours=3), "reduction_id": "r2"}
+    )
+    lowered = [public_services.Lowered(each, jid("dso"), (jid("ppc"),)) for each in (small, large)]
+    times = [BEGINS + timedelta(hours=n) for n in range(4)]
+    assert [public_services.holding(lowered, "Bus 4", jid("ppc"), at) for at in times] == [-1, 1, 0, -1]
+    assert public_services.holding(lowered, "Bus 5", jid("ppc"), times[1]) == -1
+    assert public_services.holding(lowered, "Bus 4", jid("another"), times[1]) == -1
+    assert public_services.holding(lowered, "Bus 4", None, times[1]) == -1
+
+
 def test_who_follows_prices_and_has_no_need_is_not_counted_among_those_with_one(folder: Path) -> None:
     more = Script(conversations=900)
     subscription = x.PriceSubscription(request_id="driver-009-prices", timestamp=BEGINS)
