@@ -1,7 +1,7 @@
-"""A day as its user meets it, from a cold start to the report: Slovenia as it grows with the chargers, others as they ship.
+"""A day as its user meets it, from cold start to report: Slovenia as it grows with the chargers, others as they ship.
 
     python -m benchmarks.day [35 100 300] [--repeat 3]
-    python -m benchmarks.day --scenario portugal [--repeat 3]
+    python -m benchmarks.day --scenario greece [--repeat 3]
 
 Each line is a process of its own (`run.py`, embedded server included): wall time, CPU time and the highest memory of
 the process and its children together, a shared page counted once, in MB of 10^6 bytes. 35 chargers are the
