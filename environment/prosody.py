@@ -1,6 +1,7 @@
 """A real Prosody (Debian's package) on loopback, for tests and for whoever wants one beside the swarm.
 
-It is set up like the embedded server: this run's own authority, accounts made beforehand, nobody else.
+It is set up like the embedded server: this run's own authority, accounts made beforehand, nobody else. Besides, it has
+rooms (XEP-0045) on `conference.DOMAIN` and nodes (XEP-0060) on `pubsub.DOMAIN`.
 """
 
 from __future__ import annotations
@@ -40,6 +41,16 @@ VirtualHost "{domain}"
     ssl = {{ certificate = "{certificate}", key = "{key}" }}
 """
 
+ROOMS = """
+Component "conference.{domain}" "muc"
+"""
+
+NODES = """
+Component "pubsub.{domain}" "pubsub"
+    admins = {{ "{publisher}@{domain}" }}
+"""
+"""Prosody lets nobody but the service's admins make nodes."""
+
 
 def prosody_program() -> str | None:
     """The program's path, None where Prosody is not installed."""
@@ -47,12 +58,23 @@ def prosody_program() -> str | None:
 
 
 class Prosody:
-    """The same uses as EmbeddedServer. `folder` is private to the run; `port` 0 is any free one."""
+    """The same uses as EmbeddedServer. `folder` is private to the run; `port` 0 is any free one. Without `rooms` it has
+    no XEP-0045, without a `publisher` (the local name of who may make nodes) no XEP-0060."""
 
-    def __init__(self, folder: Path, *, domain: str = "localhost", port: int = 0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        domain: str = "localhost",
+        port: int = 0,
+        rooms: bool = True,
+        publisher: str | None = "observer",
+    ) -> None:
         self.folder = folder
         self.domain = domain
         self.port = port
+        self.rooms = rooms
+        self.publisher = publisher
         self._process: asyncio.subprocess.Process | None = None
         self._files: tuple[Path, Path, Path] | None = None
 
@@ -65,14 +87,16 @@ class Prosody:
         self._files = self._files or make_certificates(self.folder, self.domain)
         self.port = self.port or _free_port()
         configuration = self.folder / "prosody.cfg.lua"
+        wanted = CONFIGURATION + (ROOMS if self.rooms else "") + (NODES if self.publisher else "")
         configuration.write_text(
-            CONFIGURATION.format(
+            wanted.format(
                 as_root="true" if os.getuid() == 0 else "false",
                 folder=self.folder,
                 port=self.port,
                 domain=self.domain,
                 certificate=self._files[1],
                 key=self._files[2],
+                publisher=self.publisher,
             ),
             encoding="utf-8",
         )
@@ -93,9 +117,14 @@ class Prosody:
     @property
     def access(self) -> ServerAccess:
         """Where clients find the server, with TLS that trusts this run's authority and no other."""
+        return ServerAccess("127.0.0.1", self.port, client_tls(self.ca_file))
+
+    @property
+    def ca_file(self) -> Path:
+        """The authority's certificate, for chat programs and `run.py --ca`."""
         if self._files is None:
             raise ServerError("Prosody has not been started: call start() first")
-        return ServerAccess("127.0.0.1", self.port, client_tls(self._files[0]))
+        return self._files[0]
 
     async def admit(self, accounts: Mapping[str, str], *, generated: bool = True) -> None:
         """Writes account files (local name or JID -> password); Prosody reads them at login."""
