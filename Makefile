@@ -8,7 +8,7 @@ run: setup
 	$(BIN)/python run.py slovenia
 
 test: setup lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: setup
 	$(BIN)/ruff check .
