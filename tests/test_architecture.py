@@ -32,7 +32,7 @@ ONLY_IN = {
     "pymodbus": ("environment/",),
     "simbench": (),
     "sunspec2": (),
-    "aioxmpp": (),
+    "aioxmpp": ("environment/observing_client.py",),
 }
 """A library, and the only places that know it."""
 

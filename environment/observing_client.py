@@ -1,0 +1,467 @@
+"""The client behind `run.py observe`, on aioxmpp: the only module that knows it.
+
+It logs in at one endpoint and nowhere else, checks the server's certificate against one authority, and shows what the
+observer says to its chat, to rooms (XEP-0045) or to nodes (XEP-0060), until the run ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import secrets
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import aiosasl
+import aioxmpp
+import aioxmpp.dispatcher
+import aioxmpp.misc
+import aioxmpp.muc
+import aioxmpp.muc.xso
+import aioxmpp.node
+import aioxmpp.ping
+import aioxmpp.pubsub
+import aioxmpp.security_layer
+import OpenSSL.SSL
+from cryptography import x509
+
+from environment.observing import Login, ObserveError, Wish
+from protocols import telling, trace
+
+LOGIN_S = 20.0
+"""Wall seconds until a server that says nothing is given up."""
+BEGINS_S = 30.0
+"""Wall seconds until the run's observer must be there: its server is up before it is."""
+AGAIN_S = 0.5
+PING_S = 15.0
+Show = Callable[[str], None]
+
+
+def room_name(topic: str) -> str:
+    return f"gridparley-{topic}"
+
+
+def node_name(topic: str) -> str:
+    return f"gridparley/{topic}"
+
+
+async def _nowhere_else(*_: object, **__: object) -> list[object]:
+    return []
+
+
+aioxmpp.node.discover_connectors = _nowhere_else  # it would go on to the domain's port 5222, another server
+for _name in ("aioxmpp", "aioopenssl", "aiosasl"):
+    logging.getLogger(_name).addHandler(logging.NullHandler())
+    logging.getLogger(_name).propagate = False
+
+
+class Ended(Exception):
+    """The run has ended; the argument is the closing line."""
+
+
+async def watch(login: Login, wish: Wish, show: Show, tell: Show) -> str:
+    """Shows lines until the run ends and returns the closing line. Raises ObserveError where that is not possible.
+
+    `tell` takes what is not a line of the run where `show` takes only such (JSON).
+    """
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
+    sys.unraisablehook = lambda _: None  # its transports complain when they are collected
+    connection = Connection(login)
+    try:
+        await connection.open()
+        kinds: dict[str, type[Chat | Rooms | Nodes]] = {"chat": Chat, "room": Rooms, "pubsub": Nodes}
+        watcher = kinds[wish.via](connection, wish, show, tell)
+        begun = asyncio.ensure_future(watcher.begin())
+        connection.works.append(begun)
+        begun.add_done_callback(connection.work_done)
+        while True:
+            watcher.take(await connection.next())  # each gets what it has put there
+    except Ended as ended:
+        return str(ended)
+    finally:
+        await connection.close()
+
+
+class Verifier(aioxmpp.security_layer.CertificateVerifier):  # type: ignore[misc]  # aioxmpp is untyped
+    """Trusts what `ca` has signed (None: the system's authorities) for this domain (RFC 6125), and nothing else.
+
+    aioxmpp's own verifier asks `ssl.match_hostname`, which Python 3.12 has no more.
+    """
+
+    def __init__(self, ca: Path | None, domain: str) -> None:
+        self.ca = ca
+        self.domain = domain.lower()
+        self.fault: str | None = None
+
+    def setup_context(self, ctx: Any, transport: Any) -> None:
+        super().setup_context(ctx, transport)
+        if self.ca is None:
+            ctx.set_default_verify_paths()
+        else:
+            ctx.load_verify_locations(str(self.ca))
+
+    def verify_callback(self, conn: Any, certificate: Any, errno: int, depth: int, right: int) -> bool:
+        if not right:
+            self.fault = "is not signed by " + (str(self.ca) if self.ca else "an authority of this system")
+        elif depth == 0 and not matches(certificate.to_cryptography(), self.domain):
+            self.fault = f"is not that of {self.domain}"
+        return self.fault is None
+
+    async def post_handshake(self, transport: Any) -> None:
+        """There is nothing left to be checked."""
+
+
+def matches(certificate: x509.Certificate, domain: str) -> bool:
+    """Whether a DNS name of the certificate is the domain; a star stands for its whole first label."""
+    try:
+        alternatives = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except x509.ExtensionNotFound:
+        return False
+    names = {name.lower() for name in alternatives.value.get_values_for_type(x509.DNSName)}
+    return domain in names or f"*.{domain.partition('.')[2]}" in names
+
+
+class Connection:
+    """One login; what comes over it waits in a queue, with its end."""
+
+    def __init__(self, login: Login) -> None:
+        self.login = login
+        self.verifier = Verifier(login.ca, login.domain)
+        self.works: list[asyncio.Future[Any]] = []
+        self._heard: asyncio.Queue[Any] = asyncio.Queue()
+
+    async def open(self) -> None:
+        """Raises ObserveError with the reason in one line."""
+        login = self.login
+        try:
+            jid = aioxmpp.JID.fromstr(login.jid)
+        except ValueError as error:
+            raise ObserveError(f"{login.jid}: is no account ({error}); give yours, such as anna@localhost") from None
+        if login.ca is not None:
+            try:
+                OpenSSL.SSL.Context(OpenSSL.SSL.TLS_CLIENT_METHOD).load_verify_locations(str(login.ca))
+            except OpenSSL.SSL.Error:
+                raise ObserveError(f"{login.ca}: holds no certificate authority; give its PEM file") from None
+        base = aioxmpp.make_security_layer(login.password)
+        security = base._replace(certificate_verifier_factory=lambda: self.verifier)
+        self.client = aioxmpp.PresenceManagedClient(
+            jid,
+            security,
+            negotiation_timeout=timedelta(seconds=LOGIN_S),
+            max_initial_attempts=1,
+            override_peer=[(login.host, login.port, aioxmpp.connector.STARTTLSConnector())],
+        )
+        up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.client.on_stream_established.connect(lambda: None if up.done() else up.set_result(None))
+        self.client.on_failure.connect(lambda error: None if up.done() else up.set_exception(error))
+        self.client.on_stream_suspended.connect(self._lost)
+        self.client.summon(aioxmpp.ping.PingService)
+        self.client.presence = aioxmpp.PresenceState(True)
+        try:
+            async with asyncio.timeout(LOGIN_S):
+                await up
+        except Exception as error:
+            raise ObserveError(self._why(error)) from None
+
+    def _why(self, error: Exception) -> str:
+        """What a person can do about this."""
+        login = self.login
+        if self.verifier.fault is not None:
+            return f"the certificate of {login.where} {self.verifier.fault}: give its CA with --ca, or correct --server"
+        condition = getattr(error, "condition", None)
+        if condition is aioxmpp.errors.StreamErrorCondition.HOST_UNKNOWN:
+            return f"{login.where} is no server of {login.domain}: correct the JID, or --server"
+        if isinstance(error, aiosasl.SASLError):
+            return f"{login.where} refuses the login of {login.jid}: is the account admitted, and the password right?"
+        if isinstance(error, TimeoutError):
+            return f"{login.where} does not answer as an XMPP server: correct --server HOST:PORT"
+        if isinstance(error, OSError) and not isinstance(error, aioxmpp.errors.StreamError):
+            causes = getattr(error, "exceptions", None) or [error]
+            why = getattr(causes[0], "strerror", None) or causes[0]
+            return f"no XMPP server at {login.where} ({why}): start the run, or correct --server HOST:PORT"
+        return f"{login.where} does not let {login.jid} in ({' '.join(str(error).split()) or type(error).__name__})"
+
+    def _lost(self, reason: object) -> None:
+        self.put(
+            ObserveError(f"{self.login.where} has closed the connection, or is gone: the run may have been stopped")
+        )
+
+    def put(self, heard: Any) -> None:
+        self._heard.put_nowait(heard)
+
+    async def next(self) -> Any:
+        """What comes next; an exception is raised."""
+        heard = await self._heard.get()
+        if isinstance(heard, Exception):
+            raise heard
+        return heard
+
+    def work_done(self, work: asyncio.Future[Any]) -> None:
+        """An error of a task at the side is the end of the watching."""
+        if not work.cancelled() and (error := work.exception()) is not None:
+            self.put(error)
+
+    async def close(self) -> None:
+        """Logs out, if the server still listens."""
+        for work in self.works:
+            work.cancel()
+        client = getattr(self, "client", None)
+        if client is None or not client.running:
+            return
+        stopped = asyncio.Event()
+        client.on_stopped.connect(stopped.set)
+        client.on_failure.connect(lambda _: stopped.set())
+        client.stop()
+        try:
+            async with asyncio.timeout(2):
+                await stopped.wait()
+        except TimeoutError:
+            return
+
+    async def services(self, category: str) -> list[Any]:
+        """The JIDs beside the domain that have this identity (XEP-0030)."""
+        disco = self.client.summon(aioxmpp.DiscoClient)
+        found = []
+        try:
+            items = await disco.query_items(aioxmpp.JID.fromstr(self.login.domain))
+            for item in items.items:
+                try:
+                    info = await disco.query_info(item.jid)
+                except aioxmpp.errors.XMPPError:
+                    continue
+                if any(identity.category == category for identity in info.identities):
+                    found.append(item.jid)
+        except aioxmpp.errors.XMPPError:
+            return []
+        return found
+
+
+class Chat:
+    """Asks the observer, as any person with a chat program does."""
+
+    def __init__(self, connection: Connection, wish: Wish, show: Show, tell: Show) -> None:
+        self.connection = connection
+        self.wish = wish
+        self.show = show
+        self.tell = tell
+        self.observer = aioxmpp.JID.fromstr(f"observer@{connection.login.domain}")
+        self.full = self.observer
+        self.answered, self.refused = asyncio.Event(), asyncio.Event()
+        dispatcher = connection.client.summon(aioxmpp.dispatcher.SimpleMessageDispatcher)
+        for kind in (aioxmpp.MessageType.CHAT, aioxmpp.MessageType.NORMAL, aioxmpp.MessageType.ERROR):
+            dispatcher.register_callback(kind, None, self._heard)
+
+    def _heard(self, message: Any) -> None:
+        if message.from_ is not None and message.from_.bare() == self.observer:
+            self.connection.put(message)
+
+    async def begin(self) -> None:
+        """Asks until the observer is there: the server is up before it is."""
+        async with until_it_begins(f"no observer answers at {self.observer}: is the run over, or still starting?"):
+            while not self.answered.is_set():
+                self.refused.clear()
+                for topic in self.wish.topics:
+                    message = aioxmpp.Message(to=self.observer, type_=aioxmpp.MessageType.CHAT)
+                    message.body[None] = f"watch {topic}{' json' * self.wish.as_json}"
+                    await self.connection.client.send(message)
+                await first_of(self.answered.wait(), self.refused.wait())
+                if not self.answered.is_set():
+                    await asyncio.sleep(AGAIN_S)
+        while True:
+            await asyncio.sleep(PING_S)
+            try:
+                await aioxmpp.ping.ping(self.connection.client, self.full)
+            except aioxmpp.errors.XMPPError:
+                raise ObserveError(f"{self.observer} is gone: the run may have been stopped") from None
+
+    def take(self, message: Any) -> None:
+        """Shows what the observer wrote."""
+        if message.type_ is aioxmpp.MessageType.ERROR:
+            self.refused.set()
+            return
+        if not (text := message.body.any() if message.body else ""):
+            return
+        self.answered.set()
+        self.full = message.from_
+        if text.startswith(telling.NOT_ADMITTED):
+            raise ObserveError(f"{self.observer} says: {text}")
+        for line in text.splitlines():
+            if self.wish.as_json and not line.startswith("{"):
+                if line.startswith(telling.ENDED):
+                    raise Ended(line)
+                self.tell(line)
+            elif line.startswith(telling.ENDED):
+                raise Ended(line)
+            else:
+                self.show(line)
+
+
+class Rooms:
+    """Sits in the rooms, and says nothing."""
+
+    def __init__(self, connection: Connection, wish: Wish, show: Show, tell: Show) -> None:
+        self.connection = connection
+        self.wish = wish
+        self.show = show
+        self.open: set[str] = set()
+
+    async def begin(self) -> None:
+        """Enters each room as soon as the run's observer has made it: who enters first would make it."""
+        services = await self.connection.services("conference")
+        domain = self.connection.login.domain
+        if not services:
+            raise ObserveError(f"{domain} has no rooms (XEP-0045): watch by chat, which needs none")
+        rooms = self.connection.client.summon(aioxmpp.MUCClient)
+        disco = self.connection.client.summon(aioxmpp.DiscoClient)
+        nick = f"{self.connection.login.jid.partition('@')[0]}-{secrets.token_hex(3)}"
+        for topic in self.wish.topics:
+            jid = aioxmpp.JID(room_name(topic), services[0].domain, None)
+            async with until_it_begins(f"there is no room {jid}: does the run have this use case, with --server?"):
+                while True:
+                    try:
+                        await disco.query_info(jid, require_fresh=True, no_cache=True)
+                        break
+                    except aioxmpp.errors.XMPPError as error:
+                        if error.condition is not aioxmpp.errors.ErrorCondition.ITEM_NOT_FOUND:
+                            raise ObserveError(refusal(f"the room {jid}", error)) from None
+                    await asyncio.sleep(AGAIN_S)
+            room, entered = rooms.join(jid, nick, history=aioxmpp.muc.xso.History(maxstanzas=0), autorejoin=False)
+            room.on_message.connect(self._listener(str(jid)))
+            room.on_leave.connect(self._leaving(str(jid)))
+            room.on_exit.connect(lambda *_, jid=jid, **__: self._gone(f"the room {jid} has closed, or put you out"))
+            self.open.add(str(jid))
+            try:
+                async with asyncio.timeout(LOGIN_S):
+                    await entered
+            except aioxmpp.errors.XMPPError as error:
+                raise ObserveError(refusal(f"the room {jid}", error)) from None
+            except TimeoutError:
+                raise ObserveError(f"the room {jid} does not answer") from None
+
+    def _listener(self, room: str) -> Callable[..., None]:
+        def heard(message: Any, member: Any, source: Any, **_: Any) -> None:
+            if message.body and (member is None or not member.is_self):
+                self.connection.put((room, message.body.any()))
+
+        return heard
+
+    def _leaving(self, room: str) -> Callable[..., None]:
+        def left(member: Any, **_: Any) -> None:
+            if member.nick == "observer" and room in self.open:
+                self._gone(f"the observer has left the room {room}: the run may have been stopped")
+
+        return left
+
+    def _gone(self, why: str) -> None:
+        self.connection.put(ObserveError(why))
+
+    def take(self, heard: Any) -> None:
+        """Shows what the observer wrote into the room."""
+        room, text = heard
+        for line in text.splitlines():
+            if not line.startswith(telling.ENDED):
+                self.show(line)
+                continue
+            self.open.discard(room)
+            if not self.open:
+                raise Ended(line)
+
+
+class Nodes:
+    """Subscribes to the nodes and takes each message as data."""
+
+    def __init__(self, connection: Connection, wish: Wish, show: Show, tell: Show) -> None:
+        self.connection = connection
+        self.wish = wish
+        self.show = show
+        self.open: set[str] = set()
+        self.nodes = {node_name(topic): topic for topic in wish.topics}
+        self.client = connection.client.summon(aioxmpp.PubSubClient)
+        self.client.on_item_published.connect(self._published)
+        self.client.on_node_deleted.connect(self._deleted)
+
+    async def begin(self) -> None:
+        """Subscribes to each node as soon as the run's observer has made it."""
+        services = await self.connection.services("pubsub")
+        if not services:
+            raise ObserveError(
+                f"{self.connection.login.domain} has no nodes (XEP-0060): watch by chat, which needs none"
+            )
+        self.service = services[0]
+        for node in self.nodes:
+            async with until_it_begins(f"there is no node {node}: does the run have this use case, with --server?"):
+                while True:
+                    self.open.add(node)
+                    try:
+                        await self.client.subscribe(self.service, node)
+                        break
+                    except aioxmpp.errors.XMPPError as error:
+                        if error.condition is not aioxmpp.errors.ErrorCondition.ITEM_NOT_FOUND:
+                            raise ObserveError(refusal(f"the node {node}", error)) from None
+                    await asyncio.sleep(AGAIN_S)
+
+    def _published(self, jid: Any, node: str, item: Any, *, message: Any = None) -> None:
+        data = getattr(item.registered_payload, "json_data", None)
+        if node in self.nodes and isinstance(data, dict):
+            self.connection.put((node, data))
+
+    def _deleted(self, jid: Any, node: str, **_: Any) -> None:
+        if node in self.open:
+            self.connection.put((node, {"ended": telling.ENDED}))
+
+    def take(self, heard: Any) -> None:
+        """Shows a message, or that there will be no more."""
+        node, data = heard
+        if "ended" in data:
+            self.open.discard(node)
+            if not self.open:
+                raise Ended(str(data["ended"]))
+            return
+        line = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+        if not self.wish.as_json:
+            entry = trace.read_entry(0, line)
+            line = telling.line(entry.message, entry.at)
+        self.show(line)
+
+
+def refusal(what: str, error: Any) -> str:
+    """Why somebody is not let in."""
+    if error.condition in (
+        aioxmpp.errors.ErrorCondition.FORBIDDEN,
+        aioxmpp.errors.ErrorCondition.REGISTRATION_REQUIRED,
+        aioxmpp.errors.ErrorCondition.NOT_AUTHORIZED,
+        aioxmpp.errors.ErrorCondition.NOT_ALLOWED,
+    ):
+        return f"{what} does not admit you: the run must be started with --watcher and your JID"
+    return f"{what} refuses ({error.condition.value[1]})"
+
+
+class until_it_begins:
+    """Gives what stands in it the time in which a run comes up. Raises ObserveError with `why` after that."""
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+        self._limit = asyncio.timeout(BEGINS_S)
+
+    async def __aenter__(self) -> None:
+        await self._limit.__aenter__()
+
+    async def __aexit__(self, *error: Any) -> None:
+        try:
+            await self._limit.__aexit__(*error)
+        except TimeoutError:
+            raise ObserveError(self.why) from None
+
+
+async def first_of(*awaitables: Any) -> None:
+    """Waits for one of these, and no longer for the others."""
+    tasks = [asyncio.ensure_future(one) for one in awaitables]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
