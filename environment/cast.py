@@ -40,7 +40,8 @@ def owner_name(charger_id: str) -> str:
 class Props:
     """What the actors are given besides the swarm's ports. Only campuses have frequency `meters` (by name), a test
     bench (by site), and a folder for the log of frequency control, whose central loops look at a meter each
-    `act_every_s` of scenario time."""
+    `act_every_s` of scenario time. `watchers` may watch by chat and in rooms: bare JIDs, or
+    domains for everybody there."""
 
     plant: Plant
     world: World
@@ -52,6 +53,7 @@ class Props:
     benches: Mapping[str, TestBench] = field(default_factory=dict)
     fcr_log: Path | None = None
     act_every_s: float = 1.0
+    watchers: tuple[str, ...] = ()
 
 
 class Cast(ABC, Generic[_S]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -68,6 +69,35 @@ def test_messages_and_exchanges_are_counted_and_told(tmp_path: Path) -> None:
     assert trace.messages == 3
     assert trace.exchanges == {"1.x.1": 2}
     assert len(heard) == 3
+
+
+def test_who_follows_hears_each_message_after_it_was_written(tmp_path: Path) -> None:
+    heard: list[tuple[datetime, AclMessage, int]] = []
+    trace = written(tmp_path / "t")
+    trace.record(at(0), message())
+    trace.follow(lambda when, said: heard.append((when, said, trace.messages)))
+    trace.record(at(1), message())
+    trace.close()
+    assert heard == [(at(1), message(), 2)]
+
+
+def test_an_error_of_a_follower_is_told_once_and_reaches_nobody_else(tmp_path: Path) -> None:
+    heard: list[AclMessage] = []
+    complaints: list[str] = []
+
+    def broken(when: datetime, said: AclMessage) -> None:
+        raise RuntimeError("no more paper")
+
+    trace = written(tmp_path / "t")
+    trace.complain = complaints.append  # type: ignore[method-assign]
+    trace.follow(broken)
+    trace.follow(lambda when, said: heard.append(said))
+    for _ in range(3):
+        trace.record(at(0), message())
+    trace.close()
+    assert trace.messages == len(heard) == 3
+    (complaint,) = complaints
+    assert "no more paper" in complaint
 
 
 def test_what_was_malformed_is_kept_beside_the_trace(tmp_path: Path) -> None:
