@@ -1,4 +1,5 @@
-"""Gridparley's command line: `python run.py slovenia` runs a day; `list`, `check` and `exchanges` tell about it.
+"""Gridparley's command line: `python run.py slovenia` runs a day; `list`, `check` and `exchanges` tell about it,
+`show` and `observe` let one watch it.
 
 Exit codes: 0 done; 1 a trace with faults; 2 wrong usage; 3 a run that could not be made, for the reason printed;
 4 an error of this program; 130 stopped from the keyboard; 141 nobody reads on (`| head`).
@@ -22,7 +23,7 @@ os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 
 RUNS = Path("runs")
 PAGE_SPEED = 20.0
-COMMANDS = ("list", "check", "exchanges", "accounts", "fcr-log", "signals")
+COMMANDS = ("list", "check", "exchanges", "accounts", "fcr-log", "signals", "show", "observe")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -50,6 +51,8 @@ def _does(words: list[str]) -> int:
             "accounts": _accounts,
             "fcr-log": _fcr_log,
             "signals": _signals,
+            "show": _show,
+            "observe": _observe,
         }
         return does[words[0]](options)
     return _run(_run_parser().parse_args(words))
@@ -60,7 +63,7 @@ def _run_parser() -> argparse.ArgumentParser:
         prog="run.py",
         description="Runs a demonstrator of EV4EU D5.1 as a swarm of agents, and writes a run folder with a report.",
         epilog="Other commands: run.py list | run.py check RUN | run.py exchanges [--json] | run.py fcr-log RUN"
-        " | run.py signals RUN",
+        " | run.py signals RUN | run.py show RUN | run.py observe JID",
     )
     parser.add_argument("scenario", help="a scenario's name (see `run.py list`), or the path of a TOML file")
     parser.add_argument("--days", type=int, metavar="N", help="days to run (default: the scenario's)")
@@ -75,6 +78,23 @@ def _run_parser() -> argparse.ArgumentParser:
         const=0,
         metavar="PORT",
         help=f"be a driver on a web page of this machine (default: a free port); --speed is {PAGE_SPEED:g} then",
+    )
+    parser.add_argument(
+        "--web",
+        type=int,
+        nargs="?",
+        const=0,
+        metavar="PORT",
+        help="watch the run on a web page of this machine (default: a free port), with a clock to pause and step",
+    )
+    parser.add_argument("--web-host", metavar="ADDRESS", help="with --web: where it is served (default: loopback)")
+    parser.add_argument(
+        "--watcher",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="JID",
+        help="with --server: who may chat with the observer, or a domain for everybody there",
     )
     parser.add_argument("--wire", action="store_true", help="put every message on the XMPP server")
     parser.add_argument("--server", metavar="HOST[:PORT]", help="an XMPP server instead of the embedded one")
@@ -108,12 +128,20 @@ def _command_parser(command: str) -> argparse.ArgumentParser:
         parser.description = "Writes the DSO's signals (4.2.1, 5.2.1) in the JSON that EV4EU's own platform imports."
         parser.add_argument("run", type=Path, metavar="RUN_FOLDER", help="the folder of a run")
         parser.add_argument("--out", type=Path, metavar="DIR", help="where to (default: signals in the folder)")
+    if command == "show":
+        from environment import showing
+
+        showing.add_options(parser)
+    if command == "observe":
+        from environment import observing
+
+        observing.add_options(parser)
     return parser
 
 
 def _run(options: argparse.Namespace) -> int:
     from environment import console, launcher, scenario
-    from environment.options import Options
+    from environment.options import LOOPBACK, Options
 
     out = options.out or _free_folder(Path(options.scenario).stem)
     try:
@@ -133,6 +161,9 @@ def _run(options: argparse.Namespace) -> int:
                     ca=options.ca,
                     ledger_url=options.ledger,
                     driver_page=options.driver_page,
+                    web=options.web,
+                    web_host=options.web_host or LOOPBACK,
+                    watchers=tuple(options.watcher),
                     base=source.parent if source.suffix == ".toml" else scenario.SCENARIOS,
                 ),
                 progress,
@@ -153,6 +184,8 @@ def _run(options: argparse.Namespace) -> int:
         return 4
     if not options.quiet:
         console.closing(done)
+    if done.page is not None:
+        done.page.stay()
     return 0
 
 
@@ -246,6 +279,18 @@ def _signals(options: argparse.Namespace) -> int:
     for path in written:
         print(path)
     return 0
+
+
+def _show(options: argparse.Namespace) -> int:
+    from environment import showing
+
+    return showing.show(options)
+
+
+def _observe(options: argparse.Namespace) -> int:
+    from environment import observing
+
+    return observing.observe(options)
 
 
 def _exchanges(options: argparse.Namespace) -> int:

@@ -8,6 +8,9 @@ in an order that depends on the run alone: one seed gives one trace, though devi
 
 `loop.time()`, `asyncio.sleep` and `asyncio.timeout` keep to the wall, as the libraries that guard sockets expect.
 A thread's result is not seen coming: whoever awaits one enters `outstanding()`.
+
+Where somebody watches, a pace (`environment.pace`) says when the virtual clock may hand out its next event, never
+which.
 """
 
 from __future__ import annotations
@@ -22,8 +25,11 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any, Protocol, TypeVar
 
+from environment.pace import Pace, PaceError, checked_speed
+
 _T = TypeVar("_T")
 Callback = Callable[[], object]
+_NO_STEPS = "a run with --speed keeps to the wall clock: leave --speed out for a run that can be stepped"
 
 
 class AgendaTimer:
@@ -114,11 +120,15 @@ class _BaseClock:
 
 
 class VirtualClock(_BaseClock):
-    """Scenario time that jumps from timer to timer, as fast as the agents work. Give it to `run`."""
+    """Scenario time that jumps from timer to timer, as fast as the agents work, or as `pace` allows. Give it to
+    `run`."""
 
-    def __init__(self, start: datetime) -> None:
+    def __init__(self, start: datetime, pace: Pace | None = None) -> None:
         super().__init__(start)
         self._now = self._start
+        self.pace = pace
+        if pace is not None:
+            pace.stand_at(self._start)
 
     def now(self) -> datetime:
         return self._now
@@ -126,30 +136,39 @@ class VirtualClock(_BaseClock):
     def call_idle(self, callback: Callback) -> None:
         self._idle.append(callback)
 
+    def go(self) -> None:
+        """Scenario time begins to pass. Only a pace needs the word: nothing is due before the start."""
+        if self.pace is not None:
+            self.pace.begin()
+
     def make_loop(self) -> asyncio.AbstractEventLoop:
         self._loop = asyncio.SelectorEventLoop(_IdleSelector(self._next_event))
         return self._loop
 
-    def _next_event(self) -> bool:
-        """Hands the loop the next event. False when there is none, or time may not pass."""
+    def _next_event(self) -> float | None:
+        """Hands the loop the next event: 0.0. Else the wall seconds after which there may be one, or None when there is
+        none, or time may not pass."""
         assert self._loop is not None
         if self._outstanding or self._halted:
-            return False
-        if self._idle:
-            self._loop.call_soon(self._idle.popleft())
-            return True
-        timer = self._agenda.first()
+            return None
+        timer = None if self._idle else self._agenda.first()
+        if timer is None and not self._idle:
+            return None
+        at = self._now if timer is None else max(self._now, timer.at)
+        if self.pace is not None and (wait := self.pace.wait(at)) != 0.0:
+            return wait
         if timer is None:
-            return False
+            self._loop.call_soon(self._idle.popleft())
+            return 0.0
         self._agenda.take()
         assert timer.callback is not None
-        self._now = max(self._now, timer.at)
+        self._now = at
         self._loop.call_soon(timer.callback)
-        return True
+        return 0.0
 
 
 class ScaledClock(_BaseClock):
-    """Scenario time that passes `speed` times as fast as the wall clock.
+    """Scenario time that passes `speed` times as fast as the wall clock. It can be paused, and does not step.
 
     Time starts with the loop of `run`, or when `held`, with `go`: while a swarm logs in no scenario time should pass.
     """
@@ -157,6 +176,7 @@ class ScaledClock(_BaseClock):
     def __init__(self, start: datetime, speed: float, *, held: bool = False) -> None:
         super().__init__(start)
         self._held = held
+        self._paused_at: datetime | None = None
         if not speed > 0:
             raise ValueError(f"speed is {speed}: it must be greater than 0 (60 makes a day last 24 minutes)")
         self._speed = speed
@@ -165,6 +185,8 @@ class ScaledClock(_BaseClock):
         self._alarm_at: datetime | None = None
 
     def now(self) -> datetime:
+        if self._paused_at is not None:
+            return self._paused_at
         if self._loop is None or self._held:
             return self._start
         return self._start + timedelta(seconds=(self._loop.time() - self._origin) * self._speed)
@@ -176,13 +198,54 @@ class ScaledClock(_BaseClock):
             self._origin = self._loop.time()
             self._arm()
 
+    @property
+    def speed(self) -> float:
+        return self._speed
+
+    @property
+    def paused(self) -> bool:
+        return self._paused_at is not None
+
+    def pause(self) -> None:
+        """No time passes and no letter is handed over from now on; before `go` from then on."""
+        if self._paused_at is None:
+            self._paused_at = self.now()
+            self._disarm()
+
+    def resume(self) -> None:
+        """Time goes on where it stood, first with the letters that were held."""
+        if self._paused_at is None:
+            return
+        at, self._paused_at = self._paused_at, None
+        self._stand_at(at)
+        while self._idle and self._loop is not None:
+            self._loop.call_soon(self._idle.popleft())
+
+    def set_speed(self, speed: float | None) -> None:
+        """From now on. Raises PaceError."""
+        speed = checked_speed(speed)
+        if speed is None:
+            raise PaceError("a run with --speed keeps to the wall clock: it cannot go as fast as it goes")
+        at = self.now()
+        self._speed = speed
+        self._stand_at(at)
+
+    def step(self, span: timedelta) -> None:
+        raise PaceError(_NO_STEPS)
+
+    def step_message(self, count: int = 1) -> None:
+        raise PaceError(_NO_STEPS)
+
     def call_at(self, at: datetime, callback: Callback, *, priority: int = 10) -> AgendaTimer:
         timer = super().call_at(at, callback, priority=priority)
         self._arm()
         return timer
 
     def call_idle(self, callback: Callback) -> None:
-        asyncio.get_running_loop().call_soon(callback)
+        if self._paused_at is not None and not self._held:
+            self._idle.append(callback)
+        else:
+            asyncio.get_running_loop().call_soon(callback)
 
     def make_loop(self) -> asyncio.AbstractEventLoop:
         self._loop = asyncio.SelectorEventLoop()
@@ -190,10 +253,22 @@ class ScaledClock(_BaseClock):
         self._arm()
         return self._loop
 
+    def _stand_at(self, at: datetime) -> None:
+        """The time is `at` now, and passes at the speed."""
+        if self._loop is not None:
+            self._origin = self._loop.time() - (at - self._start).total_seconds() / self._speed
+        self._disarm()
+        self._arm()
+
+    def _disarm(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = self._alarm_at = None
+
     def _arm(self) -> None:
         """Keeps one alarm of the loop at the earliest timer."""
         first = self._agenda.first()
-        if self._loop is None or self._held or self._halted or first is None:
+        if self._loop is None or self._held or self._halted or self._paused_at is not None or first is None:
             return
         if self._alarm_at is not None and self._alarm_at <= first.at:
             return
@@ -216,9 +291,10 @@ class ScaledClock(_BaseClock):
 
 
 class _IdleSelector(selectors.DefaultSelector):
-    """The platform's selector; where the loop would wait and no socket is ready, it first asks for an event."""
+    """The platform's selector; where the loop would wait and no socket is ready, it first asks for an event, and waits
+    no longer than until the next one may be due."""
 
-    def __init__(self, next_event: Callable[[], bool]) -> None:
+    def __init__(self, next_event: Callable[[], float | None]) -> None:
         super().__init__()
         self._next_event = next_event
 
@@ -226,8 +302,10 @@ class _IdleSelector(selectors.DefaultSelector):
         if timeout is not None and timeout <= 0:
             return super().select(timeout)
         ready = super().select(0)
-        if ready or self._next_event():
+        if ready or (wait := self._next_event()) == 0.0:
             return ready
+        if wait is not None:
+            timeout = wait if timeout is None else min(timeout, wait)
         return super().select(timeout)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from decimal import Decimal
@@ -13,6 +14,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 
 from environment.launcher import Done
+from environment.page_process import PageProcess
 from environment.report.public_sessions import BILLS_ROUNDED_EUR
 from environment.run_folder import SUMMARY
 from environment.stage import Progress as Listener
@@ -26,11 +28,19 @@ BROKEN_KW = 0.01
 
 
 class _Quiet:
+    """Only errors, and the page's address, without which there is no page."""
+
     def stage(self, text: str) -> None: ...
 
     def listening(self, address: str, domain: str, ca_file: Path) -> None: ...
 
     def serving(self, address: str) -> None: ...
+
+    def watching(self, address: str, observer: str) -> None:
+        print(f"The run on a page at {address}", flush=True)
+
+    def say(self, line: str) -> None:
+        print(f"run.py: {line}", file=sys.stderr)
 
     def minute(self, at: datetime, share: float, messages: int, loading_percent: float) -> None: ...
 
@@ -51,15 +61,17 @@ class _Bar:
             self._progress.console.print(f"{text} ...", markup=False, highlight=False)
 
     def listening(self, address: str, domain: str, ca_file: Path) -> None:
-        self._progress.console.print(
-            f"XMPP server at {address}, domain {domain}, its authority in {ca_file}",
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
-        )
+        self.say(f"XMPP server at {address}, domain {domain}, its authority in {ca_file}")
 
     def serving(self, address: str) -> None:
-        self._progress.console.print(f"Driver's page at {address}", highlight=False, markup=False, soft_wrap=True)
+        self.say(f"Driver's page at {address}")
+
+    def watching(self, address: str, observer: str) -> None:
+        self.say(f"The run on a page at {address}")
+        self.say(f"In a chat: write `help` to {observer}")
+
+    def say(self, line: str) -> None:
+        self._progress.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def minute(self, at: datetime, share: float, messages: int, loading_percent: float) -> None:
         if at.minute % 15 == 0:
@@ -195,6 +207,13 @@ def closing(done: Done) -> None:
     if (more := len(summary["warnings"]) - _WARNINGS) > 0:
         console.print(f"  and {more} more, in {done.folder / SUMMARY}", highlight=False, markup=False, soft_wrap=True)
     console.print(f"Report: {done.report}", highlight=False, markup=False, soft_wrap=True)
+    if done.page is not None and done.page.url:
+        staying(done.page)
+
+
+def staying(page: PageProcess) -> None:
+    """The line that says how long the page is there."""
+    Console().print(f"The page stays at {page.url} until Ctrl-C.", highlight=False, markup=False, soft_wrap=True)
 
 
 def _both(summary: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

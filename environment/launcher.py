@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -25,6 +26,8 @@ from environment.frequency_series import FREQUENCY
 from environment.grid import GridError
 from environment.options import Options, OptionsError
 from environment.out_folder import OutFolder, OutFolderError
+from environment.pace import Pace
+from environment.page_process import PageError, PageProcess
 from environment.report import build as build_report
 from environment.run_folder import SERIES, RunFolderError
 from environment.scenario import Scenario, ScenarioError
@@ -54,6 +57,7 @@ EXPECTED = (
     SeriesError,
     RunFolderError,
     DriverPageError,
+    PageError,
 )
 """What can go wrong outside this program: each is one clear line for the user."""
 
@@ -65,16 +69,21 @@ class _Silent:
 
     def serving(self, address: str) -> None: ...
 
+    def watching(self, address: str, observer: str) -> None: ...
+
+    def say(self, line: str) -> None: ...
+
     def minute(self, at: datetime, share: float, messages: int, loading_percent: float) -> None: ...
 
 
 @dataclass(frozen=True)
 class Done:
-    """A run that is over: its folder and what stands in its `summary.json`."""
+    """A run that is over: its folder, what stands in its `summary.json`, and the page that still shows it."""
 
     folder: Path
     summary: dict[str, Any]
     report: Path
+    page: PageProcess | None = None
 
 
 def streams(seed: int) -> dict[str, np.random.Generator]:
@@ -102,18 +111,22 @@ def launch(scenario: Scenario, options: Options, progress: Progress | None = Non
         rows=2 * plant.steps,
         extra=plant.columns,
     )
-    clock: VirtualClock | ScaledClock = VirtualClock(scenario.begins)
+    pace = None if options.web is None else Pace(options.web_speed)
+    clock: VirtualClock | ScaledClock = VirtualClock(scenario.begins, pace)
     if options.speed is not None:
         clock = ScaledClock(scenario.begins, options.speed, held=True)
-    with OutFolder(options.out) as out:
-        stage = Stage(scenario, options, progress, plant, series, random, out, clock, accounts, admitted)
+    with OutFolder(options.out) as out, ExitStack() as stack:
+        page = None
+        if options.web is not None:
+            page = stack.enter_context(_page(scenario, options, options.web, out, progress))
+        stage = Stage(scenario, options, progress, plant, series, random, out, clock, accounts, admitted, page)
         try:
             run(stage.play, clock)
         except BaseExceptionGroup as group:
             raise _first(group) from group
-        progress.stage("the same time without flexibility")
+        stage.tell("the same time without flexibility")
         without, notes = left_alone(stage.world, series)
-        progress.stage("writing the report")
+        stage.tell("writing the report")
         series.write(out.path / SERIES)
         _write_frequency(out.path / FREQUENCY, stage.world, without)
         found = summary.write(
@@ -124,7 +137,23 @@ def launch(scenario: Scenario, options: Options, progress: Progress | None = Non
             warnings=(*plant.sessions.warnings, *stage.notices, *stage.unread()),
             notes=notes,
         )
-        return Done(out.path, found, build_report(out.path))
+        report = build_report(out.path)
+        if page is not None:
+            page.state("ended")
+        stack.pop_all()
+        return Done(out.path, found, report, page)
+
+
+def _page(scenario: Scenario, options: Options, port: int, out: OutFolder, progress: Progress) -> PageProcess:
+    """The page that shows the run; it listens while the swarm is made ready."""
+    return PageProcess(
+        out.path,
+        live=True,
+        address=options.web_host,
+        port=port,
+        title=scenario.scenario.title,
+        tell=progress.say,
+    )
 
 
 def _write_frequency(path: Path, served: World, without: World) -> None:

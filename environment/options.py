@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ipaddress
 import math
 import os
+import re
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,8 +13,11 @@ from pathlib import Path
 
 MOST_PORT = 65_535
 LOOPBACK = "127.0.0.1"
+WEB_SPEED = 300.0
+"""With the page and without --speed, time passes so many times as fast as life at first; the page has buttons."""
 
 OTHER_PORT = "give another port, or none for a free one"
+_JID_OR_DOMAIN = re.compile(r"(?:[^@/\s]+@)?[^@/\s]+")
 
 
 class OptionsError(ValueError):
@@ -24,7 +29,10 @@ class Options:
     """How to run: `speed` None is virtual time, `wire` puts every message on the server. `server` is HOST[:PORT] of a
     server that has the accounts in the file `accounts`; without it one is embedded, on `port` (None: a free one), which
     also lets in the accounts in the file `admit`. `base` is where the scenario's relative paths start. On the port
-    `driver_page` (0: a free one) a person can be a driver; None: nobody is."""
+    `driver_page` (0: a free one) a person can be a driver; None: nobody is. On the port `web` (0: a free one) of the
+    address `web_host` a page shows the run; time passes `web_speed` times as fast as life at first (None: as fast as it
+    goes) where there is no `speed`. `watchers` are the JIDs, or domains, on the server that may chat with the observer;
+    on the embedded one all in `admit` may."""
 
     out: Path
     speed: float | None = None
@@ -37,6 +45,10 @@ class Options:
     ledger_url: str | None = None
     base: Path | None = None
     driver_page: int | None = None
+    web: int | None = None
+    web_host: str = LOOPBACK
+    web_speed: float | None = WEB_SPEED
+    watchers: tuple[str, ...] = ()
 
     def check(self) -> None:
         """Raises OptionsError for numbers that cannot be, and for options that contradict each other."""
@@ -58,6 +70,7 @@ class Options:
                 yield f"--driver-page {self.driver_page}: cannot be served there: {why}; {OTHER_PORT}"
             if self.speed is None:
                 yield "--driver-page: needs time that passes; give --speed as well (60 makes an hour last a minute)"
+        yield from self._faults_of_watching()
         if self.server is None:
             if self.ca is not None:
                 yield "--ca: the embedded server has its own authority; give --server HOST as well, or leave it out"
@@ -67,13 +80,49 @@ class Options:
         if self.admit is not None:
             yield "--admit: is the embedded server's; make the account on the server that --server names"
 
+    def _faults_of_watching(self) -> Iterator[str]:
+        if self.web is not None:
+            yield from page_faults(self.web, self.web_host)
+            if self.web and self.web == self.driver_page:
+                yield f"--web {self.web}: is the port of --driver-page as well; {OTHER_PORT}"
+        elif self.web_host != LOOPBACK:
+            yield f"--web-host {self.web_host}: is where the page of --web is served; give --web as well"
+        for watcher in self.watchers:
+            if not _JID_OR_DOMAIN.fullmatch(watcher):
+                yield f"--watcher {watcher}: is no JID; give name@domain, or a domain for everybody there"
+        if self.watchers and self.server is None:
+            yield "--watcher: the embedded server lets in whom --admit FILE names, and they may watch; give that"
 
-def _taken(port: int) -> str | None:
+
+def page_faults(port: int, host: str) -> Iterator[str]:
+    """Why the page cannot be served at that port and address of this machine: a line, or none."""
+    if not 0 <= port <= MOST_PORT:
+        yield f"--web {port}: is no port; give one up to {MOST_PORT}, 0 for a free one"
+    elif not _is_address(host):
+        yield f"--web-host {host}: is no IP address; give one of this machine, or 0.0.0.0 for all of them"
+    elif (why := _taken(port, host)) is not None:
+        yield f"--web {port}: cannot be served at {host}: {why}; give another port, or an address of this machine"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only programs of this machine reach that address."""
+    return ipaddress.ip_address(host).is_loopback
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _taken(port: int, host: str = LOOPBACK) -> str | None:
     """Why nothing can listen on that port of this machine, so that no run is begun in vain; None where it can."""
-    with socket.socket() as trial:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as trial:
         trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, os.name == "posix")
         try:
-            trial.bind((LOOPBACK, port))
+            trial.bind((host, port))
             trial.listen(1)
         except OSError as error:
             return error.strerror or str(error)

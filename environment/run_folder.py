@@ -21,6 +21,9 @@ LEDGER = "ledger.sqlite"
 SERIES = "series.parquet"
 SUMMARY = "summary.json"
 REPORT = "report.html"
+NETWORK = "network.json"
+LIVE_ROWS = "live.rows"
+"""While a run is watched: the rows of its series as they come (`environment.live_rows`)."""
 
 
 class RunFolderError(ValueError):

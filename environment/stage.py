@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,7 +27,9 @@ from environment.chargers import ChargerPark
 from environment.clock import ScaledClock, VirtualClock
 from environment.driver_stage import page_of
 from environment.options import Options
-from environment.out_folder import SERVER, OutFolder
+from environment.out_folder import ACCESS, SERVER, OutFolder
+from environment.pace import Paced
+from environment.page_process import PageProcess
 from environment.run_folder import LEDGER, TRACE
 from environment.scenario import Scenario
 from environment.series import SeriesRecorder
@@ -53,6 +56,12 @@ class Progress(Protocol):
     def serving(self, address: str) -> None:
         """A browser finds the driver's page there."""
 
+    def watching(self, address: str, observer: str) -> None:
+        """A browser finds the page that shows the run there; who chats rather writes to the observer."""
+
+    def say(self, line: str) -> None:
+        """A line for the user."""
+
     def minute(self, at: datetime, share: float, messages: int, loading_percent: float) -> None:
         """Scenario time has come to `at`, `share` of the run."""
 
@@ -78,6 +87,7 @@ class Stage:
         clock: VirtualClock | ScaledClock,
         accounts: dict[str, str],
         admitted: dict[str, str],
+        page: PageProcess | None = None,
     ) -> None:
         self.scenario = scenario
         self.options = options
@@ -89,6 +99,7 @@ class Stage:
         self.clock = clock
         self.accounts = accounts
         self.admitted = admitted
+        self.page = page
         self.domain = swarm_accounts(accounts, roles(scenario, "")) if options.accounts else DOMAIN
         self.roles = roles(scenario, self.domain)
         self.notices: list[str] = []
@@ -101,7 +112,7 @@ class Stage:
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         async with AsyncExitStack() as stack:
             access, passwords = await self._server(stack)
-            self.progress.stage(f"starting {len(self.plant.specs)} chargers and {len(self.roles)} agents")
+            self.tell(f"starting {len(self.plant.specs)} chargers and {len(self.roles)} agents")
             park = ChargerPark(self.plant.specs, self.plant.fleet(), self.clock.now, heartbeat_timeout_s=HEARTBEAT_S)
             await park.start()
             stack.push_async_callback(park.stop)
@@ -147,6 +158,12 @@ class Stage:
             cast = cast_of(self.scenario)(swarm, self.domain, passwords, props)
             await self._perform(swarm, cast, passwords, stack)
 
+    def tell(self, stage: str) -> None:
+        """A new stage of the run begins, for whoever follows it."""
+        self.progress.stage(stage)
+        if self.page is not None:
+            self.page.stage(stage)
+
     async def _server(self, stack: AsyncExitStack) -> tuple[ServerAccess, dict[str, str]]:
         """The server that the agents log in to, and their passwords."""
         options = self.options
@@ -157,6 +174,7 @@ class Stage:
                     f"`run.py accounts {self.scenario.scenario.name} --domain DOMAIN` makes one"
                 )
             host, port = server_address(options.server)
+            self._write_access(host, port, options.ca)
             return ServerAccess(host, port, client_tls(options.ca)), self.accounts
         server = EmbeddedServer(self.out.path / SERVER, domain=self.domain, port=options.port or 0)
         with self.clock.outstanding():
@@ -165,8 +183,17 @@ class Stage:
             passwords = self.accounts or generated_passwords(self.roles)
             await server.admit(passwords, generated=not self.accounts)
             await server.admit(self.admitted, generated=False)
+        self._write_access(access.host, access.port, server.ca_file)
         self.progress.listening(f"{access.host}:{access.port}", self.domain, server.ca_file)
         return access, passwords
+
+    def _write_access(self, host: str, port: int, ca: Path | None) -> None:
+        """Where `run.py observe` finds the server, for as long as the run lasts."""
+        found = {"host": host, "port": port, "domain": self.domain, "ca": None if ca is None else str(ca.absolute())}
+        (self.out.path / SERVER).mkdir(mode=0o700, exist_ok=True)
+        path = self.out.path / ACCESS
+        path.touch(mode=0o600)
+        path.write_text(json.dumps(found), encoding="utf-8")
 
     async def _perform(self, swarm: Swarm, cast: Cast[Any], passwords: dict[str, str], stack: AsyncExitStack) -> None:
         directory = Directory(swarm.directory, passwords[swarm.directory], swarm, self.roles)
@@ -178,9 +205,12 @@ class Stage:
             stack.push_async_callback(actor.stop)
         await self._unless_failed(start_all(actors))
         await self._serve_page(actors, stack)
+        await self._show_run(stack)
         self.out.began()
-        self.progress.stage("negotiating")
+        self.tell("negotiating")
         self.clock.go()
+        if self.page is not None:
+            self.page.state("running")
         for actor in actors:
             actor.spawn(actor.course(), "course")
         await self._unless_failed(self.clock.sleep_until(self._ends + EPILOGUE))
@@ -194,6 +224,28 @@ class Stage:
         page = page_of(self.scenario, actors, port=self.options.driver_page, speed=self.options.speed or 1.0)
         stack.push_async_callback(page.stop)
         self.progress.serving(await page.start())
+
+    async def _show_run(self, stack: AsyncExitStack) -> None:
+        """The page that shows the run, where there is to be one."""
+        if self.page is None:
+            return
+        with self.clock.outstanding():
+            address = await self.page.ready()
+        self.progress.watching(address, f"observer@{self.domain}")
+        clock: Paced = self.clock if isinstance(self.clock, ScaledClock) else self._paced(self.clock)
+        self.page.attach(clock, self._so_far)
+        stack.callback(self.page.detach)
+
+    def _paced(self, clock: VirtualClock) -> Paced:
+        assert clock.pace is not None
+        clock.pace.messages = lambda: self.writer.messages
+        return clock.pace
+
+    def _so_far(self) -> dict[str, Any]:
+        """What the page is told besides the clock; what it reads of the trace itself is in the file then."""
+        self.writer.flush()
+        in_order = isinstance(self.clock, VirtualClock) and not self.options.wire
+        return {"messages": self.writer.messages, "deterministic": in_order}
 
     async def _unless_failed(self, work: Any) -> None:
         """Waits for `work`, but not beyond the first error that an agent would have kept to itself."""
@@ -212,6 +264,8 @@ class Stage:
         at = self.clock.now().astimezone(self.scenario.zone)
         day = f"{at:%a} " if self.scenario.scenario.days > 1 else ""
         self.notices.append(f"{day}{at:%H:%M} {agent.partition('@')[0]}: {text}")
+        if self.page is not None:
+            self.page.notice(self.notices[-1])
 
     def unread(self) -> list[str]:
         """A line for each message that could not be read: it has no place in the trace."""
