@@ -79,6 +79,16 @@ class Link:
         """Whether the agent is logged in now."""
         return bool(self._client.transport is not None and self._client.sessionstarted)
 
+    @property
+    def client(self) -> Any:
+        """The slixmpp client, for what an agent does on the server besides sending letters."""
+        return self._client
+
+    @property
+    def agent(self) -> Any:
+        """Whose connection it is."""
+        return self._agent
+
     async def connect(self) -> None:
         """Logs in. Raises ServerUnreachableError or LoginRefusedError."""
         self._login = asyncio.get_running_loop().create_future()
