@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
 from protocols.dialogues import ANSWER_TO_CANCEL, DIALOGUES, PLAIN_ANSWERS, PLAIN_REPLIES
 from protocols.exchanges import Content
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def contents() -> tuple[type[Content], ...]:
@@ -31,9 +34,39 @@ def export() -> dict[str, Any]:
             # A default saves typing in Python; on the wire the id is what tells one content from another.
             definitions[content.__name__].setdefault("required", []).insert(0, "exchange")
     return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "Contents of the information exchanges of EV4EU D5.1, BUC 1, 2, 4.1 and 6",
+        "$schema": DIALECT,
+        "title": "Contents of the information exchanges of EV4EU D5.1",
         "description": "Positive power is drawn from the grid. Prices are per kW for each 15 minutes, or per kWh.",
         "oneOf": [{"$ref": f"#/$defs/{content.__name__}"} for content in classes],
         "$defs": definitions,
     }
+
+
+def of(content: type[Content]) -> dict[str, Any]:
+    """The schema of one content, with those that it refers to."""
+    definitions = export()["$defs"]
+    name = content.__name__
+    others = {each: node for each, node in closed(definitions, [name]).items() if each != name}
+    return {"$schema": DIALECT, **definitions[name], **({"$defs": others} if others else {})}
+
+
+def closed(definitions: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """The definitions of these names and of all that they refer to, in the order of `definitions`."""
+    wanted, waiting = set[str](), list(names)
+    while waiting:
+        name = waiting.pop()
+        if name not in wanted:
+            wanted.add(name)
+            waiting += _referred(definitions[name])
+    return {name: definition for name, definition in definitions.items() if name in wanted}
+
+
+def _referred(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        if isinstance(reference := node.get("$ref"), str):
+            yield reference.rpartition("/")[2]
+        for member in node.values():
+            yield from _referred(member)
+    elif isinstance(node, list):
+        for member in node:
+            yield from _referred(member)
