@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from pydantic.json_schema import models_json_schema
@@ -27,27 +27,31 @@ def contents() -> tuple[type[Content], ...]:
 def export() -> dict[str, Any]:
     """One schema document: a definition for each content, and `oneOf` them. Units stand as `x-unit`."""
     classes = contents()
+    return {
+        "$schema": DIALECT,
+        "title": "Contents of the information exchanges of EV4EU D5.1",
+        "description": "Positive power is drawn from the grid. Prices are per kW for each 15 minutes, or per kWh.",
+        "oneOf": [{"$ref": f"#/$defs/{content.__name__}"} for content in classes],
+        "$defs": _definitions(classes),
+    }
+
+
+def of(content: type[Content]) -> dict[str, Any]:
+    """The schema of one content, with those that it refers to."""
+    definitions = _definitions([content])
+    own = definitions.pop(content.__name__)
+    return {"$schema": DIALECT, **own, **({"$defs": definitions} if definitions else {})}
+
+
+def _definitions(classes: Sequence[type[Content]]) -> dict[str, Any]:
+    """What these contents are, and all that they refer to."""
     _, document = models_json_schema([(content, "validation") for content in classes], ref_template="#/$defs/{model}")
     definitions: dict[str, Any] = document["$defs"]
     for content in classes:
         if content.model_fields["exchange"].default is not None:
             # A default saves typing in Python; on the wire the id is what tells one content from another.
             definitions[content.__name__].setdefault("required", []).insert(0, "exchange")
-    return {
-        "$schema": DIALECT,
-        "title": "Contents of the information exchanges of EV4EU D5.1",
-        "description": "Positive power is drawn from the grid. Prices are per kW for each 15 minutes, or per kWh.",
-        "oneOf": [{"$ref": f"#/$defs/{content.__name__}"} for content in classes],
-        "$defs": definitions,
-    }
-
-
-def of(content: type[Content]) -> dict[str, Any]:
-    """The schema of one content, with those that it refers to."""
-    definitions = export()["$defs"]
-    name = content.__name__
-    others = {each: node for each, node in closed(definitions, [name]).items() if each != name}
-    return {"$schema": DIALECT, **definitions[name], **({"$defs": others} if others else {})}
+    return definitions
 
 
 def closed(definitions: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
