@@ -151,9 +151,14 @@ def _voltage(series: Series, case: Case) -> dict[str, Any]:
     return {**found, "worst": list(found["worst"])}
 
 
+_SERVICE_NOT_TOLD = ("operator", "conversation_id", "opened", "until", "parts")
+"""What a page shows of a service and the summary does not."""
+
+
 def _service(service: Service) -> dict[str, Any]:
+    told = {name: value for name, value in asdict(service).items() if name not in _SERVICE_NOT_TOLD}
     return {
-        **asdict(service),
+        **told,
         "kind": service.kind.value,
         "start": service.start.isoformat(),
         "end": service.end.isoformat(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from environment.report import money
-from environment.report.market import well_formed
+from environment.report.hearing import well_formed
 from environment.run_folder import Trace
 from protocols.exchanges.settlement import Bill, Payment
 from protocols.roles import Role

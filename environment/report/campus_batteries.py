@@ -13,7 +13,7 @@ from environment.report.campus_frequency import nothing
 from environment.report.campus_material import CampusMaterial
 from environment.report.chapter import Chapter
 from environment.report.frequency_figures import FrequencyCharts
-from environment.report.market import well_formed
+from environment.report.hearing import well_formed
 from environment.report.seconds import Portfolio, throughput
 from protocols.exchanges.congestion_services import Remuneration
 from protocols.exchanges.vocabulary import ServiceType

@@ -6,13 +6,13 @@ well-formed words of those whose part it is count. Powers are reductions of cons
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Literal, TypeAlias
 
-from environment.report.market import well_formed
+from environment.report.hearing import told
 from environment.run_folder import Trace
 from protocols.acl import AclMessage, Performative
 from protocols.exchanges.congestion_services import (
@@ -54,6 +54,7 @@ class Asked:
     awarded_kw: float
     benefit_eur: Decimal
     reason: str | None
+    conversation_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,8 @@ class Part:
     agreed: bool | None
     reason: str | None
     asked: tuple[Asked, ...]
+    conversation_id: str
+    opened: datetime
 
     @property
     def took_place(self) -> bool:
@@ -121,6 +124,7 @@ class _Driver:
     request: CustomerRequest
     manager: str
     driver: str
+    conversation_id: str
     option: str | None = None
     declined: bool = False
     award: CustomerAward | None = None
@@ -133,6 +137,8 @@ class _Part:
     call: CongestionCall
     dso: str
     manager: str
+    conversation_id: str
+    opened: datetime
     offer: SolutionOffer | None = None
     award: SolutionAward | None = None
     refused: bool = False
@@ -144,36 +150,50 @@ class _Part:
     drivers: list[_Driver] = field(default_factory=list)
 
 
-def parts(trace: Trace) -> tuple[Part, ...]:
-    """Every manager's part in every call of the trace, in the order of their beginning."""
-    found: dict[str, _Part] = {}  # by conversation of 3.1
-    by_id: dict[tuple[str, str], _Part] = {}  # by call and manager
-    drivers: dict[str, _Driver] = {}  # by conversation of 3.2
-    bills: dict[str, _Part] = {}  # by conversation of 3.x.3
-    times = {id(entry.message): entry.at for entry in trace.entries}
-    for message, content in well_formed(trace, "3.1", "3.x.1", "3.x.2", "3.2", "3.3", "3.x.3", None):
+class Parts:
+    """Every manager's part in every call of a trace, as far as it was heard."""
+
+    exchanges = ("3.1", "3.x.1", "3.x.2", "3.2", "3.3", "3.x.3", None)
+
+    def __init__(self, roles: Mapping[str, str]) -> None:
+        self._roles = roles
+        self._found: dict[str, _Part] = {}  # by conversation of 3.1
+        self._by_id: dict[tuple[str, str], _Part] = {}  # by call and manager
+        self._drivers: dict[str, _Driver] = {}  # by conversation of 3.2
+        self._bills: dict[str, _Part] = {}  # by conversation of 3.x.3
+
+    def hear(self, at: datetime, message: AclMessage, content: Content) -> None:
         who, to, conversation = message.sender, message.receiver, message.conversation_id
         match content:
-            case CongestionCall() if trace.roles.get(who) == Role.DSO.value:
-                if conversation not in found and (content.request_id, to) not in by_id:
-                    found[conversation] = by_id[content.request_id, to] = _Part(content, who, to)
+            case CongestionCall() if self._roles.get(who) == Role.DSO.value:
+                if conversation not in self._found and (content.request_id, to) not in self._by_id:
+                    part = _Part(content, who, to, conversation, at)
+                    self._found[conversation] = self._by_id[content.request_id, to] = part
             case CustomerRequest():
-                part = by_id.get((content.request_id, who))
-                if part is not None and conversation not in drivers:
-                    drivers[conversation] = _Driver(content, who, to)
-                    part.drivers.append(drivers[conversation])
+                asking = self._by_id.get((content.request_id, who))
+                if asking is not None and conversation not in self._drivers:
+                    self._drivers[conversation] = _Driver(content, who, to, conversation)
+                    asking.drivers.append(self._drivers[conversation])
             case CongestionSettlement():
-                part = by_id.get((content.request_id, to))
-                if part is not None and part.dso == who:
-                    part.settlement, bills[conversation] = content, part
-            case SettlementAnswer() if conversation in bills and bills[conversation].manager == who:
-                bills[conversation].agreed = message.performative is Performative.ACCEPT_PROPOSAL
-            case _ if conversation in drivers:
-                _driver_said(drivers[conversation], message, content)
-            case _ if conversation in found:
-                _part_said(found[conversation], message, content, times[id(message)])
-    told = (_told(part) for part in found.values())
-    return tuple(sorted(told, key=lambda part: (part.call.start, part.call.request_id, part.manager)))
+                settled = self._by_id.get((content.request_id, to))
+                if settled is not None and settled.dso == who:
+                    settled.settlement, self._bills[conversation] = content, settled
+            case SettlementAnswer() if conversation in self._bills and self._bills[conversation].manager == who:
+                self._bills[conversation].agreed = message.performative is Performative.ACCEPT_PROPOSAL
+            case _ if conversation in self._drivers:
+                _driver_said(self._drivers[conversation], message, content)
+            case _ if conversation in self._found:
+                _part_said(self._found[conversation], message, content, at)
+
+    def found(self) -> tuple[Part, ...]:
+        """The parts in the order of their beginning."""
+        found = (_told(part) for part in self._found.values())
+        return tuple(sorted(found, key=lambda part: (part.call.start, part.call.request_id, part.manager)))
+
+
+def parts(trace: Trace) -> tuple[Part, ...]:
+    """Every manager's part in every call of the trace, in the order of their beginning."""
+    return told(trace, Parts(trace.roles)).found()
 
 
 def _part_said(part: _Part, message: AclMessage, content: Content, at: datetime) -> None:
@@ -231,6 +251,8 @@ def _told(part: _Part) -> Part:
         agreed=part.agreed,
         reason=part.reason,
         asked=tuple(_asked(driver) for driver in part.drivers),
+        conversation_id=part.conversation_id,
+        opened=part.opened,
     )
 
 
@@ -252,6 +274,7 @@ def _asked(driver: _Driver) -> Asked:
         awarded_kw=driver.award.power_kw if served and driver.award is not None else 0.0,
         benefit_eur=driver.award.benefit_eur if served and driver.award is not None else Decimal(0),
         reason=driver.reason,
+        conversation_id=driver.conversation_id,
     )
 
 

@@ -5,12 +5,13 @@ Only well-formed words of those whose part it is count. Capacities are magnitude
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Literal, TypeAlias
 
-from environment.report.market import well_formed
+from environment.report.hearing import told, well_formed
 from environment.run_folder import Trace
 from protocols.acl import AclMessage, Performative
 from protocols.exchanges.congestion_services import Remuneration
@@ -55,6 +56,9 @@ class Test:
     steps: tuple[TestStep, ...]
     records: tuple[TestRecord, ...]
     ended: datetime | None
+    tso: str
+    conversation_id: str
+    opened: datetime
 
     @property
     def passed(self) -> int:
@@ -74,6 +78,9 @@ class Hour:
     settlement: CapacitySettlement | None
     changes: tuple[ParticipationChange, ...]
     reason: str | None
+    tso: str
+    conversation_id: str
+    opened: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +98,8 @@ class _Test:
     application: ParticipationApplication
     manager: str
     tso: str
+    conversation_id: str
+    opened: datetime
     outcome: Outcome = "open"
     approved_kw: float = 0.0
     sheet: tuple[Finding, ...] = ()
@@ -105,6 +114,8 @@ class _Hour:
     offer: CapacityOffer
     manager: str
     tso: str
+    conversation_id: str
+    opened: datetime
     award: CapacityAward | None = None
     ending: HourEnding = "open"
     report: DeliveryReport | None = None
@@ -113,38 +124,44 @@ class _Hour:
     reason: str | None = None
 
 
-def applications(trace: Trace) -> tuple[Test, ...]:
-    """Every application of the trace with its test, in the order in which they were made."""
-    found: dict[str, _Test] = {}  # by conversation
-    by_id: dict[str, _Test] = {}
-    times = {id(entry.message): entry.at for entry in trace.entries}
-    for message, content in well_formed(trace, "7.1", "7.x.1", "7.3", None):
-        who, conversation = message.sender, message.conversation_id
+class Applications:
+    """The applications of a trace with their tests, as far as it was heard."""
+
+    exchanges = ("7.1", "7.x.1", "7.3", None)
+
+    def __init__(self, roles: Mapping[str, str]) -> None:
+        self._roles = roles
+        self._found: dict[str, _Test] = {}  # by conversation
+        self._by_id: dict[str, _Test] = {}
+
+    def hear(self, at: datetime, message: AclMessage, content: Content) -> None:
+        who, conversation, by_id = message.sender, message.conversation_id, self._by_id
         match content:
-            case ParticipationApplication() if trace.roles.get(message.receiver) == Role.TSO.value:
+            case ParticipationApplication() if self._roles.get(message.receiver) == Role.TSO.value:
                 if content.application_id not in by_id:
-                    test = _Test(content, who, message.receiver)
-                    found[conversation] = by_id[content.application_id] = test
+                    test = _Test(content, who, message.receiver, conversation, at)
+                    self._found[conversation] = by_id[content.application_id] = test
             case TestStep() if (asked := by_id.get(content.application_id)) is not None and who == asked.tso:
                 asked.steps.append(content)
             case TestRecord() if (asked := by_id.get(content.application_id)) is not None and who == asked.manager:
                 asked.records.append(content)
-            case _ if conversation in found:
-                _test_said(found[conversation], message, content, times[id(message)])
-    return tuple(
-        Test(
-            t.application,
-            t.manager,
-            t.outcome,
-            t.approved_kw,
-            t.sheet,
-            t.reason,
-            tuple(t.steps),
-            tuple(t.records),
-            t.ended,
-        )
-        for t in found.values()
-    )
+            case _ if conversation in self._found:
+                _test_said(self._found[conversation], message, content, at)
+
+    def found(self) -> tuple[Test, ...]:
+        """The applications in the order in which they were made."""
+        return tuple(
+            Test(
+                t.application, t.manager, t.outcome, t.approved_kw, t.sheet, t.reason, tuple(t.steps),
+                tuple(t.records), t.ended, t.tso, t.conversation_id, t.opened,
+            )
+            for t in self._found.values()
+        )  # fmt: skip
+
+
+def applications(trace: Trace) -> tuple[Test, ...]:
+    """Every application of the trace with its test, in the order in which they were made."""
+    return told(trace, Applications(trace.roles)).found()
 
 
 def _test_said(test: _Test, message: AclMessage, content: Content, at: datetime) -> None:
@@ -162,40 +179,57 @@ def _test_said(test: _Test, message: AclMessage, content: Content, at: datetime)
             test.outcome, test.reason, test.ended = "cancelled", content.reason, at
 
 
-def hours(trace: Trace) -> tuple[Hour, ...]:
-    """Every offer of capacity of the trace, in the order of the times that they are for."""
-    found: dict[str, _Hour] = {}  # by conversation
-    by_id: dict[str, _Hour] = {}
-    for message, content in well_formed(trace, "7.x.2", "7.x.3", "7.3", None):
-        who, conversation = message.sender, message.conversation_id
+class Hours:
+    """The offers of capacity of a trace, as far as it was heard."""
+
+    exchanges = ("7.x.2", "7.x.3", "7.3", None)
+
+    def __init__(self, roles: Mapping[str, str]) -> None:
+        self._roles = roles
+        self._found: dict[str, _Hour] = {}  # by conversation
+        self._by_id: dict[str, _Hour] = {}
+
+    def hear(self, at: datetime, message: AclMessage, content: Content) -> None:
+        who, conversation, by_id = message.sender, message.conversation_id, self._by_id
         match content:
-            case CapacityOffer() if trace.roles.get(message.receiver) == Role.TSO.value:
+            case CapacityOffer() if self._roles.get(message.receiver) == Role.TSO.value:
                 if content.offer_id not in by_id:
-                    hour = _Hour(content, who, message.receiver)
-                    found[conversation] = by_id[content.offer_id] = hour
+                    hour = _Hour(content, who, message.receiver, conversation, at)
+                    self._found[conversation] = by_id[content.offer_id] = hour
             case DeliveryReport() if (sold := by_id.get(content.offer_id)) is not None and who == sold.manager:
                 sold.report = content
             case ParticipationChange() if (sold := by_id.get(content.offer_id)) is not None and who == sold.manager:
                 sold.changes.append(content)
             case DeliveryQuery():
-                continue
-            case _ if conversation in found:
-                _hour_said(found[conversation], message, content)
-    told = (
-        Hour(
-            h.offer,
-            h.manager,
-            0.0 if h.award is None else h.award.capacity_kw,
-            None if h.award is None else h.award.price_eur_per_kw,
-            h.ending,
-            h.report,
-            h.settlement,
-            tuple(h.changes),
-            h.reason,
+                pass
+            case _ if conversation in self._found:
+                _hour_said(self._found[conversation], message, content)
+
+    def found(self) -> tuple[Hour, ...]:
+        """The offers in the order of the times that they are for."""
+        found = (
+            Hour(
+                h.offer,
+                h.manager,
+                0.0 if h.award is None else h.award.capacity_kw,
+                None if h.award is None else h.award.price_eur_per_kw,
+                h.ending,
+                h.report,
+                h.settlement,
+                tuple(h.changes),
+                h.reason,
+                h.tso,
+                h.conversation_id,
+                h.opened,
+            )
+            for h in self._found.values()
         )
-        for h in found.values()
-    )
-    return tuple(sorted(told, key=lambda hour: (hour.offer.start, hour.offer.portfolio_id)))
+        return tuple(sorted(found, key=lambda hour: (hour.offer.start, hour.offer.portfolio_id)))
+
+
+def hours(trace: Trace) -> tuple[Hour, ...]:
+    """Every offer of capacity of the trace, in the order of the times that they are for."""
+    return told(trace, Hours(trace.roles)).found()
 
 
 def _hour_said(hour: _Hour, message: AclMessage, content: Content) -> None:
@@ -221,10 +255,10 @@ def owners(trace: Trace) -> tuple[OwnerStatus, ...]:
         elif isinstance(content, Remuneration) and content.service is ServiceType.FREQUENCY_CONTAINMENT:
             paid.add(content.ev_owner)
     rows = []
-    for (owner, charger_id), told in status.items():
-        took_part = any(each.status in ("participating", "charging-before-departure") for each in told)
+    for (owner, charger_id), heard in status.items():
+        took_part = any(each.status in ("participating", "charging-before-departure") for each in heard)
         if not took_part and owner not in paid:
             continue
-        product = next((each.product for each in reversed(told) if each.product is not None), None)
-        rows.append(OwnerStatus(owner, charger_id, product, len(told)))
+        product = next((each.product for each in reversed(heard) if each.product is not None), None)
+        rows.append(OwnerStatus(owner, charger_id, product, len(heard)))
     return tuple(sorted(rows, key=lambda row: row.charger_id))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from environment.report.market import well_formed
+from environment.report.hearing import well_formed
 from environment.run_folder import Trace
 from protocols.exchanges.res_curtailment import Invoice, InvoicePayment
 from protocols.roles import Role

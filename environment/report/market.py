@@ -6,15 +6,14 @@ holds what was not understood or not invited; here only the well-formed words of
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 
+from environment.report.hearing import told
 from environment.run_folder import Trace
 from protocols.acl import AclMessage, Performative
-from protocols.catalogue import parse
-from protocols.exchanges.content import Content, ContentError
+from protocols.exchanges.content import Content
 from protocols.exchanges.dso_services import PoolAward, PoolBid, PoolOpening
 from protocols.exchanges.plain import Reason
 from protocols.exchanges.procurement import Bid, MarketResult, RequestForBids
@@ -46,6 +45,8 @@ class Round:
     max_price: Decimal
     bids: tuple[Offer, ...]
     declined: tuple[tuple[str, str], ...]
+    buyer: str
+    opened: datetime
 
     @property
     def awarded_kw(self) -> float:
@@ -65,34 +66,39 @@ class _Call:
     opening: PoolOpening | RequestForBids
     conversation_id: str
     buyer: str
+    opened: datetime
     asked: set[str] = field(default_factory=set)
     bids: dict[tuple[str, str], Offer] = field(default_factory=dict)
     declined: dict[str, str] = field(default_factory=dict)
 
 
-def well_formed(trace: Trace, *exchanges: str | None) -> Iterator[tuple[AclMessage, Content]]:
-    """The messages that carry one of `exchanges`, with their contents; malformed ones are left out."""
-    for entry in trace.entries:
-        if entry.message.exchange in exchanges:
-            try:
-                yield entry.message, parse(entry.message)
-            except ContentError:
-                continue
+class Rounds:
+    """The rounds of a trace, as far as it was heard."""
 
+    exchanges = ("6.1.1", "6.1.2", "6.x.1", "1.x.7", "1.1.1", "1.1.2", None)
 
-def rounds(trace: Trace) -> tuple[Round, ...]:
-    """Every round of the trace, in the order of the periods it is for."""
-    calls: dict[str, _Call] = {}
-    for message, content in well_formed(trace, "6.1.1", "6.1.2", "6.x.1", "1.x.7", "1.1.1", "1.1.2", None):
-        call = calls.get(message.conversation_id)
+    def __init__(self) -> None:
+        self._calls: dict[str, _Call] = {}
+
+    def hear(self, at: datetime, message: AclMessage, content: Content) -> None:
+        call = self._calls.get(message.conversation_id)
         if isinstance(content, PoolOpening | RequestForBids):
             if call is None:
-                call = calls[message.conversation_id] = _Call(content, message.conversation_id, message.sender)
+                call = _Call(content, message.conversation_id, message.sender, at)
+                self._calls[message.conversation_id] = call
             if message.sender == call.buyer:
                 call.asked.add(message.receiver)
         elif call is not None:
             _heard(call, message, content)
-    return tuple(sorted(map(_closed, calls.values()), key=lambda market: (market.start, market.id)))
+
+    def found(self) -> tuple[Round, ...]:
+        """Every round, in the order of the periods it is for."""
+        return tuple(sorted(map(_closed, self._calls.values()), key=lambda market: (market.start, market.id)))
+
+
+def rounds(trace: Trace) -> tuple[Round, ...]:
+    """Every round of the trace, in the order of the periods it is for."""
+    return told(trace, Rounds()).found()
 
 
 def _heard(call: _Call, message: AclMessage, content: Content) -> None:
@@ -129,4 +135,6 @@ def _closed(call: _Call) -> Round:
         max_price=opening.max_price_eur_per_kw,
         bids=tuple(sorted(call.bids.values(), key=lambda bid: (bid.price, bid.id, bid.bidder))),
         declined=tuple(call.declined.items()),
+        buyer=call.buyer,
+        opened=call.opened,
     )

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from environment.report.market import well_formed
+from environment.report.hearing import told
 from environment.run_folder import Trace
 from protocols.acl import AclMessage, Performative
 from protocols.exchanges.capacity_contracts import (
@@ -32,9 +32,6 @@ from protocols.exchanges.network_prices import NetworkBill, NetworkPriceReductio
 from protocols.exchanges.plain import Done, Reason
 from protocols.roles import Role
 
-_EXCHANGES = (
-    "4.2.1", "4.x.2", "5.x.1", "5.1.1", "5.1.2", "5.1.3", "5.1.4", "5.1.5", "5.1.6", "5.2.1", "5.x.2", None,
-)  # fmt: skip
 _NO = (Performative.REFUSE, Performative.FAILURE, Performative.REJECT_PROPOSAL, Performative.NOT_UNDERSTOOD)
 
 
@@ -45,6 +42,7 @@ class Lowered:
     reduction: NetworkPriceReduction
     dso: str
     passed_on: tuple[str, ...] = ()
+    conversation_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +57,7 @@ class Lot:
     limit_kw: float | None = None
     price_eur: float | None = None
     reason: str | None = None
+    conversation_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +73,7 @@ class Auction:
     refused: tuple[str, ...] = ()
     decision: ProcurementDecision | None = None
     contracts: tuple[Contract, ...] = ()
+    conversation_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +87,7 @@ class Activation:
     agreed: bool | None = None
     kept: bool | None = None
     reason: str | None = None
+    conversation_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,7 @@ class Settled:
     cpo: str
     agreed: bool | None = None
     reason: str | None = None
+    conversation_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,7 @@ class Billed:
     dso: str
     cpo: str
     agreed: bool | None = None
+    conversation_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,11 +139,15 @@ def holding(lowered: Sequence[Lowered], location: str, owner: str | None, at: da
     return min(there, key=lambda n: by_size[n], default=-1)
 
 
-class _Reading:
-    """What was opened in which conversation, and what was answered there."""
+class Reading:
+    """What was opened in which conversation, and what was answered there, as far as the trace was heard."""
 
-    def __init__(self, trace: Trace) -> None:
-        self._roles = trace.roles
+    exchanges = (
+        "4.2.1", "4.x.2", "5.x.1", "5.1.1", "5.1.2", "5.1.3", "5.1.4", "5.1.5", "5.1.6", "5.2.1", "5.x.2", None,
+    )  # fmt: skip
+
+    def __init__(self, roles: Mapping[str, str]) -> None:
+        self._roles = roles
         self.lowered: dict[str, Lowered] = {}  # by reduction
         self.auctions: dict[str, Auction] = {}  # by terms
         self.lots: dict[str, Lot] = {}  # by call
@@ -153,20 +160,20 @@ class _Reading:
         self._called: dict[str, str] = {}  # conversation of 5.1.2 -> call
         self._billed: dict[str, str] = {}  # conversation of 4.x.2 -> bill
 
-    def hear(self, message: AclMessage, content: Content) -> None:
+    def hear(self, at: datetime, message: AclMessage, content: Content) -> None:
         who, to, conversation = message.sender, message.receiver, message.conversation_id
         of_dso = self._roles.get(who) == Role.DSO.value
         match content:
             case NetworkPriceReduction() if of_dso:
-                self.lowered.setdefault(content.reduction_id, Lowered(content, who))
+                self.lowered.setdefault(content.reduction_id, Lowered(content, who, conversation_id=conversation))
                 self._asked[conversation] = content.reduction_id, to
             case NetworkBill() if of_dso:
-                self.bills.setdefault(content.bill_id, Billed(content, who, to))
+                self.bills.setdefault(content.bill_id, Billed(content, who, to, conversation_id=conversation))
                 self._billed[conversation] = content.bill_id
             case CapacityLimit() if of_dso:
-                self.activations.setdefault(conversation, Activation(content, who, to))
+                self.activations.setdefault(conversation, Activation(content, who, to, conversation_id=conversation))
             case LimitSettlement() if of_dso:
-                self.settled.setdefault(conversation, Settled(content, who, to))
+                self.settled.setdefault(conversation, Settled(content, who, to, conversation_id=conversation))
             case LimitSettlementAnswer():
                 self._settled(message, content.reason)
             case StationRegistration() if self._roles.get(who) == Role.CPO.value:
@@ -181,9 +188,11 @@ class _Reading:
         who, to = message.sender, message.receiver
         match content:
             case AuctionTerms() if self._roles.get(who) == Role.DSO.value:
-                self.auctions.setdefault(content.terms_id, Auction(content, who, to))
+                self.auctions.setdefault(
+                    content.terms_id, Auction(content, who, to, conversation_id=message.conversation_id)
+                )
             case AuctionCall() if self._hosted(content.terms_id, who):
-                self.lots.setdefault(content.call_id, Lot(content, to))
+                self.lots.setdefault(content.call_id, Lot(content, to, conversation_id=message.conversation_id))
                 self._called[message.conversation_id] = content.call_id
             case CurveBid() if (lot := self.lots.get(content.call_id)) is not None and lot.cpo == who:
                 self.lots[content.call_id] = replace(lot, bid=content)
@@ -233,6 +242,25 @@ class _Reading:
         elif (lot := self.lots.get(self._called.get(conversation, ""))) is not None and lot.cpo == who and no:
             self.lots[lot.call.call_id] = replace(lot, reason=reason)
 
+    def found(self) -> PublicServices:
+        """What there is, each kind in the order of what it is for."""
+        lots: dict[str, list[Lot]] = {}
+        for lot in self.lots.values():
+            lots.setdefault(lot.call.terms_id, []).append(lot)
+        return PublicServices(
+            lowered=tuple(sorted(self.lowered.values(), key=lambda each: each.reduction.start)),
+            auctions=tuple(
+                replace(each, lots=tuple(lots.get(terms_id, ()))) for terms_id, each in self.auctions.items()
+            ),
+            activations=tuple(
+                sorted(self.activations.values(), key=lambda each: (each.limit.start, each.limit.station_id))
+            ),
+            settled=tuple(sorted(self.settled.values(), key=lambda each: each.settlement.start)),
+            bills=tuple(sorted(self.bills.values(), key=lambda each: (each.bill.start, each.cpo))),
+            stations=self.stations,
+            owners=self.owners,
+        )
+
 
 def _answered(limit: Activation, act: Performative, reason: str | None) -> Activation:
     match act:
@@ -249,22 +277,4 @@ def _answered(limit: Activation, act: Performative, reason: str | None) -> Activ
 
 def read(trace: Trace) -> PublicServices:
     """What a trace holds of BUC 4.2, 5.1 and 5.2, each kind in the order of what it is for."""
-    reading = _Reading(trace)
-    for message, content in well_formed(trace, *_EXCHANGES):
-        reading.hear(message, content)
-    lots: dict[str, list[Lot]] = {}
-    for lot in reading.lots.values():
-        lots.setdefault(lot.call.terms_id, []).append(lot)
-    return PublicServices(
-        lowered=tuple(sorted(reading.lowered.values(), key=lambda each: each.reduction.start)),
-        auctions=tuple(
-            replace(each, lots=tuple(lots.get(terms_id, ()))) for terms_id, each in reading.auctions.items()
-        ),
-        activations=tuple(
-            sorted(reading.activations.values(), key=lambda each: (each.limit.start, each.limit.station_id))
-        ),
-        settled=tuple(sorted(reading.settled.values(), key=lambda each: each.settlement.start)),
-        bills=tuple(sorted(reading.bills.values(), key=lambda each: (each.bill.start, each.cpo))),
-        stations=reading.stations,
-        owners=reading.owners,
-    )
+    return told(trace, Reading(trace.roles)).found()

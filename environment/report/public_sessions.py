@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Final
 
 from agents.decisions.station_offers import distance_km
-from environment.report.market import well_formed
+from environment.report.hearing import told
 from environment.report.words import account_name
 from environment.run_folder import Trace
 from protocols.acl import AclMessage, Performative
@@ -28,7 +28,6 @@ from protocols.exchanges.content import Content
 from protocols.exchanges.network_prices import PriceSubscription
 from protocols.exchanges.plain import Cancellation, Reason
 
-_EXCHANGES = ("4.2.2", "5.2.2", "5.2.3", "5.2.4", "5.x.3", None)
 _HOUR = timedelta(hours=1)
 ENOUGH: Final = 0.9
 """Who got less than this part of what was asked for got too little."""
@@ -126,25 +125,38 @@ class PublicSessions:
     followers: frozenset[str]
 
 
-def read(trace: Trace) -> PublicSessions:
-    """The drivers' side of a trace."""
-    askings: dict[str, Asking] = {}  # by conversation
-    followers = set()
-    for message, content in well_formed(trace, *_EXCHANGES):
+class Sessions:
+    """The askings of a trace, as far as it was heard."""
+
+    exchanges = ("4.2.2", "5.2.2", "5.2.3", "5.2.4", "5.x.3", None)
+
+    def __init__(self) -> None:
+        self.askings: dict[str, Asking] = {}  # by conversation
+        self.followers: set[str] = set()
+
+    def hear(self, at: datetime, message: AclMessage, content: Content) -> None:
         match content:
             case PriceSubscription():
-                followers.add(message.sender)
+                self.followers.add(message.sender)
             case ChargingRequest():
-                askings.setdefault(message.conversation_id, Asking(content, message.sender))
-            case _ if (asking := askings.get(message.conversation_id)) is not None:
+                self.askings.setdefault(message.conversation_id, Asking(content, message.sender))
+            case _ if (asking := self.askings.get(message.conversation_id)) is not None:
                 _said(asking, message, content)
-    needs: dict[tuple[str, str], list[Asking]] = {}
-    for asking in askings.values():
-        needs.setdefault((asking.driver, need_of(asking.driver, asking.request.request_id)), []).append(asking)
-    return PublicSessions(
-        tuple(Wanted(need_id, driver, tuple(each)) for (driver, need_id), each in needs.items()),
-        frozenset(followers),
-    )
+
+    def found(self) -> PublicSessions:
+        """The needs, in the order in which they were asked for."""
+        needs: dict[tuple[str, str], list[Asking]] = {}
+        for asking in self.askings.values():
+            needs.setdefault((asking.driver, need_of(asking.driver, asking.request.request_id)), []).append(asking)
+        return PublicSessions(
+            tuple(Wanted(need_id, driver, tuple(each)) for (driver, need_id), each in needs.items()),
+            frozenset(self.followers),
+        )
+
+
+def read(trace: Trace) -> PublicSessions:
+    """The drivers' side of a trace."""
+    return told(trace, Sessions()).found()
 
 
 def need_of(driver: str, request_id: str) -> str:

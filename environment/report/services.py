@@ -6,17 +6,17 @@ well-formed words of those whose part it is count: a forged award or a stranger'
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Literal, TypeAlias
 
-from environment.report.market import well_formed
+from environment.report.hearing import told
 from environment.run_folder import Trace
 from protocols.acl import AclMessage, Performative, Protocol
 from protocols.exchanges.content import Content
-from protocols.exchanges.ev_services import ServiceAnswer, ServiceAward, ServiceCall
+from protocols.exchanges.ev_services import EvOrder, ServiceAnswer, ServiceAward, ServiceCall, ServiceOffer
 from protocols.exchanges.plain import Cancellation, Reason
 from protocols.exchanges.res_curtailment import CurtailmentActivation
 from protocols.exchanges.vocabulary import ServiceType
@@ -29,12 +29,30 @@ _ASKERS = {Role.TSO.value: CurtailmentActivation, Role.DSO.value: VoltageRequest
 
 
 @dataclass(frozen=True, slots=True)
+class Managed:
+    """One V2X manager's part in a service: what it offered (2.5, 4.1.2; None: nothing) and was ordered (2.3, 4.1.3)."""
+
+    manager: str
+    conversation_id: str
+    offered_kw: float | None = None
+    offered_vehicles: int = 0
+    orders: tuple[EvOrder, ...] = ()
+    reason: str | None = None
+
+    @property
+    def ordered_kw(self) -> float:
+        """What its vehicles were ordered together."""
+        return round(sum(order.power_kw for order in self.orders), 6)
+
+
+@dataclass(frozen=True, slots=True)
 class Service:
     """One service. Powers in kW, > 0 is more consumption; prices in EUR/kWh for who takes part.
 
     `end` is when it was over as things went: renewed (the next one took over), cancelled by the asker, or lapsed at
     the end of what was asked for. One that was refused or never answered ends where it would have begun.
-    `called` counts the V2X managers that were asked, `managers` and `vehicles` those that were chosen.
+    `called` counts the V2X managers that were asked, `managers` and `vehicles` those that were chosen; `until` is the
+    end of what was asked for.
     """
 
     id: str
@@ -54,6 +72,11 @@ class Service:
     discharging_remuneration: Decimal
     grid_use: Decimal | None
     reason: str | None
+    operator: str
+    conversation_id: str
+    opened: datetime
+    until: datetime
+    parts: tuple[Managed, ...]
 
     @property
     def took_place(self) -> bool:
@@ -85,37 +108,56 @@ class _Asked:
     asker: str
     operator: str
     conversation_id: str
+    opened: datetime
     agreed: bool | None = None
     available_kw: float = 0.0
     reason: str | None = None
     cancelled: datetime | None = None
-    called: set[str] = field(default_factory=set)
-    chosen: dict[str, int] = field(default_factory=dict)
+    parts: dict[str, Managed] = field(default_factory=dict)  # by manager
+
+
+class Services:
+    """The services of a trace, as far as it was heard."""
+
+    exchanges = ("2.3", "2.4", "2.5", "4.1.1", "4.1.2", "4.1.3", None)
+
+    def __init__(self, roles: Mapping[str, str]) -> None:
+        self._roles = roles
+        self._asked: dict[str, _Asked] = {}
+        self._conversations: dict[str, _Asked] = {}
+        self._calls: dict[tuple[str, str], _Asked] = {}  # by conversation and manager
+
+    def hear(self, at: datetime, message: AclMessage, content: Content) -> None:
+        conversation = message.conversation_id
+        if message.protocol is Protocol.REQUEST and isinstance(content, CurtailmentActivation | VoltageRequest):
+            kind = _ASKERS.get(self._roles.get(message.sender, ""))
+            if kind is None or not isinstance(content, kind) or content.service_id in self._asked:
+                return
+            service = _Asked(content, message.sender, message.receiver, conversation, at)
+            self._asked[content.service_id] = self._conversations[conversation] = service
+        elif conversation in self._conversations:
+            _answered(self._conversations[conversation], message, content, at)
+        elif isinstance(content, ServiceCall | ServiceAward) and content.service_id in self._asked:
+            service = self._asked[content.service_id]
+            if _called(service, message, content):
+                self._calls[conversation, message.receiver] = service
+        elif isinstance(content, ServiceOffer | Reason):
+            _offered(self._calls.get((conversation, message.sender)), message, content)
+
+    def found(self) -> tuple[Service, ...]:
+        """Every service that was asked for, in the order of its beginning."""
+        followed = {
+            service.request.renews: service.request.start
+            for service in self._asked.values()
+            if service.agreed and service.request.renews is not None
+        }
+        found = (_told(service, followed.get(key)) for key, service in self._asked.items())
+        return tuple(sorted(found, key=lambda service: (service.start, service.kind, service.feeder or "", service.id)))
 
 
 def services(trace: Trace) -> tuple[Service, ...]:
     """Every service of the trace that was asked for, in the order of its beginning."""
-    asked: dict[str, _Asked] = {}
-    conversations: dict[str, _Asked] = {}
-    times = {id(entry.message): entry.at for entry in trace.entries}
-    for message, content in well_formed(trace, "2.3", "2.4", "4.1.1", "4.1.3", None):
-        if message.protocol is Protocol.REQUEST and isinstance(content, CurtailmentActivation | VoltageRequest):
-            kind = _ASKERS.get(trace.roles.get(message.sender, ""))
-            if kind is None or not isinstance(content, kind) or content.service_id in asked:
-                continue
-            service = _Asked(content, message.sender, message.receiver, message.conversation_id)
-            asked[content.service_id] = conversations[message.conversation_id] = service
-        elif message.conversation_id in conversations:
-            _answered(conversations[message.conversation_id], message, content, times[id(message)])
-        elif isinstance(content, ServiceCall | ServiceAward) and content.service_id in asked:
-            _called(asked[content.service_id], message, content)
-    followed = {
-        service.request.renews: service.request.start
-        for service in asked.values()
-        if service.agreed and service.request.renews is not None
-    }
-    found = (_told(service, followed.get(key)) for key, service in asked.items())
-    return tuple(sorted(found, key=lambda service: (service.start, service.kind, service.feeder or "", service.id)))
+    return told(trace, Services(trace.roles)).found()
 
 
 def _answered(service: _Asked, message: AclMessage, content: Content, at: datetime) -> None:
@@ -132,18 +174,34 @@ def _answered(service: _Asked, message: AclMessage, content: Content, at: dateti
             service.cancelled, service.reason = at, content.reason
 
 
-def _called(service: _Asked, message: AclMessage, content: ServiceCall | ServiceAward) -> None:
+def _called(service: _Asked, message: AclMessage, content: ServiceCall | ServiceAward) -> bool:
+    """The flexibility operator's call or order to a manager; whether it was a call."""
+    manager = message.receiver
     if message.sender != service.operator:
-        return
+        return False
     if isinstance(content, ServiceCall):
-        service.called.add(message.receiver)
-    elif message.performative is Performative.ACCEPT_PROPOSAL and message.receiver in service.called:
-        service.chosen[message.receiver] = len(content.orders)
+        service.parts.setdefault(manager, Managed(manager, message.conversation_id))
+        return True
+    if message.performative is Performative.ACCEPT_PROPOSAL and manager in service.parts:
+        service.parts[manager] = replace(service.parts[manager], orders=content.orders)
+    return False
+
+
+def _offered(service: _Asked | None, message: AclMessage, content: ServiceOffer | Reason) -> None:
+    """What a manager that was called offered, or why it does nothing."""
+    if service is None:
+        return
+    part = service.parts[message.sender]
+    if isinstance(content, ServiceOffer):
+        part = replace(part, offered_kw=content.power_kw, offered_vehicles=len(content.users))
+    else:
+        part = replace(part, reason=content.reason)
+    service.parts[message.sender] = part
 
 
 def _told(service: _Asked, followed: datetime | None) -> Service:
     request = service.request
-    end = request.start + timedelta(minutes=request.duration_minutes)
+    end = until = request.start + timedelta(minutes=request.duration_minutes)
     ended: Ending = "lapsed"
     if service.agreed is None and service.cancelled is None:
         end, ended = request.start, "unanswered"
@@ -166,11 +224,16 @@ def _told(service: _Asked, followed: datetime | None) -> Service:
         renews=request.renews,
         asked_kw=request.power_kw,
         available_kw=service.available_kw,
-        called=len(service.called),
-        managers=len(service.chosen),
-        vehicles=sum(service.chosen.values()),
+        called=len(service.parts),
+        managers=sum(bool(part.orders) for part in service.parts.values()),
+        vehicles=sum(len(part.orders) for part in service.parts.values()),
         charging_cost=request.charging_cost_eur_per_kwh,
         discharging_remuneration=request.discharging_remuneration_eur_per_kwh,
         grid_use=voltage.grid_use_eur_per_kwh if voltage else None,
         reason=service.reason,
+        operator=service.operator,
+        conversation_id=service.conversation_id,
+        opened=service.opened,
+        until=until,
+        parts=tuple(service.parts.values()),
     )
