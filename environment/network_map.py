@@ -25,11 +25,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from agents.grid_view import Limits
+from environment.run_folder import NETWORK
 
 if TYPE_CHECKING:
     from environment.world import Plant
 
-NETWORK: Final = "network.json"
 VERSION: Final = 1
 
 

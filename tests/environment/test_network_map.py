@@ -11,7 +11,8 @@ import pytest
 from environment import network_map, scenario
 from environment.launcher import streams
 from environment.network_drawing import drawn
-from environment.network_map import NETWORK, NetworkMap, NetworkMapError
+from environment.network_map import NetworkMap, NetworkMapError
+from environment.run_folder import NETWORK
 from environment.world import Plant, build
 
 
