@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +15,7 @@ import numpy as np
 from agents.actor import AgentError
 from agents.ledger import LedgerError
 from behaviours.link import LinkError
-from environment import frequency_series, summary
+from environment import frequency_series, network_map, summary
 from environment.access import AccountsError, read_accounts
 from environment.chargers import ParkError
 from environment.clock import ScaledClock, VirtualClock, run
@@ -24,18 +24,19 @@ from environment.driver_stage import with_person
 from environment.frequency import FrequencyError
 from environment.frequency_series import FREQUENCY
 from environment.grid import GridError
+from environment.live_rows import LiveRowsWriter, Span
 from environment.options import Options, OptionsError
 from environment.out_folder import OutFolder, OutFolderError
 from environment.pace import Pace
 from environment.page_process import PageError, PageProcess
 from environment.report import build as build_report
-from environment.run_folder import SERIES, RunFolderError
+from environment.run_folder import LIVE_ROWS, SERIES, RunFolderError
 from environment.scenario import Scenario, ScenarioError
 from environment.series import SeriesError, SeriesRecorder
 from environment.server import ServerError
 from environment.sessions_csv import SessionsError
 from environment.stage import Progress, Stage
-from environment.world import World, build
+from environment.world import Plant, World, build
 from environment.worlds import left_alone
 
 STREAMS = ("sessions", "frequency", "history", "drivers", "meters", "needs")
@@ -109,16 +110,20 @@ def launch(scenario: Scenario, options: Options, progress: Progress | None = Non
         plant.networks.buses,
         [s.charger_id for s in plant.specs],
         rows=2 * plant.steps,
+        lines=plant.networks.lines,
         extra=plant.columns,
     )
     pace = None if options.web is None else Pace(options.web_speed)
     clock: VirtualClock | ScaledClock = VirtualClock(scenario.begins, pace)
     if options.speed is not None:
         clock = ScaledClock(scenario.begins, options.speed, held=True)
-    with OutFolder(options.out) as out, ExitStack() as stack:
+    with OutFolder(options.out) as out, ExitStack() as shown, ExitStack() as files:
+        network_map.write(out.path, plant)
         page = None
         if options.web is not None:
-            page = stack.enter_context(_page(scenario, options, options.web, out, progress))
+            page = shown.enter_context(_page(scenario, options, options.web, out, progress))
+            rows = files.enter_context(closing(_rows(plant, series, out)))
+            series.follow = rows.append
         stage = Stage(scenario, options, progress, plant, series, random, out, clock, accounts, admitted, page)
         try:
             run(stage.play, clock)
@@ -128,6 +133,7 @@ def launch(scenario: Scenario, options: Options, progress: Progress | None = Non
         without, notes = left_alone(stage.world, series)
         stage.tell("writing the report")
         series.write(out.path / SERIES)
+        (out.path / LIVE_ROWS).unlink(missing_ok=True)
         _write_frequency(out.path / FREQUENCY, stage.world, without)
         found = summary.write(
             out.path,
@@ -140,7 +146,7 @@ def launch(scenario: Scenario, options: Options, progress: Progress | None = Non
         report = build_report(out.path)
         if page is not None:
             page.state("ended")
-        stack.pop_all()
+        shown.pop_all()  # the page stays
         return Done(out.path, found, report, page)
 
 
@@ -154,6 +160,13 @@ def _page(scenario: Scenario, options: Options, port: int, out: OutFolder, progr
         title=scenario.scenario.title,
         tell=progress.say,
     )
+
+
+def _rows(plant: Plant, series: SeriesRecorder, out: OutFolder) -> LiveRowsWriter:
+    """The series of the run as it grows, for the page."""
+    scenario = plant.scenario
+    span = Span(scenario.scenario.timezone, plant.step, scenario.begins, scenario.ends)
+    return LiveRowsWriter(out.path / LIVE_ROWS, span, series.names)
 
 
 def _write_frequency(path: Path, served: World, without: World) -> None:

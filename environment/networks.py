@@ -45,6 +45,12 @@ class Networks:
         self.places: dict[str, tuple[str, ...]] = {k: v for each in members for k, v in each.grid.places.items()}
         edges = np.cumsum([0, *(len(each.grid.buses) for each in members)])
         self._slices = [slice(int(a), int(b)) for a, b in pairwise(edges)]
+        first, *others = (each.grid for each in members)
+        self.lines: tuple[str, ...] = (
+            *first.lines,
+            *(name for grid in others for name in (*grid.lines, grid.transformer)),
+        )
+        """The lines of `merged`."""
         self._of = {bus: each for each in members for bus in each.grid.buses}
 
     @classmethod

@@ -19,12 +19,13 @@ Positive power is drawn from the grid (charging > 0, discharging < 0); `pv_kw` i
 | `connected` | count | vehicles plugged in |
 | further names | as the name says | what only some demonstrators have, such as `ISLAND_COLUMNS` |
 | `vm_pu:<bus>` | per unit | one column for each bus |
+| `line_loading_percent:<line>` | % of rating | one column for each line |
 | `p_kw:<charger>`, `soc_percent:<charger>` | kW, % | one of each for each charger; no vehicle, no state of charge |
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
@@ -70,6 +71,10 @@ by kind and the wind's possible one (magnitudes, means of the minute), the fuel 
 frequency within the minute."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+VOLTAGE: Final = "vm_pu:"
+LINE: Final = "line_loading_percent:"
+POWER: Final = "p_kw:"
+SOC: Final = "soc_percent:"
 _ALWAYS: Final = ("at", "case", *SCALARS)
 
 
@@ -78,9 +83,10 @@ class SeriesError(ValueError):
 
 
 class SeriesRecorder:
-    """Rows appended while the day runs, kept in one growing array, written once at the end.
+    """Rows appended while the day runs, kept in one growing array, written once at the end. `follow` is told each row
+    of the case `with` as it comes: its time in microseconds since 1970 UTC, and its values in the order of `names`.
 
-    `buses` and `chargers` fix the order of the arrays that `append` takes; `timezone` is the name that the
+    `buses`, `lines` and `chargers` fix the order of the arrays that `append` takes; `timezone` is the name that the
     timestamps carry in the file. `rows` is the expected number of rows, only to avoid growing. `extra` names further
     columns of one number a row (float), written after the scalars that every run has.
     """
@@ -92,21 +98,36 @@ class SeriesRecorder:
         chargers: Sequence[str],
         *,
         rows: int = 2 * 1440,
+        lines: Sequence[str] = (),
         extra: Sequence[str] = (),
     ) -> None:
+        self.follow: Callable[[int, Floats], None] | None = None
         self.timezone = timezone
         self.buses = tuple(buses)
+        self.lines = tuple(lines)
         self.chargers = tuple(chargers)
         self.extra = tuple(extra)
-        for what, names in (("bus", self.buses), ("charger", self.chargers), ("column", self.extra)):
+        for what, names in (
+            ("bus", self.buses),
+            ("line", self.lines),
+            ("charger", self.chargers),
+            ("column", self.extra),
+        ):
             if len(set(names)) != len(names):
                 raise SeriesError(f"series: a {what} is named twice")
         for name in self.extra:
             # A colon is what tells a bus's or a charger's column from the others when the file is read.
             if name in _ALWAYS or ":" in name:
                 raise SeriesError(f"series: a further column cannot be named {name!r}")
-        width = len(SCALARS) + len(self.extra) + len(self.buses) + 2 * len(self.chargers)
-        self._values = np.empty((max(rows, 1), width))
+        self.names = (
+            *SCALARS,
+            *self.extra,
+            *(VOLTAGE + bus for bus in self.buses),
+            *(LINE + line for line in self.lines),
+            *(POWER + charger for charger in self.chargers),
+            *(SOC + charger for charger in self.chargers),
+        )
+        self._values = np.empty((max(rows, 1), len(self.names)))
         self._at = np.empty(max(rows, 1), dtype=np.int64)
         self._case = np.empty(max(rows, 1), dtype=np.int8)
         self._seen: set[tuple[int, int]] = set()
@@ -130,14 +151,15 @@ class SeriesRecorder:
         p_kw: npt.ArrayLike,
         soc_percent: npt.ArrayLike,
         connected: npt.ArrayLike,
+        line_loading_percent: npt.ArrayLike = (),
         extra: Mapping[str, float] | None = None,
     ) -> None:
         """One minute of one case.
 
-        `vm_pu` [buses], `p_kw` [chargers], `soc_percent` [chargers] (ignored where nothing is connected) and
-        `connected` [chargers, bool]; `extra` has a value for each further column and for no other name. Raises
-        SeriesError for a time without zone, a row that is already there, an array of another length, and further
-        columns that are not the recorder's.
+        `vm_pu` [buses], `line_loading_percent` [lines], `p_kw` [chargers], `soc_percent` [chargers] (ignored where
+        nothing is connected) and `connected` [chargers, bool]; `extra` has a value for each further column and for no
+        other name. Raises SeriesError for a time without zone, a row that is already there, an array of another length,
+        and further columns that are not the recorder's.
         """
         if at.utcoffset() is None:
             raise SeriesError(f"series: {at.isoformat()} has no time zone")
@@ -149,6 +171,7 @@ class SeriesRecorder:
             wrong = ", ".join(sorted(further.keys() ^ set(self.extra)))
             raise SeriesError(f"series: further columns are missing or unknown: {wrong}")
         voltages = self._row("vm_pu", vm_pu, len(self.buses))
+        loadings = self._row("line_loading_percent", line_loading_percent, len(self.lines))
         powers = self._row("p_kw", p_kw, len(self.chargers))
         plugged = self._row("connected", connected, len(self.chargers)) > 0
         socs = np.where(plugged, self._row("soc_percent", soc_percent, len(self.chargers)), np.nan)
@@ -172,32 +195,24 @@ class SeriesRecorder:
         )
         edge = len(SCALARS) + len(self.extra)
         row[len(SCALARS) : edge] = [further[name] for name in self.extra]
-        row[edge : edge + len(voltages)] = voltages
-        edge += len(voltages)
-        row[edge : edge + len(powers)] = powers
-        row[edge + len(powers) :] = socs
+        row[edge:] = np.concatenate((voltages, loadings, powers, socs))
         self._at[n], self._case[n] = stamp, code
         self._seen.add((stamp, code))
+        if self.follow is not None and case == "with":
+            self.follow(stamp, row)
 
     def write(self, path: Path) -> None:
         """The file, rows ordered by case and time. Values are kept as 32-bit floats (seven digits)."""
         n = len(self._seen)
         order = np.lexsort((self._at[:n], self._case[:n]))
         values = self._values[:n][order].astype(np.float32)
-        names = (
-            *SCALARS,
-            *self.extra,
-            *(f"vm_pu:{bus}" for bus in self.buses),
-            *(f"p_kw:{charger}" for charger in self.chargers),
-            *(f"soc_percent:{charger}" for charger in self.chargers),
-        )
         columns: dict[str, Any] = {
             "at": pa.array(self._at[:n][order], type=pa.timestamp("us", tz=self.timezone)),
             "case": pa.DictionaryArray.from_arrays(
                 pa.array(self._case[:n][order]), pa.array(CASES)
             ).dictionary_decode(),
         }
-        for index, name in enumerate(names):
+        for index, name in enumerate(self.names):
             # A NaN is a missing value to every reader of the file, not a number.
             column = np.ascontiguousarray(values[:, index])
             columns[name] = pa.array(column, from_pandas=True)
@@ -228,8 +243,9 @@ class Series:
             str(case): rows.drop(columns="case").set_index("at").sort_index()
             for case, rows in frame.groupby("case", observed=True)
         }
-        self.buses = self._named(frame, "vm_pu:")
-        self.chargers = self._named(frame, "p_kw:")
+        self.buses = self._named(frame, VOLTAGE)
+        self.lines = self._named(frame, LINE)
+        self.chargers = self._named(frame, POWER)
         names = (str(name) for name in frame.columns)
         self.extra = tuple(name for name in names if name not in _ALWAYS and ":" not in name)
 
@@ -262,15 +278,19 @@ class Series:
 
     def voltages(self, case: Case) -> Floats:
         """Voltage magnitudes in per unit, [minutes, buses]."""
-        return self._block(case, "vm_pu:", self.buses)
+        return self._block(case, VOLTAGE, self.buses)
+
+    def loadings(self, case: Case) -> Floats:
+        """Loading of the lines in % of their rating, [minutes, lines]; series before it was kept have no lines."""
+        return self._block(case, LINE, self.lines)
 
     def powers(self, case: Case) -> Floats:
         """Power of the chargers in kW, charging > 0, [minutes, chargers]."""
-        return self._block(case, "p_kw:", self.chargers)
+        return self._block(case, POWER, self.chargers)
 
     def socs(self, case: Case) -> Floats:
         """State of charge in percent, NaN where nothing is connected, [minutes, chargers]."""
-        return self._block(case, "soc_percent:", self.chargers)
+        return self._block(case, SOC, self.chargers)
 
     def step(self, case: Case) -> timedelta:
         """The time between two rows: the smallest one, as a gap is a gap and not a longer step."""

@@ -142,6 +142,7 @@ class Stage:
                 server=access,
                 notice=self._notice,
                 zone=self.scenario.zone,
+                publish=self.options.server is not None,
             )
             props = Props(
                 self.plant,
@@ -154,6 +155,7 @@ class Stage:
                 benches=self.instruments.benches,
                 fcr_log=self.out.path / LOG_FOLDER,
                 act_every_s=act_every_s(self.options.speed),
+                watchers=self.options.watchers if self.options.server is not None else tuple(self.admitted),
             )
             cast = cast_of(self.scenario)(swarm, self.domain, passwords, props)
             await self._perform(swarm, cast, passwords, stack)
@@ -189,11 +191,12 @@ class Stage:
 
     def _write_access(self, host: str, port: int, ca: Path | None) -> None:
         """Where `run.py observe` finds the server, for as long as the run lasts."""
-        found = {"host": host, "port": port, "domain": self.domain, "ca": None if ca is None else str(ca.absolute())}
+        found = {"host": host, "port": port, "domain": self.domain, "ca": ca, "admit": self.options.admit}
         (self.out.path / SERVER).mkdir(mode=0o700, exist_ok=True)
         path = self.out.path / ACCESS
         path.touch(mode=0o600)
-        path.write_text(json.dumps(found), encoding="utf-8")
+        told = {name: str(value.absolute()) if isinstance(value, Path) else value for name, value in found.items()}
+        path.write_text(json.dumps(told), encoding="utf-8")
 
     async def _perform(self, swarm: Swarm, cast: Cast[Any], passwords: dict[str, str], stack: AsyncExitStack) -> None:
         directory = Directory(swarm.directory, passwords[swarm.directory], swarm, self.roles)

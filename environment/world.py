@@ -247,6 +247,7 @@ class World:
             pv_kw=float(self.injections.pv_kw[row]),
             frequency_hz=self.frequency.at(start),
             vm_pu=self.state.vm_pu,
+            line_loading_percent=self.state.line_loading_percent,
             p_kw=charger_kw,
             soc_percent=soc,
             connected=~np.isnan(soc),

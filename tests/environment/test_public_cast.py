@@ -53,7 +53,8 @@ def made(greece: PublicScenario) -> tuple[PublicWorld, dict[str, Any]]:
         plant = world.build(greece, random)
         begin = greece.begins.astimezone(UTC)
         park = OrderedCharging(plant.specs, plant.fleet(), lambda: begin)
-        series = SeriesRecorder("Europe/Athens", plant.networks.buses, park.ids, extra=plant.columns)
+        networks = plant.networks
+        series = SeriesRecorder("Europe/Athens", networks.buses, park.ids, lines=networks.lines, extra=plant.columns)
         worlds.append(PublicWorld(plant, park, "with", series, lambda: begin))
         with Ledger("sqlite://") as ledger:
             chargers: dict[str, Any] = {c: Named(c) for c in plant.bus_of}

@@ -46,7 +46,14 @@ def public(plant: Plant) -> PublicPlant:
 
 def recorder(plant: Plant) -> SeriesRecorder:
     ids = [spec.charger_id for spec in plant.specs]
-    return SeriesRecorder("Europe/Athens", plant.networks.buses, ids, rows=2 * plant.steps, extra=plant.columns)
+    return SeriesRecorder(
+        "Europe/Athens",
+        plant.networks.buses,
+        ids,
+        rows=2 * plant.steps,
+        lines=plant.networks.lines,
+        extra=plant.columns,
+    )
 
 
 class Played:

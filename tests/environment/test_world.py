@@ -32,7 +32,9 @@ def _fast() -> Iterator[None]:
 
 
 def recorder(plant: Plant) -> SeriesRecorder:
-    return SeriesRecorder("Europe/Ljubljana", plant.grid.buses, [s.charger_id for s in plant.specs])
+    return SeriesRecorder(
+        "Europe/Ljubljana", plant.grid.buses, [s.charger_id for s in plant.specs], lines=plant.networks.lines
+    )
 
 
 @pytest.fixture(scope="module")
@@ -223,7 +225,8 @@ def at_minute(plant: Plant, minutes: int) -> World:
     """A world in which so many minutes have passed, and nobody asks the chargers anything."""
     now = [plant.scenario.begins.astimezone(UTC)]
     columns = ISLAND_COLUMNS if plant.island else ()
-    kept = SeriesRecorder("UTC", plant.grid.buses, [s.charger_id for s in plant.specs], extra=columns)
+    chargers = [s.charger_id for s in plant.specs]
+    kept = SeriesRecorder("UTC", plant.grid.buses, chargers, lines=plant.networks.lines, extra=columns)
     of = World(plant, Charging(plant.specs, plant.fleet(), lambda: now[0]), "with", kept, lambda: now[0])
     of.begin()
     for _ in range(minutes):
