@@ -3,14 +3,16 @@
 Run as `python -m environment.pyjabber_host`; it reads one JSON line of settings, then lines of accounts, from its
 standard input, answers each with one line, and ends when that closes: it never outlives the program that started it.
 
-pyjabber's parsing, stream negotiation, TLS, roster and presence are used as they are. Replaced is what was open:
+pyjabber's parsing, stream negotiation and TLS are used as they are. Replaced is what was open or missing:
 - its `Server` (all addresses, server-to-server port, admin page on 9090, forked hash workers that keep the port,
   signal handlers, a certificate authority whose key is in the wheel): here one listener on one loopback address;
 - login and registration: no registration, one comparison in constant time, a close after a wrong password;
 - stanza handling: `from` is stamped; a stanza that it cannot handle is answered with an error and not by a stream
   that hangs; no routes to other servers; no offline store (whoever is not there: service-unavailable);
 - the index of connections, which matched JIDs as regular expressions and kept dead ones for ever;
-- presence: a dropped client is unavailable, a directed presence goes to its receiver;
+- contact lists and presence (`pyjabber_roster`): a client hears who was there before it and who has gone;
+- a client that does not read: about 1 MB is kept for it, then its session ends; one that says nothing is asked by a
+  ping after ten minutes, where pyjabber closed its stream;
 - the stream header has `from` (RFC 6120 section 4.7.1), `<?xml?>` may come at a stream's restart, a document type
   or a stanza without end closes the stream.
 """
@@ -39,8 +41,6 @@ from pyjabber.features.SASL.SASL import SASL
 from pyjabber.network.ConnectionManager import ConnectionManager
 from pyjabber.network.parsers.XMLParser import XMLParser
 from pyjabber.network.protocols.XMLProtocol import XMLProtocol
-from pyjabber.plugins.roster.Roster import Roster
-from pyjabber.queues.QueueManager import QueueName, get_queue
 from pyjabber.stream.JID import JID
 from pyjabber.stream.utils.Enums import Stage
 from pyjabber.stream.utils.Stream import Stream
@@ -48,7 +48,7 @@ from pyjabber.utils.Exceptions import NotAuthorizerStreamNegotiationException
 from sqlalchemy import delete, insert, select
 
 from environment import pyjabber_litter
-from environment.pyjabber_sessions import SESSIONS, Handler, host
+from environment.pyjabber_sessions import Handler, host
 
 LARGEST_STANZA = 512 * 1024
 pyjabber_litter.remove()
@@ -65,6 +65,7 @@ class Protocol(XMLProtocol):  # type: ignore[misc]
         parser._stream_negotiator._stanza_handler_class = self.session
         self._handler: Handler | None = None
         self._unfinished = 0
+        self._asked = False
 
     def session(self, transport: asyncio.Transport) -> Handler:
         self._handler = Handler(transport)
@@ -73,6 +74,7 @@ class Protocol(XMLProtocol):  # type: ignore[misc]
     def data_received(self, data: bytes) -> None:
         if self._xml_parser is None or self._transport is None or self._transport.is_closing():
             return
+        self._asked = False
         stack = self._xml_parser.getContentHandler()._stack
         self._unfinished = self._unfinished + len(data) if len(stack) > 1 else len(data)
         if b"<!DOCTYPE" in data or self._unfinished > LARGEST_STANZA:
@@ -91,11 +93,20 @@ class Protocol(XMLProtocol):  # type: ignore[misc]
             super().connection_lost(exc)
         ConnectionManager()._peerList.pop(self._peer, None)
         if self._handler is not None:
-            TASKS.add(task := asyncio.ensure_future(self._handler.gone()))
-            task.add_done_callback(TASKS.discard)
+            self._handler.gone()
+
+    def connection_timeout(self) -> None:
+        """Who has said nothing for long is asked (XEP-0199), and only then given up."""
+        if self._handler is None or self._timeout_monitor is None:
+            super().connection_timeout()
+        elif self._asked:
+            self._handler.end("connection-timeout", "no answer to a ping")
+        else:
+            self._asked = True
+            self._handler.ping()
+            self._timeout_monitor.reset()
 
 
-TASKS: set[asyncio.Future[None]] = set()
 _start_element = XMLParser.startElementNS
 
 
@@ -108,14 +119,6 @@ def start_element(self: XMLParser, name: tuple[str, str], qname: Any, attributes
     if name == ("http://etherx.jabber.org/streams", "stream"):
         self._stack.clear()
     _start_element(self, name, qname, attributes)
-
-
-def transports_of(_: ConnectionManager, jid: JID) -> list[Any]:
-    """In place of two searches over all connections with the JID as a regular expression."""
-    clients = ConnectionManager()._peerList
-    sessions = SESSIONS.by_jid.get(jid.bare(), {})
-    wanted = [sessions[jid.resource]] if jid.resource in sessions else [] if jid.resource else sessions.values()
-    return [clients[session._peername] for session in wanted if session._peername in clients]
 
 
 def response_stream(attributes: Any, server: bool = False) -> bytes:
@@ -170,30 +173,12 @@ async def admit(accounts: list[list[str]]) -> None:
         await connection.commit()
 
 
-async def store_in_memory(to: str, item: ET.Element) -> None:
-    """A wish to subscribe that finds nobody is delivered when its receiver comes, while this server runs."""
-    if not SESSIONS.of(to):
-        Presence()._pending.setdefault(to, []).append(ET.tostring(item))
-
-
-async def forget_pending(self: Presence, jid: str) -> None:
-    self._pending.pop(jid, None)
-
-
 def harden() -> None:
     """Puts our functions in place of pyjabber's, in this process only."""
     Stream.responseStream = staticmethod(response_stream)
     SASL.handle_iq, SASL.handle_auth = no_registration, log_in
-    ConnectionManager.get_transport = ConnectionManager.get_transport_online = transports_of
     XMLParser.startElementNS, XMLParser.reset_stack = start_element, lambda self: None
-    Roster.store_pending_sub = staticmethod(store_in_memory)
-    Presence.delete_pending_presence = forget_pending
-
-
-async def drain(name: QueueName) -> None:
-    """Nobody else reads what pyjabber notes for its workers, which do not run here."""
-    while True:
-        await get_queue(name).get()
+    Presence.put_nowait = lambda self, value: None  # nobody takes anything out of its queue
 
 
 async def serve(settings: dict[str, Any]) -> None:
@@ -206,7 +191,7 @@ async def serve(settings: dict[str, Any]) -> None:
         ip=[],
         ssl_context=tls,
         ssl_context_s2s=tls,
-        connection_timeout=600,
+        connection_timeout=settings["idle_s"],
         family=None,
         server_port=0,
         database_path=settings["database"],  # a file: in memory, a dropped client can wipe it
@@ -225,14 +210,12 @@ async def serve(settings: dict[str, Any]) -> None:
     )
     harden()
     await DB.setup_database()
-    await Roster()._update_roster()
-    drains = [asyncio.ensure_future(drain(name)) for name in (QueueName.CONNECTIONS, QueueName.MESSAGES)]
     lines = asyncio.StreamReader(limit=64 * 1024 * 1024)
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
     try:
         listener = await loop.create_server(
-            lambda: Protocol("jabber:client", 600), settings["address"], settings["port"], backlog=1000
+            lambda: Protocol("jabber:client", settings["idle_s"]), settings["address"], settings["port"], backlog=1000
         )
     except OSError as error:
         tell({"error": error.strerror or str(error)})
@@ -242,8 +225,6 @@ async def serve(settings: dict[str, Any]) -> None:
         await admit(json.loads(line)["admit"])
         tell({})
     listener.close()
-    for task in drains:
-        task.cancel()
 
 
 def tell(answer: dict[str, Any]) -> None:

@@ -8,14 +8,19 @@ from xml.etree import ElementTree as ET
 
 import loguru
 from pyjabber import AppConfig
-from pyjabber.features.presence.PresenceFeature import Presence
 from pyjabber.network.ConnectionManager import ConnectionManager
 from pyjabber.stream.handlers.StanzaHandler import StanzaHandler
 from pyjabber.stream.JID import JID
 
+from environment.pyjabber_roster import Contacts
+from environment.pyjabber_xml import to_bytes
+
 STANZAS = "urn:ietf:params:xml:ns:xmpp-stanzas"
 CLIENT = "{jabber:client}"
-ET.register_namespace("", "jabber:client")
+MOST_UNREAD = 1_000_000
+"""Bytes that are kept for a client that does not read, beyond what the system keeps; then its session ends."""
+FAREWELL_S = 5.0
+MOST_DIRECTED = 5000
 
 
 def host() -> str:
@@ -46,8 +51,13 @@ class Sessions:
             return [resources[resource]]
         return [session for session in resources.values() if session.available]
 
+    def all_of(self, bare: str) -> list[Any]:
+        """All sessions of the JID."""
+        return list(self.by_jid.get(bare, {}).values())
+
 
 SESSIONS = Sessions()
+CONTACTS = Contacts(SESSIONS)
 
 
 class Handler(StanzaHandler):  # type: ignore[misc]  # pyjabber is untyped
@@ -57,12 +67,20 @@ class Handler(StanzaHandler):  # type: ignore[misc]  # pyjabber is untyped
         self._transport = transport
         self._peername = transport.get_extra_info("peername")
         self._jid = ConnectionManager().get_jid(self._peername)
-        self._presence = Presence()
         self._functions = {"iq": self.iq, "message": self.message, "presence": self.presence}
         self.available = False
+        self.shown: ET.Element | None = None
+        """The presence that it has said last."""
+        self.interested = False
+        """Whether it has asked for its contact list, and hears what changes in it."""
+        self.directed: set[str] = set()
+        """Whom it has told of its presence without being watched by them."""
+        self._over = False
         SESSIONS.add(self)
 
     async def feed(self, element: ET.Element) -> None:
+        if self._over:
+            return
         tag = element.tag.removeprefix(CLIENT)
         element.set("from", str(self._jid))
         if tag not in self._functions:
@@ -75,7 +93,33 @@ class Handler(StanzaHandler):  # type: ignore[misc]  # pyjabber is untyped
             self.bounce(element, "internal-server-error")
 
     def write(self, element: ET.Element) -> None:
-        self._transport.write(ET.tostring(element))
+        """Sends a stanza. Who does not read what it is sent loses its session; nobody else waits for it."""
+        if self._over:
+            return
+        self._transport.write(to_bytes(element))
+        if self._transport.get_write_buffer_size() > MOST_UNREAD:
+            loguru.logger.warning("{} does not read: its session ends", self._jid)
+            self.end("policy-violation", "too much that was not read")
+
+    def end(self, condition: str, text: str) -> None:
+        """Ends the stream with an error (RFC 6120 section 4.9); who does not read that either is cut off."""
+        if self._over:
+            return
+        self._over = True
+        self._transport.write(
+            f"<stream:error><{condition} xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>"
+            f"<text xmlns='urn:ietf:params:xml:ns:xmpp-streams'>{text}</text></stream:error></stream:stream>".encode()
+        )
+        self._transport.close()
+        loop = asyncio.get_running_loop()
+        loop.call_later(FAREWELL_S, self._transport.abort)
+        loop.call_soon(self.gone)
+
+    def ping(self) -> None:
+        """Asks whether anybody is there; any answer will do."""
+        ping = ET.Element(f"{CLIENT}iq", {"type": "get", "id": "ping", "from": host(), "to": str(self._jid)})
+        ET.SubElement(ping, "{urn:xmpp:ping}ping")
+        self.write(ping)
 
     def bounce(self, element: ET.Element, condition: str) -> None:
         """Answers a stanza with an error, unless it is one or is the answer to something."""
@@ -102,6 +146,9 @@ class Handler(StanzaHandler):  # type: ignore[misc]  # pyjabber is untyped
         receiver, kind = element.get("to"), element.get("type")
         if receiver not in (None, host(), self._jid.bare()):
             bare, _, resource = str(receiver).partition("/")
+            if bare.rpartition("@")[2] != host():
+                self.bounce(element, "remote-server-not-found")
+                return
             sessions = [s for s in SESSIONS.of(bare, resource) if s._jid.resource == resource]
             if sessions:
                 sessions[0].write(element)
@@ -109,17 +156,21 @@ class Handler(StanzaHandler):  # type: ignore[misc]  # pyjabber is untyped
                 self.bounce(element, "service-unavailable")
         elif kind in ("get", "set"):
             await self.serve(element, element[0].tag if len(element) else "")
+        elif kind not in ("result", "error"):
+            self.bounce(element, "bad-request")
 
     async def serve(self, element: ET.Element, query: str) -> None:
         answer = ET.Element(f"{CLIENT}iq", {"type": "result", "to": str(self._jid), "id": element.get("id") or ""})
         if receiver := element.get("to"):
             answer.set("from", receiver)
         match query:
+            case "{jabber:iq:roster}query" if element.get("type") == "get":
+                self.interested = True
+                answer.append(CONTACTS.query(self._jid.bare()))
             case "{jabber:iq:roster}query":
-                del element.attrib["from"]
-                if reply := await self._presence._roster.feed(self._jid, element):
-                    self._transport.write(reply)
-                return
+                if condition := CONTACTS.change(self._jid.bare(), element[0]):
+                    self.bounce(element, condition)
+                    return
             case "{urn:xmpp:ping}ping" | "{urn:ietf:params:xml:ns:xmpp-session}session":
                 pass
             case "{http://jabber.org/protocol/disco#info}query":
@@ -137,22 +188,32 @@ class Handler(StanzaHandler):  # type: ignore[misc]  # pyjabber is untyped
 
     async def presence(self, element: ET.Element) -> None:
         receiver, kind = element.get("to"), element.get("type")
+        bare, _, resource = (receiver or "").partition("/")
         if receiver is None:
-            self.available = kind != "unavailable"
-            await self._presence._handle_global_presence(self._jid, element)
-        elif kind in ("subscribe", "subscribed", "unsubscribed"):
-            element.set("from", self._jid.bare())
-            await self._presence._handlers[kind](self._jid, element)
+            if kind is None:
+                CONTACTS.present(self, element)
+            elif kind == "unavailable":
+                CONTACTS.absent(self, element)
+            else:
+                self.bounce(element, "bad-request")
+        elif bare.rpartition("@")[2] != host():
+            self.bounce(element, "remote-server-not-found")
+        elif kind in ("subscribe", "subscribed", "unsubscribe", "unsubscribed"):
+            if not CONTACTS.subscription(self._jid.bare(), bare, kind, element):
+                self.bounce(element, "resource-constraint")
+        elif kind == "probe":
+            CONTACTS.probed(self, bare)
         elif kind in (None, "unavailable"):
-            bare, _, resource = receiver.partition("/")
-            for session in SESSIONS.of(bare, resource):
+            sessions = SESSIONS.of(bare, resource)
+            if kind is None and sessions and len(self.directed) < MOST_DIRECTED:
+                self.directed.add(receiver)
+            elif kind is not None:
+                self.directed.discard(receiver)
+            for session in sessions:
                 session.write(element)
 
-    async def gone(self) -> None:
+    def gone(self) -> None:
         """The connection has ended: those who watch this client hear it, and nothing is kept of it."""
+        self._over = True
         SESSIONS.remove(self._jid)
-        if self.available:
-            leaving = ET.Element(f"{CLIENT}presence", {"type": "unavailable"})
-            await self._presence._handle_global_presence(self._jid, leaving)
-        seen = self._presence._online_status.get(self._jid.bare(), [])
-        seen[:] = [entry for entry in seen if entry[0] != self._jid.resource]
+        CONTACTS.absent(self, ET.Element(f"{CLIENT}presence", {"type": "unavailable"}))

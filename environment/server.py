@@ -25,6 +25,8 @@ pyjabber_litter.remove()  # importing SPADE has made it
 
 START_S = 30.0
 """Wall seconds that the server may take to come up on a busy machine."""
+IDLE_S = 600.0
+"""Wall seconds after which a client that says nothing is asked whether it is there, and after as many given up."""
 STRONG_ITERATIONS = 100_000
 
 
@@ -76,6 +78,7 @@ class EmbeddedServer:
                 "key": str(self._files[2]),
                 "database": str(self.folder / "accounts.db"),
                 "log": str(self.folder / "server-log.txt"),
+                "idle_s": IDLE_S,
             }
         )
         if "error" in answer:

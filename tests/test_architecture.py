@@ -32,7 +32,7 @@ ONLY_IN = {
     "pymodbus": ("environment/",),
     "simbench": (),
     "sunspec2": (),
-    "aioxmpp": ("environment/observing_client.py",),
+    "aioxmpp": ("environment/observing_client.py", "environment/observing_login.py"),
 }
 """A library, and the only places that know it."""
 
