@@ -96,7 +96,7 @@ class Dispatcher(CyclicBehaviour):  # type: ignore[misc]  # SPADE is untyped
             content: Content | None = parse(message)
             faults: list[str] = []
         except ContentError as error:
-            content, faults = None, _bounded(error.faults)
+            content, faults = None, bounded(error.faults)
         if talk is None:
             self._admit_opening(message, content, faults, role)
             return
@@ -187,23 +187,10 @@ class Dispatcher(CyclicBehaviour):  # type: ignore[misc]  # SPADE is untyped
     # --- what is said outside any conversation
 
     def _malformed(self, letter: Letter, faults: list[str]) -> None:
-        faults = _bounded(faults)
+        faults = bounded(faults)
         self._record_malformed(bare(letter.sender), faults)
-        if letter.metadata.get("performative") == Performative.NOT_UNDERSTOOD:
-            return  # two agents that do not understand each other would never stop
-        number = next(self._numbers)
-        reason = Reason(code="malformed", reason="this is not an ACL message", faults=tuple(faults))
-        answer = AclMessage(
-            performative=Performative.NOT_UNDERSTOOD,
-            sender=self.owner.address,
-            receiver=bare(letter.sender),
-            protocol=_protocol_of(letter),
-            conversation_id=(letter.metadata.get("conversation-id") or letter.thread or f"unknown-{number}")[:200],
-            reply_with=f"unread/{self.owner.address.partition('@')[0]}/{number}",
-            in_reply_to=letter.metadata.get("reply-with", "")[:200] or None,
-            content=reason.to_json(),
-        )
-        self._post(answer)
+        if (answer := unread(letter, faults, next(self._numbers))) is not None:
+            self._post(answer)
 
     def _record_malformed(self, sender: str, faults: list[str]) -> None:
         owner = self.owner
@@ -240,7 +227,25 @@ class Dispatcher(CyclicBehaviour):  # type: ignore[misc]  # SPADE is untyped
         self.meaning.said(message, self.owner.now())
 
 
-def _bounded(faults: list[str]) -> list[str]:
+def unread(letter: Letter, faults: list[str], number: int) -> AclMessage | None:
+    """The answer to what is no ACL message; None where that would be the second not-understood. `number` names it."""
+    if letter.metadata.get("performative") == Performative.NOT_UNDERSTOOD:
+        return None  # two agents that do not understand each other would never stop
+    reason = Reason(code="malformed", reason="this is not an ACL message", faults=tuple(faults))
+    me = bare(letter.receiver)
+    return AclMessage(
+        performative=Performative.NOT_UNDERSTOOD,
+        sender=me,
+        receiver=bare(letter.sender),
+        protocol=_protocol_of(letter),
+        conversation_id=(letter.metadata.get("conversation-id") or letter.thread or f"unknown-{number}")[:200],
+        reply_with=f"unread/{me.partition('@')[0]}/{number}",
+        in_reply_to=letter.metadata.get("reply-with", "")[:200] or None,
+        content=reason.to_json(),
+    )
+
+
+def bounded(faults: list[str]) -> list[str]:
     """The faults as far as an answer can carry them: whoever wrote the message chose their number and length."""
     shown = [_UNSEEN.sub("?", fault[:MAX_FAULT]) for fault in faults[:MAX_FAULTS]]
     return shown if len(faults) <= MAX_FAULTS else [*shown, f"and {len(faults) - MAX_FAULTS} more"]

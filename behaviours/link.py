@@ -7,6 +7,7 @@ import hashlib
 import logging
 import ssl
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 from slixmpp import ClientXMPP
@@ -66,6 +67,8 @@ class Link:
         self.outgoing = Outgoing(swarm.clock, self._transmit, swarm.post.is_local)
         self.incoming = Incoming()
         self.reconnects = 0
+        self.lost: Callable[[str], None] = lambda jid: None
+        """Told of the JID of a client that has gone, or to which something could not be handed over."""
         self._full: dict[str, str] = {}
         self._closing = False
         self._delay = FIRST_RECONNECT_S
@@ -127,6 +130,18 @@ class Link:
     def send(self, letter: Letter) -> None:
         """Takes a letter on for delivery; it is retried until it is acknowledged."""
         self.outgoing.send(letter)
+
+    def write(self, xml: str) -> bool:
+        """Writes a stanza once, without receipt and retry; says whether there is a connection."""
+        if self.is_up:
+            self._client.send_raw(xml)
+        return self.is_up
+
+    @property
+    def backlog(self) -> int:
+        """Bytes that were written and have not left."""
+        transport = self._client.transport
+        return 0 if transport is None else int(transport.get_write_buffer_size())
 
     # --- the client
 
@@ -237,6 +252,7 @@ class Link:
             case Bounce(why=why):
                 log.info("a letter of %s came back: %s", self._agent.address, why)
                 self._full.clear()
+                self.lost(stanza.xml.get("from") or "")
             case Arrival(letter=letter, stanza_id=stanza_id, wants_receipt=wants_receipt):
                 if wants_receipt:
                     self._client.send_raw(receipt_xml(letter.sender, stanza_id))
@@ -250,3 +266,4 @@ class Link:
         sender = presence["from"]
         if self._full.get(sender.bare) == str(sender):
             del self._full[sender.bare]
+        self.lost(str(sender))

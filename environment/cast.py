@@ -100,7 +100,13 @@ class Cast(ABC, Generic[_S]):
         props = self.props
         return [
             GridEnvironment(*self._at("environment"), world=props.world, interval=SENSOR_INTERVAL),
-            Observer(*self._at("observer"), writer=props.writer),
+            Observer(
+                *self._at("observer"),
+                writer=props.writer,
+                watchers=props.watchers,
+                paid=props.ledger.paid,
+                title=self.scenario.scenario.title,
+            ),
             *self.actors_of_organisations(),
             *self._owners(),
         ]
