@@ -10,17 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from environment import network_map
+from environment import live_rows, network_map
+from environment.live_rows import LiveRows
 from environment.network_map import NetworkMap, NetworkMapError
 from environment.run_folder import LIVE_ROWS, NETWORK, SERIES, TRACE
 from environment.watched.trace_index import BUDGET, TraceIndex
 from protocols.roles import Role
-
-if TYPE_CHECKING:
-    from environment.live_rows import LiveRows
 
 STATES = ("starting", "running", "paused", "ended", "failed")
 MOST_NOTICES = 200
@@ -176,15 +174,11 @@ class WatchedRun:
         """Whether there are new rows."""
         if self._whole_rows:
             return False
-        try:
-            from environment import live_rows
-        except ImportError:
-            return False
         series, growing = self.folder / SERIES, self.folder / LIVE_ROWS
         try:
             if self.rows is None and (seen := _seen(growing)) is not None and seen != self._rows_seen:
                 self._rows_seen = seen
-                self._take_rows(live_rows.LiveRows.open(growing))
+                self._take_rows(LiveRows.open(growing))
             elif self.rows is None and (seen := _seen(series)) is not None and seen != self._rows_seen:
                 self._rows_seen = seen
                 self._take_rows(live_rows.of_series(series))
