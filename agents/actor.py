@@ -18,6 +18,7 @@ from spade.agent import Agent
 from spade.message import Message
 
 from behaviours import initiating
+from behaviours.acting import as_agent
 from behaviours.answering import Key, handlers_of
 from behaviours.dispatcher import Dispatcher
 from behaviours.initiating import OnInform, Tender
@@ -105,7 +106,8 @@ class Actor(Agent):  # type: ignore[misc]  # SPADE is untyped
         """
         await self.connect()
         await self.register()
-        await self.setup()
+        with as_agent(self.address):
+            await self.setup()
 
     async def connect(self) -> None:
         """The first part of `start`: logs in at the swarm's server, where there is one, and becomes reachable."""
@@ -114,12 +116,13 @@ class Actor(Agent):  # type: ignore[misc]  # SPADE is untyped
             with self.swarm.clock.outstanding():
                 await self.link.connect()
         self.swarm.post.open(self.address, self.deliver, self.link)
-        self.add_behaviour(self.dispatcher)
-        self._alive.set()
-        for behaviour in self.behaviours:
-            if not behaviour.is_running:
-                behaviour.set_agent(self)
-                behaviour.start()
+        with as_agent(self.address):
+            self.add_behaviour(self.dispatcher)
+            self._alive.set()
+            for behaviour in self.behaviours:
+                if not behaviour.is_running:
+                    behaviour.set_agent(self)
+                    behaviour.start()
 
     async def stop(self) -> None:
         """Leaves at once, without a word to the others. What is still running of the agent is cancelled."""
@@ -161,7 +164,8 @@ class Actor(Agent):  # type: ignore[misc]  # SPADE is untyped
 
     def spawn(self, coroutine: Coroutine[Any, Any, Any], name: str = "") -> asyncio.Task[Any]:
         """Runs a coroutine beside the others until it ends or the agent stops. An error in it ends the run."""
-        task = asyncio.get_running_loop().create_task(coroutine, name=f"{self.address}: {name}")
+        with as_agent(self.address):
+            task = asyncio.get_running_loop().create_task(coroutine, name=f"{self.address}: {name}")
         self._tasks.add(task)
         task.add_done_callback(self._finished)
         return task
@@ -288,4 +292,5 @@ async def start_all(actors: Sequence[Actor], at_once: int = 50) -> None:
     for actor in actors:
         await actor.register()
     for actor in actors:
-        await actor.setup()
+        with as_agent(actor.address):
+            await actor.setup()

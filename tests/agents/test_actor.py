@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from agents.actor import Actor, AgentError
+from behaviours.acting import acting
 from behaviours.answering import (
     AcceptProposal,
     Agree,
@@ -756,3 +757,29 @@ def test_not_understood_is_an_outcome() -> None:
         assert outcome.reason == "which bid?"
 
     run_swarm(main)
+
+
+def test_what_an_agent_does_is_known_as_its_own_wherever_it_began() -> None:
+    """In its setup, in a task that somebody else began for it, and in the handler of what it is asked."""
+    at_work: dict[str, str] = {}
+
+    class Busy(Vpp):
+        async def setup(self) -> None:
+            at_work["setup"] = acting()
+
+        async def course(self) -> None:
+            at_work["course"] = acting()
+
+    async def answer(vpp: Vpp, opening: x.PoolActivation, incoming: Incoming) -> Reply:
+        at_work["handler"] = acting()
+        return failure("busy", "no time")
+
+    async def main(swarm: SwarmUnderTest) -> None:
+        busy = await swarm.start(Busy, "busy", answer=answer)
+        dso = await swarm.start(Dso, "dso")
+        assert acting() == ""
+        await busy.spawn(busy.course())
+        assert isinstance(await dso.request(activation(), to=busy.address, reply_by=swarm.at(1)), Failed)
+
+    run_swarm(main)
+    assert at_work == dict.fromkeys(("setup", "course", "handler"), jid("busy"))
