@@ -19,7 +19,7 @@ from slixmpp.xmlstream.matcher import MatchXPath
 from behaviours.link import Link
 from behaviours.nodes import Node
 from behaviours.post import bare
-from behaviours.rooms import TAKEN, Room
+from behaviours.rooms import LINES_AT_ONCE, TAKEN, Room
 from behaviours.services import ServiceError, Services, discover
 from behaviours.stanzas import CLIENT
 from behaviours.told import Told
@@ -274,6 +274,8 @@ class Publisher:
     def _message(self, stanza: Any) -> None:
         if (room := self._room(stanza.xml)) is not None:
             room.heard(stanza.xml)
+            if len(room.outbox) >= LINES_AT_ONCE and self._link.is_up:
+                room.send(asyncio.get_running_loop().time())
             self._idle.set()
 
     def _iq(self, stanza: Any) -> None:

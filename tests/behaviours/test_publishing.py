@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 from agents.actor import Actor
 from behaviours.publishing import Publisher, spoken
+from behaviours.rooms import WAITING_LINES
 from behaviours.services import ServiceError
 from environment.prosody import Prosody
 from protocols import exchanges as x
@@ -293,6 +295,34 @@ def test_when_prosody_crashes_in_the_middle_nothing_that_was_said_is_lost(tmp_pa
 
     stage = play(Prosody(tmp_path), script)
     assert stage.notices == []
+
+
+def test_a_server_that_does_not_keep_up_holds_nobody_up_and_what_is_left_out_is_said(tmp_path: Path) -> None:
+    many = 2 * WAITING_LINES
+
+    async def script(stage: Stage) -> None:
+        server = stage.swarm.server
+        assert isinstance(server, Prosody)
+        assert server._process is not None
+        async with await stage.guest("guest") as guest:
+            guest.join(BUC1)
+            await guest.until(lambda: BUC1 in guest.subjects)
+            server._process.send_signal(signal.SIGSTOP)
+            room, node = stage.publisher.rooms["buc1"], stage.publisher.nodes["buc1"]
+            for number in range(many):
+                stage.say(number % 60)
+            assert (len(room.outbox), room.outbox.dropped) == (WAITING_LINES, many - WAITING_LINES)
+            assert (len(node.outbox), node.outbox.dropped) == (WAITING_LINES, many - WAITING_LINES)
+            server._process.send_signal(signal.SIGCONT)
+            await guest.until(lambda: "messages were left out" in guest.texts(BUC1))
+            assert f"({room.outbox.dropped} messages were left out: the room does not keep up)" in guest.texts(BUC1)
+            await stage.publisher.end()
+            await guest.until(lambda: ENDED in guest.texts(BUC1))
+            dropped = room.outbox.dropped
+            assert f"{ENDED}: {many} messages, {dropped} of them not shown here" in guest.texts(BUC1)
+            assert f"{room.jid}: {dropped} messages were not told there, the server did not keep up" in stage.notices
+
+    play(Prosody(tmp_path), script)
 
 
 # --- where it cannot be
