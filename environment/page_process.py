@@ -208,12 +208,12 @@ class PageProcess:
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.close()
+        process.stdout.close()
         try:
             process.wait(STOP_S)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        process.stdout.close()
         self._errors.close()
 
     def __enter__(self) -> Self:
