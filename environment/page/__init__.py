@@ -1,1 +1,1 @@
-"""The page on which a run is watched: a process of its own that reads the run folder, and talks with the swarm over pipes."""
+"""The page on which a run is watched: a process that reads the run folder, and talks with the swarm over pipes."""

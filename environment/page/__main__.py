@@ -10,8 +10,11 @@ import os
 import socket
 import sys
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
+
+import uvicorn
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -26,6 +29,19 @@ CLOSING_S = 1
 
 class PageServerError(RuntimeError):
     """The page cannot be served; one line says why."""
+
+
+class _Server(uvicorn.Server):
+    """Says when it can be reached."""
+
+    def __init__(self, config: uvicorn.Config, up: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._up = up
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._up()
 
 
 def main() -> int:
@@ -69,8 +85,6 @@ async def serve(settings: Settings, say: Lines) -> None:
     port: int = bound.getsockname()[1]
     with tempfile.TemporaryDirectory(prefix="gridparley-page-") as store:
         os.environ["NICEGUI_STORAGE_PATH"] = store  # nothing is kept in it; its default is a folder here
-        import uvicorn
-
         from environment.page.frame import make_app
 
         host = Host(settings, say)
@@ -85,10 +99,9 @@ async def serve(settings: Settings, say: Lines) -> None:
             server_header=False,
             proxy_headers=False,
         )
-        server = uvicorn.Server(config)
+        server = _Server(config, lambda: say({"ready": _address(settings, port)}))
         tasks = [
             asyncio.create_task(host.watch()),
-            asyncio.create_task(_announce(server, say, _address(settings, port))),
             asyncio.create_task(_listen(host, server)),
         ]
         try:
@@ -120,13 +133,7 @@ def _address(settings: Settings, port: int) -> str:
     return f"http://{host}:{port}/{query}"
 
 
-async def _announce(server: Any, say: Lines, address: str) -> None:
-    while not server.started:
-        await asyncio.sleep(0.01)
-    say({"ready": address})
-
-
-async def _listen(host: Host, server: Any) -> None:
+async def _listen(host: Host, server: uvicorn.Server) -> None:
     """Hears the swarm until it says no more, and ends the process then."""
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(limit=MOST_LINE)

@@ -1,12 +1,13 @@
-"""The clock's controls: pause, speed and steps of a run that lasts; the same and a slider for one that is played back."""
+"""The clock's controls: pause, speed and steps of a run that lasts; with a slider for one that is played back."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from nicegui import ui
-from nicegui.elements.mixins.text_element import TextElement
 
 from environment.page import playback
 from environment.page.host import Host
@@ -25,6 +26,7 @@ _STATES = {
     "failed": "✕ failed",
 }
 _LOOK_S = 0.25
+E = TypeVar("E", bound=ui.element)
 _HANDS_OFF = 4
 """So many looks the slider is left to the person who has moved it."""
 
@@ -42,7 +44,7 @@ class ClockBar:
             with ui.element("div").classes("group") as steps:
                 _name(steps.props("role=group"), "Step")
                 for text, label, span in STEPS:
-                    _button(text, label, lambda span=span: host.step(span))
+                    _button(text, label, partial(host.step, span))
                 _button("+1 message", "Step to the next message", host.step_message)
             with ui.element("div").classes("group") as live:
                 _name(live.props("role=group"), "Speed, times as fast as life")
@@ -120,15 +122,16 @@ def clock_text(at: datetime) -> str:
     return f"{at:%a} {at.day} {at:%b %H:%M:%S}"
 
 
-def _button(text: str, label: str, action: Any) -> ui.button:
-    return _name(ui.button(text, color=None, on_click=lambda: action()).props("outline no-caps"), label)
+def _button(text: str, label: str, action: Callable[[], object]) -> ui.button:
+    button = ui.button(text, color=None, on_click=lambda: action()).props("outline no-caps")
+    return _name(button, label)
 
 
 def _speed(host: Host, speed: float | None, text: str, label: str | None = None) -> ui.button:
     return _button(text, label or f"Speed: {_pace(speed, False)}", lambda: host.set_speed(speed))
 
 
-def _name(element: Any, label: str) -> Any:
+def _name(element: E, label: str) -> E:
     """Gives an element its accessible name."""
     element.props["aria-label"] = label
     return element
@@ -142,6 +145,3 @@ def _pace(speed: float | None, played: bool) -> str:
     if speed is None:
         return "as fast as it goes"
     return f"{speed / 60:g} minutes of the run a second" if played else f"{speed:,g} times as fast as life"
-
-
-__all__ = ["ClockBar", "TextElement", "clock_text"]

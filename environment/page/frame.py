@@ -14,6 +14,7 @@ from importlib import resources
 from typing import Any, Protocol, TypeVar, cast
 
 from fastapi import FastAPI, Request
+from fastapi.middleware.gzip import GZipMiddleware
 from nicegui import app as page_app
 from nicegui import ui
 from nicegui.elements.mixins.text_element import TextElement
@@ -164,7 +165,7 @@ def make_app(host: Host) -> FastAPI:
         reconnect_timeout=_RECONNECT_S,
         tailwind=False,
         # On this machine compression costs more than it saves.
-        **({} if host.settings.token is not None else {"gzip_middleware_factory": None}),
+        gzip_middleware_factory=GZipMiddleware if host.settings.token is not None else None,
         show_welcome_message=False,
     )
     page_app.on_exception(lambda error: log.error("%s", error, exc_info=error))

@@ -99,7 +99,7 @@ class Guard:
     async def _welcome(self, scope: Scope, send: Send) -> None:
         """Sets the cookie, and goes on to the page without the token in its address.
 
-        By a page, and not by a redirect: after a link from elsewhere a browser would not send the cookie along a redirect.
+        By a page, and not by a redirect, along which a browser that comes from elsewhere would not send the cookie.
         """
         query = parse_qsl(scope.get("query_string", b"").decode("latin-1"))
         rest = urlencode([(name, value) for name, value in query if name != TOKEN])

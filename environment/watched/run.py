@@ -148,7 +148,7 @@ class WatchedRun:
         if status == self.status:
             return
         if status.state in ("ended", "failed"):
-            self.live = False
+            self.live = self.trace.growing = False
         self.status = status
         self.version += 1
 
