@@ -253,7 +253,7 @@ def topics(roles: Mapping[str, Role]) -> dict[str, Topic]:
 def _words(text: str) -> list[str]:
     """The words of a command in small letters: "Watch BUC 6, VPP." is watch, buc6, vpp. Only the first line counts."""
     first = text.strip().splitlines()[0].lower()
-    words = [word.strip(".!;:'\"") for word in _BUC.sub(r"buc\1", first).replace(",", " ").split()]
+    words = [word.strip(".!?;:'\"") for word in _BUC.sub(r"buc\1", first).replace(",", " ").split()]
     return [word for word in words if word not in _POLITE] or ["?"]
 
 
