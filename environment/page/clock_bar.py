@@ -8,6 +8,8 @@ from functools import partial
 from typing import Any, TypeVar
 
 from nicegui import ui
+from nicegui.elements.mixins.text_element import TextElement
+from nicegui.events import GenericEventArguments
 
 from environment.page import playback
 from environment.page.host import Host
@@ -15,13 +17,13 @@ from environment.page.host import Host
 LIVE_SPEEDS: tuple[float | None, ...] = (1.0, 60.0, 300.0, 1200.0, None)
 """Times wall time; None: as fast as it goes."""
 STEPS = (
-    ("+1 min", "Step one minute", timedelta(minutes=1)),
-    ("+15 min", "Step a quarter of an hour", timedelta(minutes=15)),
+    ("+1 min", "step one minute", timedelta(minutes=1)),
+    ("+15 min", "step a quarter of an hour", timedelta(minutes=15)),
 )
 _STATES = {
     "starting": "… starting",
     "running": "▶ running",
-    "paused": "⏸ paused",
+    "paused": "‖ paused",
     "ended": "■ ended",
     "failed": "✕ failed",
 }
@@ -36,60 +38,66 @@ class ClockBar:
 
     def __init__(self, host: Host, now: ui.label, state: ui.label) -> None:
         self.host, self._now, self._state = host, now, state
-        self._shown: dict[str, Any] = {}
+        self._shown: dict[tuple[int, str], Any] = {}
         self._hands_off = 0
-        with ui.element("div").classes("frame-bar") as bar:
-            _name(bar.props("role=group"), "Clock")
-            self._play = _button("Pause", "Pause or go on", self._toggle)
-            with ui.element("div").classes("group") as steps:
-                _name(steps.props("role=group"), "Step")
-                for text, label, span in STEPS:
-                    _button(text, label, partial(host.step, span))
-                _button("+1 message", "Step to the next message", host.step_message)
-            with ui.element("div").classes("group") as live:
-                _name(live.props("role=group"), "Speed, times as fast as life")
-                self._live = {speed: _speed(host, speed, _times(speed)) for speed in LIVE_SPEEDS}
-            with ui.element("div").classes("group") as played:
-                _name(played.props("role=group"), "Speed of the playback")
-                self._played = {
-                    speed * 60: _speed(host, speed * 60, f"{speed:g} min/s", f"{speed:g} minutes of the run a second")
-                    for speed in playback.SPEEDS
-                }
-                self._start = _button("⏮", "Back to the beginning", lambda: host.seek(0))
+        with ui.element("div").classes("frame-bar").props("role=group") as self._controls:
+            _name(self._controls, "Clock")
+            self._play = ui.button("Pause", icon="pause", color=None, on_click=self._toggle).props("outline no-caps")
+            for text, label, span in STEPS:
+                _button(text, label, partial(host.step, span))
+            _button("+1 message", "step to the next message", host.step_message)
+            self._live = self._speeds("Speed", {speed: _pace(speed, False) for speed in LIVE_SPEEDS})
+            self._played = self._speeds("Speed of the playback", {s * 60: _pace(s * 60, True) for s in playback.SPEEDS})
             slider = ui.element("input").props("type=range min=0 step=60").classes("frame-slider")
             self._slider = _name(slider, "Moment of the run")
-            slider.on(
-                "input", lambda event: self._moved(event.args), js_handler="(e) => emit(+e.target.value)", throttle=0.1
-            )
-        self._controls, self._live_group, self._played_group = bar, live, played
+            # Dragging says where it is many times a second; the last place always counts.
+            slider.on("input", self._moved, js_handler="(e) => emit(+e.target.value)", throttle=0.1)
         self.update()
         ui.timer(_LOOK_S, self.update, immediate=False)
+
+    def _speeds(self, label: str, speeds: dict[float | None, str]) -> ui.element:
+        """A list to choose the speed from; the first entry is for a speed that is not in it."""
+        with ui.element("select").classes("frame-speed") as chosen:
+            TextElement(tag="option", text="other speed").props("value=other disabled")
+            for speed, text in speeds.items():
+                TextElement(tag="option", text=text).props["value"] = _key(speed)
+        keys = {_key(speed): speed for speed in speeds}
+
+        def choose(event: GenericEventArguments) -> None:
+            if event.args in keys:
+                self._shown.pop((chosen.id, "value"), None)
+                self.host.set_speed(keys[event.args])
+
+        chosen.on("change", choose, js_handler="(e) => emit(e.target.value)")
+        self._keys = {**getattr(self, "_keys", {}), chosen.id: keys}
+        return _name(chosen, label)
 
     def update(self) -> None:
         """Shows how things are now."""
         host, run = self.host, self.host.run
         status, player = run.status, host.playback
         at = run.at if player is not None else status.at or run.at
-        self._set(self._now, "text", "" if at is None else clock_text(at.astimezone(run.zone)))
+        now = "" if at is None else f"{clock_text(at.astimezone(run.zone))} · {run.messages:,} messages"
         speed = "" if status.state != "running" else f", {_pace(status.speed, player is not None)}"
         stage = f": {status.stage}" if status.state == "starting" and status.stage else ""
+        self._set(self._now, "text", now)
         self._set(self._state, "text", _STATES[status.state] + stage + speed)
-        plays = status.state in ("running", "starting")
-        self._set(self._play, "text", "⏸ Pause" if plays else "▶ Play" if player is not None else "▶ Go on")
+        moves = status.state in ("running", "starting")
+        self._set(self._play, "text", "Pause" if moves else "Play" if player is not None else "Go on")
+        self._set(self._play, "icon", "pause" if moves else "play_arrow")
         self._set(self._controls, "visible", player is not None or host.is_led)
-        self._set(self._live_group, "visible", player is None)
-        for element in (self._played_group, self._slider):
+        self._set(self._live, "visible", player is None)
+        for element in (self._played, self._slider):
             self._set(element, "visible", player is not None)
-        for buttons in (self._live, self._played):
-            for each, button in buttons.items():
-                self._prop(button, "aria-pressed", "true" if each == status.speed else "false")
+        speeds = self._live if player is None else self._played
+        self._prop(speeds, "value", _key(status.speed) if _key(status.speed) in self._keys[speeds.id] else "other")
         if player is not None:
             self._prop(self._slider, "max", player.length_s)
             if self._hands_off:
                 self._hands_off -= 1
             else:
                 self._prop(self._slider, "value", player.position_s)
-            self._prop(self._slider, "aria-valuetext", self._now.text)
+            self._prop(self._slider, "aria-valuetext", now)
 
     def _toggle(self) -> None:
         if self.host.run.status.state in ("running", "starting"):
@@ -98,11 +106,11 @@ class ClockBar:
             self.host.resume()
         self.update()
 
-    def _moved(self, seconds: Any) -> None:
-        if isinstance(seconds, int | float):
+    def _moved(self, event: GenericEventArguments) -> None:
+        if isinstance(event.args, int | float):
             self._hands_off = _HANDS_OFF
-            self._shown[f"{self._slider.id} value"] = None
-            self.host.seek(float(seconds))
+            self._shown.pop((self._slider.id, "value"), None)
+            self.host.seek(float(event.args))
             self.update()
 
     def _set(self, element: Any, name: str, value: Any) -> None:
@@ -110,9 +118,8 @@ class ClockBar:
             setattr(element, name, value)
 
     def _prop(self, element: ui.element, name: str, value: Any) -> None:
-        key = f"{element.id} {name}"
-        if self._shown.get(key) != value:
-            self._shown[key] = value
+        if self._shown.get((element.id, name)) != value:
+            self._shown[element.id, name] = value
             element.props[name] = value
             element.update()
 
@@ -124,11 +131,7 @@ def clock_text(at: datetime) -> str:
 
 def _button(text: str, label: str, action: Callable[[], object]) -> ui.button:
     button = ui.button(text, color=None, on_click=lambda: action()).props("outline no-caps")
-    return _name(button, label)
-
-
-def _speed(host: Host, speed: float | None, text: str, label: str | None = None) -> ui.button:
-    return _button(text, label or f"Speed: {_pace(speed, False)}", lambda: host.set_speed(speed))
+    return _name(button, f"{text}: {label}")
 
 
 def _name(element: E, label: str) -> E:
@@ -137,11 +140,11 @@ def _name(element: E, label: str) -> E:
     return element
 
 
-def _times(speed: float | None) -> str:
-    return "fastest" if speed is None else f"{speed:,.0f}×"
+def _key(speed: float | None) -> str:
+    return "fastest" if speed is None else f"{speed:g}"
 
 
 def _pace(speed: float | None, played: bool) -> str:
     if speed is None:
         return "as fast as it goes"
-    return f"{speed / 60:g} minutes of the run a second" if played else f"{speed:,g} times as fast as life"
+    return f"{speed / 60:g} min a second" if played else f"{speed:,g} times as fast as life"

@@ -31,7 +31,8 @@ LOOK = "gridparley-look"
 """The cookie in which a browser remembers light or dark."""
 _LOOKS: dict[str, bool | None] = {"light": False, "dark": True}
 _NEXT = {None: "dark", True: "light", False: "system"}
-_LOOK_NAMES = {None: "◐ System", True: "● Dark", False: "○ Light"}
+_LOOK_NAMES = {None: "System", True: "Dark", False: "Light"}
+_LOOK_ICONS = {None: "brightness_auto", True: "dark_mode", False: "light_mode"}
 _RECONNECT_S = 10.0
 _NOTICES_SHOWN = 50
 _LAST = 3
@@ -201,9 +202,9 @@ def _header(page: Page, view: View, shown: Sequence[View], look: bool | None, co
     with ui.header(wrap=True).classes("frame-header"):
         ui.link("Skip to content", f"#{content.html_id}").classes("skip")
         ui.label(page.run.title).classes("frame-title")
+        _look_switch(page, look)
         now = ui.label().classes("frame-now")
         state = ui.label().classes("frame-state").props("role=status")
-        _look_switch(page, look)
         ClockBar(page.host, now, state)
         with ui.element("nav").classes("frame-nav wide") as nav:
             nav.props["aria-label"] = "Views"
@@ -231,11 +232,12 @@ def _look_switch(page: Page, look: bool | None) -> None:
     def switch() -> None:
         name = _NEXT[mode.value]
         mode.value = _LOOKS.get(name)
-        button.text = _LOOK_NAMES[mode.value]
+        button.text, button.icon = _LOOK_NAMES[mode.value], _LOOK_ICONS[mode.value]
+        button.props["aria-label"] = f"{button.text} colours: change"
         ui.run_javascript(f'document.cookie = "{LOOK}={name}; path=/; max-age=31536000; SameSite=Strict"')
 
-    button = ui.button(_LOOK_NAMES[look], color=None, on_click=switch).props("flat no-caps")
-    button.props["aria-label"] = "Colours: change between system, dark and light"
+    button = ui.button(_LOOK_NAMES[look], icon=_LOOK_ICONS[look], color=None, on_click=switch).props("flat no-caps")
+    button.classes("frame-look").props["aria-label"] = f"{button.text} colours: change"
     ui.on("look", lambda event: page.looks(event.args))
     ui.context.client.on_connect(lambda: ui.run_javascript(_TELL_LOOK))
 
