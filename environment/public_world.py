@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 from agents.grid_view import GridState
 from agents.public_ports import CarError, CarReading
+from environment.acts import Noting
 from environment.charging import Charging, ParkError
 from environment.public_columns import CAP, FLOW, HIGHEST, LOADING, REVERSE, STATION
 from environment.public_meters import StationMeters
@@ -50,6 +51,7 @@ class PublicCar:
         self._before_kwh = self._imported_kwh()
         self._arrived_soc, self._target_soc = soc_percent / 100, target_percent / 100
         self._world.plugged[self.vehicle_id] = self
+        self._note("plug_in", charger_id=charger_id, soc_percent=soc_percent, target_percent=target_percent)
 
     def unplug(self) -> CarReading:
         last = self.reading()
@@ -58,6 +60,7 @@ class PublicCar:
             self._world.outcomes.append(self._outcome(soc, departed=True))
             self._charger = None
             del self._world.plugged[self.vehicle_id]
+            self._note("unplug")
         return last
 
     def reading(self) -> CarReading:
@@ -71,6 +74,10 @@ class PublicCar:
     def stays_on(self) -> DriverOutcome:
         """The session of a car that is still there when the run ends."""
         return self._outcome(float(self._world.park.fleet.soc[self._number]), departed=False)
+
+    def _note(self, act: str, **members: object) -> None:
+        if self._world.noting is not None:
+            self._world.noting.note(f"car:{self.vehicle_id}", act, driver=self._driver, **members)
 
     def _imported_kwh(self) -> float:
         park = self._world.park
@@ -109,6 +116,7 @@ class PublicWorld(World):
         )
         park.flowed = self.meters.passed
         self.plugged: dict[str, PublicCar] = {}
+        self.noting: Noting | None = None
         self.cap_kw: Callable[[str, datetime], float] = lambda station_id, at: NO_CAP
         buses = plant.networks.buses
         self._fed = behind({line: plant.public.sections[line] for line in plant.public.lines}, buses)

@@ -14,11 +14,13 @@ import numpy as np
 from agents.actor import Actor, start_all
 from agents.directory import Directory
 from agents.fcr_log import LOG_FOLDER
-from agents.ledger import Ledger
 from agents.observer import TraceWriter
+from agents.ports import Charger
+from behaviours.ports import Post
 from behaviours.post import PostOffice
 from behaviours.swarm import ServerAccess, Swarm
 from environment.access import DOMAIN, AccountsError, server_address, swarm_accounts
+from environment.acts import ActsWriter, NotedBench, NotedCharger, NotedLedger, Noting
 from environment.campus_stage import Instruments, nominations
 from environment.cast import Cast, Props
 from environment.casts import cast_of, roles
@@ -30,7 +32,8 @@ from environment.options import Options
 from environment.out_folder import ACCESS, SERVER, OutFolder
 from environment.pace import Paced
 from environment.page_process import PageProcess
-from environment.run_folder import LEDGER, TRACE
+from environment.public_world import PublicWorld
+from environment.run_folder import ACTS, LEDGER, TRACE
 from environment.scenario import Scenario
 from environment.series import SeriesRecorder
 from environment.server import EmbeddedServer, client_tls, generated_passwords
@@ -121,9 +124,9 @@ class Stage:
             self.world.begin()
             self.instruments = Instruments(self.scenario, park, self.clock, self.random["meters"])
             await self.instruments.start(stack)
-            chargers = {c: SunSpecCharger(c, e.host, e.port, self.clock.outstanding) for c, e in park.endpoints.items()}
-            for charger in chargers.values():
-                stack.callback(charger.close)
+            clients = {c: SunSpecCharger(c, e.host, e.port, self.clock.outstanding) for c, e in park.endpoints.items()}
+            for client in clients.values():
+                stack.callback(client.close)
             self.writer = TraceWriter(
                 self.out.path / TRACE,
                 scenario=self.scenario.scenario.name,
@@ -132,10 +135,14 @@ class Stage:
                 zone=self.scenario.zone,
             )
             stack.callback(self.writer.close)
-            ledger = stack.enter_context(Ledger(self.options.ledger_url or f"sqlite:///{self.out.path / LEDGER}"))
+            acts = self._acts(stack)
+            if isinstance(self.world, PublicWorld):
+                self.world.noting = acts
+            chargers: dict[str, Charger] = {c: NotedCharger(client, acts) for c, client in clients.items()}
+            ledger = stack.enter_context(NotedLedger(self._books(), acts))
             swarm = Swarm(
                 clock=self.clock,
-                post=PostOffice(self.clock, wire=self.options.wire),
+                post=self._post(),
                 recorder=self.writer,
                 directory=f"directory@{self.domain}",
                 failed=self._failed,
@@ -152,13 +159,24 @@ class Stage:
                 chargers,
                 self.random,
                 meters=self.instruments.meters,
-                benches=self.instruments.benches,
+                benches={site: NotedBench(site, bench, acts) for site, bench in self.instruments.benches.items()},
                 fcr_log=self.out.path / LOG_FOLDER,
                 act_every_s=act_every_s(self.options.speed),
                 watchers=self.options.watchers if self.options.server is not None else tuple(self.admitted),
             )
             cast = cast_of(self.scenario)(swarm, self.domain, passwords, props)
             await self._perform(swarm, cast, passwords, stack)
+
+    def _post(self) -> Post:
+        return PostOffice(self.clock, wire=self.options.wire)
+
+    def _acts(self, stack: AsyncExitStack) -> Noting:
+        path = self.out.path / ACTS
+        writer = ActsWriter(path, self.clock.now, self.scenario.zone, lambda: self.writer.messages)
+        return stack.enter_context(writer)
+
+    def _books(self) -> str:
+        return self.options.ledger_url or f"sqlite:///{self.out.path / LEDGER}"
 
     def tell(self, stage: str) -> None:
         """A new stage of the run begins, for whoever follows it."""

@@ -138,9 +138,10 @@ def test_the_summary_has_the_members_that_the_run_is_known_by(slovenia: Day) -> 
         )
 
 
-def test_the_run_folder_has_five_files_and_no_passwords(slovenia: Day) -> None:
+def test_the_run_folder_has_its_files_and_no_passwords(slovenia: Day) -> None:
     names = {path.name for path in slovenia.folder.iterdir()}
-    assert names == {"trace.jsonl", "ledger.sqlite", "series.parquet", "summary.json", "report.html"}
+    files = {"trace.jsonl", "acts.jsonl", "ledger.sqlite", "series.parquet", "network.json"}
+    assert names == files | {"summary.json", "report.html"}
 
 
 def test_the_report_stands_on_its_own(slovenia: Day) -> None:
