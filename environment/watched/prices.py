@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta, tzinfo
 from decimal import Decimal
@@ -30,6 +30,17 @@ class PriceDay:
 
     quarters: tuple[datetime, ...]
     prices: Mapping[str, tuple[Published | None, ...]]
+
+    def spans(self, station: str) -> Iterator[tuple[datetime, datetime, Decimal, Decimal]]:
+        """From when to when charging at a station has another price than usual, that price and the usual one."""
+        begin, held = None, None
+        for quarter, told in (*zip(self.quarters, self.prices[station], strict=True), (None, None)):
+            prices = None if told is None or told.price == told.usual else (told.price, told.usual)
+            if prices != held:
+                end = quarter if quarter is not None else self.quarters[-1] + MARKET_PERIOD
+                if begin is not None and held is not None:
+                    yield begin, end, *held
+                begin, held = quarter, prices
 
 
 class Prices:
