@@ -18,6 +18,7 @@ import aioxmpp.muc.xso
 import aioxmpp.ping
 import aioxmpp.pubsub
 
+from behaviours.publishing import node_name, room_name
 from environment.observing import Login, ObserveError, Wish
 from environment.observing_login import LOGIN_S, Connection
 from protocols import telling, trace
@@ -27,14 +28,6 @@ BEGINS_S = 30.0
 AGAIN_S = 0.5
 PING_S = 15.0
 Show = Callable[[str], None]
-
-
-def room_name(topic: str) -> str:
-    return f"gridparley-{topic}"
-
-
-def node_name(topic: str) -> str:
-    return f"gridparley/{topic}"
 
 
 class Ended(Exception):

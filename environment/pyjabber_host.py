@@ -51,6 +51,8 @@ from environment import pyjabber_litter
 from environment.pyjabber_sessions import Handler, host
 
 LARGEST_STANZA = 512 * 1024
+FAREWELL_S = 0.5
+"""Wall seconds after which a stream is closed after a wrong password: some clients overlook a reason at the end."""
 pyjabber_litter.remove()
 
 
@@ -141,7 +143,8 @@ async def log_in(self: SASL, element: ET.Element) -> Stage | None:
             right = identity in ("", f"{user}@{host()}") and await matches(user, password)
     if not right:
         self._transport.write(b"<failure xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><not-authorized/></failure>")
-        ConnectionManager().close(self._peer)
+        self._transport.pause_reading()  # no second try on this stream
+        asyncio.get_running_loop().call_later(FAREWELL_S, ConnectionManager().close, self._peer)
         return None
     ConnectionManager().set_jid(self._peer, JID(user=user, domain=host()))
     self._transport.write(b"<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>")

@@ -48,7 +48,7 @@ class Profanity:
         self._short = tempfile.TemporaryDirectory(prefix="tmux-")  # a socket's path may have 107 characters
         await self._tmux("new-session", "-d", "-x", "160", "-y", "50", "profanity", "-a", "watcher")
         try:
-            await self.shows(f"{self._jid}/terminal logged in successfully")
+            await self.shows("logged in successfully")  # a server may choose another resource
         except BaseException:
             await self.__aexit__()
             raise
