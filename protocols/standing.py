@@ -135,7 +135,9 @@ class Standing:
         """One word for a list; of several peers that which matters most: an open one before a failed, a done one
         before a rejected.
         """
-        return weightiest(word(self.state_of(peer, now)) for peer in self.states)
+        if len(self.states) == 1:
+            return word(self.state_of(next(iter(self.states)), now))
+        return weightiest({word(self.state_of(peer, now)) for peer in self.states})
 
     def due(self, now: datetime) -> datetime | None:
         """The next reply-by after which `state` may say something else; None where nothing is awaited."""

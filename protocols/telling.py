@@ -169,6 +169,17 @@ def says(message: AclMessage, at: datetime | None = None) -> str:
     return _cut(", ".join(said))
 
 
+def label(name: str) -> tuple[str, str]:
+    """The words and the unit of a field's name: "price" and "EUR/kW" for `price_eur_per_kw`; "" where it has none."""
+    words, unit, _ = _name(name)
+    return words, unit
+
+
+def quantity(value: float | Decimal | str, unit: str) -> str:
+    """A number, or an exact decimal's text, with as many places as a person reads, and its unit."""
+    return _quantity(value, unit)
+
+
 def visible(text: str) -> str:
     """The text on one line, with a question mark for every character that a screen does not show."""
     if text.isprintable():
