@@ -160,6 +160,8 @@ def of_series(path: Path) -> LiveRows:
     try:
         table = pq.read_table(path, filters=[("case", "=", "with")])
         stamps = table.column("at").cast(pa.int64()).to_numpy()
+    except FileNotFoundError:
+        raise SeriesError(f"{path}: cannot be read: no such file") from None
     except OSError as error:
         raise SeriesError(f"{path}: cannot be read: {error.strerror or error}") from None
     except (pa.ArrowException, KeyError) as error:

@@ -65,7 +65,7 @@ class PageProcess:
         port: int,
         title: str,
         tell: Callable[[str], None],
-        command: Sequence[str] = COMMAND,
+        command: Sequence[str] | None = None,
     ) -> None:
         self.url = ""
         self.tell = tell
@@ -83,7 +83,7 @@ class PageProcess:
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (`stop` closes it)
         try:
             self._process: subprocess.Popen[bytes] | None = subprocess.Popen(
-                command,
+                command or COMMAND,
                 cwd=Path(__file__).parents[1],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

@@ -322,6 +322,8 @@ def play(folder: Path, text: str = SMALL, *, seed: int | None = None, listener: 
         patch.setattr(world, "PhysicalGrid", FastPhysics)
         patch.setattr(launcher, "build_report", lambda out: out / "report.html")
         done = launcher.launch(loaded, Options(out=folder, **options), listener)
+    if done.page is not None:
+        done.page.stop()
     return Day(done.folder)
 
 

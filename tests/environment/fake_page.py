@@ -7,6 +7,7 @@ list.
 from __future__ import annotations
 
 import json
+import random
 import sys
 import time
 from pathlib import Path
@@ -32,6 +33,13 @@ else:
     say(json.dumps({"ready": f"http://127.0.0.1:{settings['port']}/"}))
     for word in words:
         say(word)
+    if manner == "meddles":
+        draw = random.Random(1)
+        for _ in range(60):
+            say(draw.choice(words))
+            time.sleep(draw.uniform(0.0, 0.1))
+        say(json.dumps({"speed": None}))
+        say(json.dumps({"resume": True}))
     if manner == "dies":
         sys.stdin.readline()
         raise SystemExit("out of memory")

@@ -163,6 +163,28 @@ def test_a_series_without_further_columns_has_none(tmp_path: Path) -> None:
     assert Series.read(tmp_path / "s.parquet").extra == ()
 
 
+def test_the_loading_of_each_line_is_read_back(tmp_path: Path) -> None:
+    lines = ["Line 1", "Line: 2"]
+    recording = SeriesRecorder("UTC", ["MV", "LV 1", "LV 2"], ["home-1", "home-2"], lines=lines)
+    add(recording, line_loading_percent=[12.5, 104.0])
+    with pytest.raises(SeriesError, match=r"line_loading_percent has shape \(1,\), expected \(2,\)"):
+        add(recording, 1, line_loading_percent=[12.5])
+    recording.write(tmp_path / "s.parquet")
+    series = Series.read(tmp_path / "s.parquet")
+    assert series.lines == ("Line 1", "Line: 2")
+    np.testing.assert_allclose(series.loadings("with"), [[12.5, 104.0]])
+    np.testing.assert_allclose(series.voltages("with"), [[1.01, 0.99, 0.97]], rtol=1e-6)
+    np.testing.assert_allclose(series.socs("with"), [[40.0, 80.0]])
+
+
+def test_a_series_before_lines_were_kept_has_none(tmp_path: Path) -> None:
+    recording = recorder()
+    add(recording)
+    recording.write(tmp_path / "s.parquet")
+    series = Series.read(tmp_path / "s.parquet")
+    assert (series.lines, series.loadings("with").shape) == ((), (1, 0))
+
+
 @pytest.mark.parametrize("given", [None, {"wind_kw": 1.0}, {"wind_kw": 1.0, "hydro_kw": 1.0, "sun_kw": 0.0}])
 def test_a_row_has_a_value_for_each_further_column_and_for_no_other(given: dict[str, float] | None) -> None:
     recording = SeriesRecorder("UTC", ["MV", "LV 1", "LV 2"], ["home-1", "home-2"], extra=("wind_kw", "hydro_kw"))
