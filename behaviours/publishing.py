@@ -13,6 +13,8 @@ from collections.abc import Callable, Collection, Coroutine, Sequence
 from datetime import datetime, tzinfo
 from typing import Any
 
+from slixmpp import JID
+from slixmpp.jid import InvalidJID
 from slixmpp.xmlstream.handler import Callback
 from slixmpp.xmlstream.matcher import MatchXPath
 
@@ -33,7 +35,7 @@ log = logging.getLogger("gridparley.publishing")
 FLUSH_S = 0.25
 """Lines of so long (wall time) go into a room together."""
 BEGIN_S = 20.0
-END_S = 5.0
+END_S = 10.0
 """How long (wall time) the run waits at most for rooms and nodes at its beginning, and for what is left at its end."""
 TRIES = 5
 RETRY_S = 10.0
@@ -81,8 +83,9 @@ class Publisher:
         self._domain = domain
         self._names = [*spoken(roles), ALL]
         self._title = title
-        self._watchers = [watcher for watcher in dict.fromkeys(watchers) if "@" in watcher]
-        self._domains = [watcher for watcher in dict.fromkeys(watchers) if "@" not in watcher]
+        admitted = list(dict.fromkeys(_prepared(watcher) for watcher in watchers))
+        self._watchers = [watcher for watcher in admitted if "@" in watcher]
+        self._domains = [watcher for watcher in admitted if "@" not in watcher]
         self._zone = zone
         self._notice = notice
         self._tell = tell
@@ -133,7 +136,7 @@ class Publisher:
 
     def admit(self, jid: str) -> None:
         """Lets one more in: somebody of a domain that is admitted, since few servers take a domain as a member."""
-        who = bare(jid)
+        who = _prepared(jid)
         if who not in self._watchers and (self.rooms or self.nodes):
             self._watchers.append(who)
             self._spawn(self._admit(who))
@@ -350,6 +353,14 @@ class Publisher:
         if text not in self._said:
             self._said.add(text)
             self._notice(text)
+
+
+def _prepared(jid: str) -> str:
+    """The bare JID, or domain, as servers write it."""
+    try:
+        return str(JID(jid).bare)
+    except InvalidJID:
+        return bare(jid)
 
 
 def _reason(error: ServiceError, me: str) -> str:

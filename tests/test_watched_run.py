@@ -75,6 +75,7 @@ def test_rooms_and_nodes_show_a_run_that_is_the_same_as_without_them(
                 await bert.until(lambda: bert.texts(ALL, late=False).splitlines()[-1].startswith(ENDED))
                 seen["room"] = bert.texts(ALL, late=False)
                 seen["subject"] = bert.subjects[ALL]
+                seen["role"] = bert._role(ALL, "guest")
 
     play(server, script, watchers=(ANNA, BERT), guard_s=300)
 
@@ -92,3 +93,4 @@ def test_rooms_and_nodes_show_a_run_that_is_the_same_as_without_them(
     assert len(lines) - 1 == len(nodes)
     assert seen["errors"].strip() == lines[-1]
     assert seen["subject"] == "A small evening: all messages"
+    assert seen["role"] == "visitor"

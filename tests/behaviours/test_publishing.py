@@ -76,7 +76,12 @@ Play = Callable[[Stage], Coroutine[Any, Any, None]]
 
 
 def play(
-    server: Prosody, script: Play, *, watchers: tuple[str, ...] = ("guest@localhost",), begin: bool = True
+    server: Prosody,
+    script: Play,
+    *,
+    watchers: tuple[str, ...] = ("guest@localhost",),
+    begin: bool = True,
+    guard_s: float = 60.0,
 ) -> Stage:
     """Runs the script with a publisher that has begun."""
     need_prosody()
@@ -90,7 +95,7 @@ def play(
             await stage.publisher.begin()
         await script(stage)
 
-    run_swarm(main, SwarmUnderTest(server), guard_s=60)
+    run_swarm(main, SwarmUnderTest(server), guard_s=guard_s)
     return stages[0]
 
 
