@@ -30,7 +30,7 @@ from environment.out_folder import OutFolder, OutFolderError
 from environment.pace import Pace
 from environment.page_process import PageError, PageProcess
 from environment.report import build as build_report
-from environment.run_folder import LIVE_ROWS, SERIES, RunFolderError
+from environment.run_folder import LIVE_ROWS, SCENARIO, SERIES, RunFolderError
 from environment.scenario import Scenario, ScenarioError
 from environment.series import SeriesError, SeriesRecorder
 from environment.server import ServerError
@@ -118,6 +118,7 @@ def launch(scenario: Scenario, options: Options, progress: Progress | None = Non
     if options.speed is not None:
         clock = ScaledClock(scenario.begins, options.speed, held=True)
     with OutFolder(options.out) as out, ExitStack() as shown, ExitStack() as files:
+        (out.path / SCENARIO).write_text(scenario.text, encoding="utf-8")
         network_map.write(out.path, plant)
         page = None
         if options.web is not None:

@@ -8,14 +8,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from environment.run_folder import ACTS, LEDGER, LIVE_ROWS, NETWORK, REPORT, SERIES, SUMMARY, TRACE
+from environment.run_folder import ACTS, LEDGER, LIVE_ROWS, NETWORK, REPORT, SCENARIO, SERIES, SUMMARY, TRACE
 
 SERVER = "server"
 """In the run folder while the run lasts: the embedded server's certificate authority, accounts and log."""
 SERVER_ERRORS = "server-errors.txt"
 ACCESS = f"{SERVER}/access.json"
 """Where the server is, for `run.py observe`: host, port, domain and the file of its authority."""
-_FILES = (TRACE, ACTS, LEDGER, SERIES, SUMMARY, REPORT, NETWORK, LIVE_ROWS)
+_FILES = (SCENARIO, TRACE, ACTS, LEDGER, SERIES, SUMMARY, REPORT, NETWORK, LIVE_ROWS)
 
 
 class OutFolderError(RuntimeError):

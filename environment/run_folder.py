@@ -17,6 +17,7 @@ from typing import Any
 from protocols.trace import Entry, TraceError, read
 
 TRACE = "trace.jsonl"
+SCENARIO = "scenario.toml"
 ACTS = "acts.jsonl"
 LEDGER = "ledger.sqlite"
 SERIES = "series.parquet"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -60,12 +62,33 @@ def parse(text: str, source: str, **changes: Any) -> Scenario:
     except tomllib.TOMLDecodeError as error:
         raise ScenarioError(source, [f"is not TOML: {error}"]) from error
     if isinstance(tables.get("scenario"), dict):
-        tables["scenario"].update({key: value for key, value in changes.items() if value is not None})
+        given = {key: value for key, value in changes.items() if value is not None}
+        tables["scenario"].update(given)
+        text = _with_values(text, given)
+        if tomllib.loads(text) != tables:
+            text = ""
     kind = next((KINDS[table] for table in KINDS if table in tables), MarketScenario)
     try:
-        return kind.model_validate(_tuples(tables)).from_source(source)
+        return kind.model_validate(_tuples(tables)).from_source(source, text)
     except ValidationError as error:
         raise ScenarioError(source, [_line(fault, kind) for fault in _causes(error.errors())]) from error
+
+
+def _with_values(text: str, given: Mapping[str, Any]) -> str:
+    """The same TOML with these numbers in its `[scenario]` table; everything else stays as it is written. A table that
+    is written otherwise (`scenario = {..}`) is left as it is."""
+    parts = re.split(r"(?m)^(\s*\[scenario\].*\n?)", text, maxsplit=1)
+    if not given or len(parts) == 1:
+        return text
+    head, table, rest = parts
+    own, *others = re.split(r"(?m)^(?=\s*\[)", rest, maxsplit=1)
+    for key, value in given.items():
+        own, found = re.subn(
+            rf"(?m)^(\s*{re.escape(key)}\s*=)[^#\n]*?(\s*(?:#.*)?)$", rf"\g<1> {value}\g<2>", own, count=1
+        )
+        own = own if found else f"{key} = {value}\n{own}"
+    table = table if table.endswith("\n") else f"{table}\n"
+    return head + table + own + "".join(others)
 
 
 def _causes(faults: list[Any]) -> list[Any]:

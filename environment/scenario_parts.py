@@ -154,16 +154,22 @@ class Scenario(Part):
     drivers: DriversPart = DriversPart()
     fault: tuple[FaultPart, ...] = ()
     _source: str = PrivateAttr("")
+    _text: str = PrivateAttr("")
 
     @property
     def source(self) -> str:
         """What a line about a fault begins with: the name of its file."""
         return self._source or f"scenario {self.scenario.name}"
 
-    def from_source(self, source: str) -> Self:
+    @property
+    def text(self) -> str:
+        """The TOML that gives this scenario, command line included; "" where there is none that is known to."""
+        return self._text
+
+    def from_source(self, source: str, text: str = "") -> Self:
         """The same, read from there."""
         found = self.model_copy()
-        found._source = source
+        found._source, found._text = source, text
         return found
 
     @property

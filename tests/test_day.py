@@ -140,7 +140,7 @@ def test_the_summary_has_the_members_that_the_run_is_known_by(slovenia: Day) -> 
 
 def test_the_run_folder_has_its_files_and_no_passwords(slovenia: Day) -> None:
     names = {path.name for path in slovenia.folder.iterdir()}
-    files = {"trace.jsonl", "acts.jsonl", "ledger.sqlite", "series.parquet", "network.json"}
+    files = {"scenario.toml", "trace.jsonl", "acts.jsonl", "ledger.sqlite", "series.parquet", "network.json"}
     assert names == files | {"summary.json", "report.html"}
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import tomllib
 from datetime import timedelta
 
 import pytest
@@ -149,3 +151,39 @@ def plant_of(text: str) -> Plant:
 def test_an_unknown_scenario_names_those_that_exist() -> None:
     with pytest.raises(scenario.ScenarioError, match=r"atlantis: no such scenario; there are .*slovenia"):
         scenario.load("atlantis")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        scenario.load("slovenia").text,
+        '# a\n[scenario] # b\nseed = 1 # mine\n\nname = "x"\n[grid]\nseed = 4\n',
+        '[grid]\nname = "g"\n  [scenario]\n  name = "seed = 3"\n',
+        "[scenario]",
+    ],
+)
+def test_the_text_of_a_scenario_has_the_values_that_the_command_line_gave(text: str) -> None:
+    changed = scenario._with_values(text, {"seed": 12, "days": 3})
+    before, after = tomllib.loads(text), tomllib.loads(changed)
+    assert after == before | {"scenario": before["scenario"] | {"seed": 12, "days": 3}}
+    comments = [line.partition("#")[2] for line in text.splitlines()]
+    assert [line for line in comments if line] == [c for line in changed.splitlines() if (c := line.partition("#")[2])]
+
+
+def test_the_text_of_a_scenario_is_that_scenario() -> None:
+    loaded = scenario.load("slovenia", seed=7, days=2)
+    again = scenario.parse(loaded.text, "slovenia.toml")
+    assert (again, again.scenario.seed, again.scenario.days) == (loaded, 7, 2)
+    assert scenario.load("slovenia").text == (scenario.SCENARIOS / "slovenia.toml").read_text(encoding="utf-8")
+
+
+def test_a_scenario_table_that_is_written_inline_has_no_text_once_the_command_line_changed_it() -> None:
+    inline = 'scenario = { seed = 1, name = "x" }\n'
+    assert scenario._with_values(inline, {"seed": 2}) == inline
+    body = TEXT.partition("[grid]")
+    table = tomllib.loads(TEXT)["scenario"]
+    start = table.pop("start").isoformat()
+    written = ", ".join(f"{key} = {json.dumps(value)}" for key, value in table.items())
+    text = f"scenario = {{ start = {start}, {written} }}\n[grid]{body[2]}"
+    assert scenario.parse(text, "inline.toml").text == text
+    assert scenario.parse(text, "inline.toml", seed=9).text == ""
