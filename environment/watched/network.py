@@ -76,6 +76,13 @@ STATES: Final[Mapping[Charging, str]] = {
     Charging.UNKNOWN: "not known",
 }
 
+_SHORT: Final[Mapping[Charging, str]] = {
+    **STATES,
+    Charging.IDLE: "waiting",
+    Charging.FULL: "full",
+    Charging.FREE: "free",
+}
+
 
 @dataclass(frozen=True, eq=False)
 class Moment:
@@ -272,5 +279,5 @@ def charger_words(state: Charging, power_kw: float, soc_percent: float) -> str:
 
 
 def together(counts: Mapping[Charging, int]) -> str:
-    """ "3 charging, 2 nobody there"."""
-    return ", ".join(f"{count} {STATES[state]}" for state, count in counts.items())
+    """ "3 charging, 7 waiting, 2 free"."""
+    return ", ".join(f"{count} {_SHORT[state]}" for state, count in counts.items())

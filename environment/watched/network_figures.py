@@ -133,9 +133,9 @@ def _chargers(now: NetworkNow, moment: Moment) -> list[Figure]:
     return [
         Figure("Chargers", f"{np.nansum(moment.power_kw):.1f} kW", together(counts)),
         Figure(
-            "Vehicles plugged in",
+            "Vehicles",
             f"{here} of {len(moment.chargers)}",
-            "" if np.isnan(soc) else f"charged to {soc:.0f} % on average",
+            "plugged in" + ("" if np.isnan(soc) else f", charged to {soc:.0f} % on average"),
         ),
     ]
 

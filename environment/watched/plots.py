@@ -177,13 +177,13 @@ def _charts(columns: Sequence[str], network: NetworkMap | None) -> Iterator[Char
     line_limit = min((each.line_percent for each in network.limits.values()), default=100.0) if network else 100.0
     yield Chart(
         "lines", "Most loaded line", "%", "The line that carries the most of its rated current.",
-        (Curve("most loaded line", "line_loading_percent_max", "main"),), (("limit", line_limit),), 0.0, 110.0, 0,
+        (Curve("most loaded line", "line_loading_percent_max", "main"),), (("limit", line_limit),), 0.0, 120.0, 0,
     )  # fmt: skip
     low, high = EN50160_NORMAL_BAND
     yield Chart(
         "voltages", "Voltages", "pu", "The lowest and the highest bus voltage, between the limits of EN 50160.",
         (Curve("highest", "vm_pu_max", "third"), Curve("lowest", "vm_pu_min", "main")),
-        (("EN 50160, most", high), ("EN 50160, least", low)), low - 0.02, high + 0.02, 3,
+        (("EN 50160, most", high), ("EN 50160, least", low)), low - 0.05, high + 0.05, 3,
     )  # fmt: skip
     yield Chart(
         "power", "Power", "kW", "Drawn is above 0; photovoltaics feed in and are below it.",
@@ -198,7 +198,7 @@ def _charts(columns: Sequence[str], network: NetworkMap | None) -> Iterator[Char
         (Curve("state of charge", "fleet_soc_percent", "main"),), (), 0.0, 100.0, 0,
     )  # fmt: skip
     yield Chart(
-        "connected", "Vehicles plugged in", "vehicles", "How many chargers have a vehicle.",
+        "connected", "Vehicles plugged in", "", "How many chargers have a vehicle.",
         (Curve("plugged in", "connected", "main"),), (), 0.0, None, 0,
     )  # fmt: skip
     yield from _island(columns)
@@ -208,7 +208,7 @@ def _charts(columns: Sequence[str], network: NetworkMap | None) -> Iterator[Char
         hertz.append(Curve("lowest within the minute", "frequency_min_hz", "load"))
     yield Chart(
         "frequency", "Frequency", "Hz", "The frequency of the area, nominal 50 Hz.",
-        tuple(hertz), (("nominal", 50.0),), 49.9, 50.1, 3,
+        tuple(hertz), (("", 50.0),), 49.9, 50.1, 3,
     )  # fmt: skip
 
 
@@ -218,7 +218,7 @@ def _transformers(columns: Sequence[str], network: NetworkMap | None) -> Chart:
     if network is None or len(network.networks) < 2:
         limit = 100.0 if network is None else network.limits[network.networks[0].name].transformer_percent
         curve = Curve("transformer", "trafo_loading_percent", "main")
-        return Chart("transformer", "Transformer", "%", about, (curve,), (("limit", limit),), 0.0, 110.0, 0)
+        return Chart("transformer", "Transformer", "%", about, (curve,), (("limit", limit),), 0.0, 120.0, 0)
     curves = []
     for index, each in enumerate(network.networks):
         names = ("trafo_loading_percent",) if index == 0 else ()
@@ -228,7 +228,7 @@ def _transformers(columns: Sequence[str], network: NetworkMap | None) -> Chart:
             colour = ("main", "load", "third", "pv")[index % 4]
             curves.append(Curve(each.name, column, colour))
             curves.append(Curve(f"limit {each.name}", _LIMIT + each.name, colour, dashed=True))
-    return Chart("transformer", "Transformers", "%", about, tuple(curves), (), 0.0, 110.0, 0)
+    return Chart("transformer", "Transformers", "%", about, tuple(curves), (), 0.0, 120.0, 0)
 
 
 def _island(columns: Sequence[str]) -> Iterator[Chart]:

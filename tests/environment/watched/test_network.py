@@ -16,8 +16,8 @@ from environment.watched.network import (
     charger_words,
     chargers_of,
     loadings_of,
-    volts,
     voltages_of,
+    volts,
 )
 from environment.watched.network_figures import Kind, details, figures
 from environment.watched.network_table import best, page
@@ -78,7 +78,8 @@ def test_the_overview_says_what_is_beyond_its_limit_and_where(now: NetworkNow):
     assert found["Lowest voltage"].note == "206 V at far; limit 0.90, 1 bus below"
     assert not found["Highest voltage"].beyond
     assert found["Chargers"].value == "3.6 kW"
-    assert found["Vehicles plugged in"].value == "3 of 4"
+    assert found["Vehicles"].value == "3 of 4"
+    assert found["Vehicles"].note == "plugged in, charged to 60 % on average"
     assert found["Other load"].note == "photovoltaics feed in 2.5 kW"
     assert found["Frequency"].note == "-20 mHz"
 
@@ -156,7 +157,7 @@ def test_details_of_a_bus_lead_to_its_chargers(now: NetworkNow):
     bus = details(now, Kind.BUS, "near")
 
     assert bus is not None
-    assert dict(bus.rows)["Chargers"] == "11.0 kW: 1 charging, 1 nobody there"
+    assert dict(bus.rows)["Chargers"] == "11.0 kW: 1 charging, 1 free"
     assert bus.leads_to == ((Kind.CHARGER, "office-01"), (Kind.CHARGER, "office-02"))
     assert dict(bus.rows)["From the transformer"] == "100 m along the lines"
 
