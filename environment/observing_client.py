@@ -7,7 +7,8 @@ import asyncio
 import json
 import secrets
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import aioxmpp
@@ -26,6 +27,8 @@ from protocols import telling, trace
 BEGINS_S = 30.0
 """Wall seconds until the run's observer must be there: its server is up before it is."""
 AGAIN_S = 0.5
+REFUSED_S = 2.0
+"""Wall seconds that a refusal must last."""
 PING_S = 15.0
 Show = Callable[[str], None]
 
@@ -137,27 +140,32 @@ class Rooms:
         nick = f"{self.connection.login.jid.partition('@')[0]}-{secrets.token_hex(3)}"
         for topic in self.wish.topics:
             jid = aioxmpp.JID(room_name(topic), services[0].domain, None)
-            async with until_it_begins(f"there is no room {jid}: does the run have this use case, with --server?"):
-                while True:
-                    try:
-                        await disco.query_info(jid, require_fresh=True, no_cache=True)
-                        break
-                    except aioxmpp.errors.XMPPError as error:
-                        if error.condition is not aioxmpp.errors.ErrorCondition.ITEM_NOT_FOUND:
-                            raise ObserveError(refusal(f"the room {jid}", error)) from None
-                    await asyncio.sleep(AGAIN_S)
-            room, entered = rooms.join(jid, nick, history=aioxmpp.muc.xso.History(maxstanzas=0), autorejoin=False)
-            room.on_message.connect(self._listener(str(jid)))
-            room.on_leave.connect(self._leaving(str(jid)))
-            room.on_exit.connect(lambda *_, jid=jid, **__: self._gone(f"the room {jid} has closed, or put you out"))
-            self.open.add(str(jid))
-            try:
-                async with asyncio.timeout(LOGIN_S):
-                    await entered
-            except aioxmpp.errors.XMPPError as error:
-                raise ObserveError(refusal(f"the room {jid}", error)) from None
-            except TimeoutError:
-                raise ObserveError(f"the room {jid} does not answer") from None
+            await patiently(
+                partial(self._enter, rooms, disco, jid, nick),
+                f"the room {jid}",
+                f"there is no room {jid}: does the run have this use case, with --server?",
+            )
+
+    async def _enter(self, rooms: Any, disco: Any, jid: Any, nick: str) -> None:
+        """Enters a room if it is there."""
+        await disco.query_info(jid, require_fresh=True, no_cache=True)
+        room, entered = rooms.join(jid, nick, history=aioxmpp.muc.xso.History(maxstanzas=0), autorejoin=False)
+        room.on_message.connect(self._listener(str(jid)))
+        room.on_leave.connect(self._leaving(str(jid)))
+        room.on_exit.connect(self._exit(str(jid)))
+        try:
+            async with asyncio.timeout(LOGIN_S):
+                await entered
+        except TimeoutError:
+            raise ObserveError(f"the room {jid} does not answer") from None
+        self.open.add(str(jid))
+
+    def _exit(self, room: str) -> Callable[..., None]:
+        def out(*_: Any, **__: Any) -> None:
+            if room in self.open:
+                self._gone(f"the room {room} has closed, or put you out")
+
+        return out
 
     def _listener(self, room: str) -> Callable[..., None]:
         def heard(message: Any, member: Any, source: Any, **_: Any) -> None:
@@ -210,16 +218,12 @@ class Nodes:
             )
         self.service = services[0]
         for node in self.nodes:
-            async with until_it_begins(f"there is no node {node}: does the run have this use case, with --server?"):
-                while True:
-                    self.open.add(node)
-                    try:
-                        await self.client.subscribe(self.service, node)
-                        break
-                    except aioxmpp.errors.XMPPError as error:
-                        if error.condition is not aioxmpp.errors.ErrorCondition.ITEM_NOT_FOUND:
-                            raise ObserveError(refusal(f"the node {node}", error)) from None
-                    await asyncio.sleep(AGAIN_S)
+            self.open.add(node)
+            await patiently(
+                partial(self.client.subscribe, self.service, node),
+                f"the node {node}",
+                f"there is no node {node}: does the run have this use case, with --server?",
+            )
 
     def _published(self, jid: Any, node: str, item: Any, *, message: Any = None) -> None:
         data = getattr(item.registered_payload, "json_data", None)
@@ -255,6 +259,23 @@ def refusal(what: str, error: Any) -> str:
     ):
         return f"{what} does not admit you: the run must be started with --watcher and your JID"
     return f"{what} refuses ({error.condition.value[1]})"
+
+
+async def patiently(attempt: Callable[[], Awaitable[Any]], what: str, missing: str) -> None:
+    """Tries until it is there; a refusal is one when it lasts, since a place is made before its members are named."""
+    loop = asyncio.get_running_loop()
+    refused_at: float | None = None
+    async with until_it_begins(missing):
+        while True:
+            try:
+                await attempt()
+                return
+            except aioxmpp.errors.XMPPError as error:
+                if error.condition is not aioxmpp.errors.ErrorCondition.ITEM_NOT_FOUND:
+                    refused_at = refused_at or loop.time()
+                    if loop.time() - refused_at > REFUSED_S:
+                        raise ObserveError(refusal(what, error)) from None
+            await asyncio.sleep(AGAIN_S)
 
 
 class until_it_begins:

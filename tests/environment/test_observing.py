@@ -134,7 +134,7 @@ async def test_json_is_the_traces_lines_and_nothing_else(tmp_path: Path) -> None
 async def test_it_waits_for_an_observer_that_is_not_yet_there(tmp_path: Path) -> None:
     async with run_of(tmp_path) as server:
         watching = await observe(ANNA, cwd=tmp_path)
-        while "Connection from" not in (server.folder / "server-log.txt").read_text():
+        while "Connection from" not in (server.folder / "server-log.txt").read_text():  # noqa: ASYNC110
             await asyncio.sleep(0.05)  # a log tells nobody that it has grown
         async with observer(server, telling([], f"{ENDED}: 0 messages")):
             assert await watching.end() == (0, f"watching watch all\n{ENDED}: 0 messages\n", "")
