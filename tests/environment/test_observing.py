@@ -20,7 +20,7 @@ from environment.observing import ACCESS, PASSWORD
 from environment.out_folder import SERVER
 from environment.server import EmbeddedServer
 from protocols.telling import ENDED, NOT_ADMITTED
-from tests.chatting import answering
+from tests.answering import answering
 
 PROJECT = Path(__file__).resolve().parents[2]
 ANNA = "anna@localhost"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from environment.server import EmbeddedServer, generated_passwords
-from tests.chatting import answering
+from tests.answering import answering
 from tests.terminal import Profanity, need_profanity
 
 ASKED = (
