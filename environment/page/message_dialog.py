@@ -54,7 +54,7 @@ class MessageDialog:
             with ui.row().classes("full-width items-start no-wrap justify-between"):
                 title = _text("h2", entry.words if entry else "This message cannot be read any more.")
                 title.props["id"] = "message-title"
-                close = ui.button(icon="close", on_click=self._dialog.close).props("flat round dense autofocus")
+                close = ui.button(icon="close", color=None, on_click=self._dialog.close).props("flat round dense autofocus")
                 close.props["aria-label"] = "Close"
             if len(self._step.numbers) > 1:
                 self._turner(len(self._step.numbers))
@@ -70,7 +70,7 @@ class MessageDialog:
     def _turner(self, many: int) -> None:
         with ui.row().classes("items-center"):
             for by, icon, name in ((-1, "chevron_left", "The one before"), (1, "chevron_right", "The next one")):
-                button = ui.button(icon=icon, on_click=lambda _, by=by: self._turn(by)).props("flat round dense")
+                button = ui.button(icon=icon, color=None, on_click=lambda _, by=by: self._turn(by)).props("flat round dense")
                 button.props["aria-label"] = name
                 button.set_enabled(0 <= self._place + by < many)
             _text("span", f"message {self._place + 1} of {many} of the same kind").props["role"] = "status"
@@ -96,7 +96,7 @@ class MessageDialog:
         told = content.as_json(message)
         with ui.row().classes("full-width items-center justify-between"):
             _text("h3", "JSON")
-            ui.button("Copy", icon="content_copy", on_click=lambda: _copy(told)).props("flat dense no-caps")
+            ui.button("Copy", icon="content_copy", color=None, on_click=lambda: _copy(told)).props("flat dense no-caps")
         box = _text("pre", told).classes("msg-json full-width")
         box.props["tabindex"] = "0"
         box.props["role"] = "region"

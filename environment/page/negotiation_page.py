@@ -81,12 +81,12 @@ class NegotiationPage:
             self._follow = ui.switch(
                 "Follow the end", value=self._follows, on_change=lambda event: self._go_along(event.value)
             )
-            self._earlier = ui.button("Earlier", icon="expand_less", on_click=lambda: self._turn(-MOST_STEPS))
+            self._earlier = ui.button("Earlier", icon="expand_less", color=None, on_click=lambda: self._turn(-MOST_STEPS))
             self._earlier.props("flat no-caps")
             self._count = ui.label().props("role=status")
-            self._later = ui.button("Later", icon="expand_more", on_click=lambda: self._turn(MOST_STEPS))
+            self._later = ui.button("Later", icon="expand_more", color=None, on_click=lambda: self._turn(MOST_STEPS))
             self._later.props("flat no-caps")
-            self._fold = ui.button("Fold the crowds again", icon="unfold_less", on_click=self._fold_again)
+            self._fold = ui.button("Fold the crowds again", icon="unfold_less", color=None, on_click=self._fold_again)
             self._fold.props("flat no-caps")
 
     def _widen(self, whole: bool) -> None:

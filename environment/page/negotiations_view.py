@@ -104,10 +104,10 @@ class _List:
 
     def _pager(self) -> None:
         with ui.element("div").classes("neg-bar"):
-            self._before = ui.button(icon="chevron_left", on_click=lambda: self._turn(-1)).props("flat round")
+            self._before = ui.button(icon="chevron_left", color=None, on_click=lambda: self._turn(-1)).props("flat round")
             self._before.props["aria-label"] = "The page before"
             self._count = ui.label().props("role=status")
-            self._after = ui.button(icon="chevron_right", on_click=lambda: self._turn(1)).props("flat round")
+            self._after = ui.button(icon="chevron_right", color=None, on_click=lambda: self._turn(1)).props("flat round")
             self._after.props["aria-label"] = "The next page"
 
     def _set(self, value: str | None, name: str) -> None:

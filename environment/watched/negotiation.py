@@ -175,8 +175,12 @@ class Negotiation:
         if self.whole:
             known = self._list.all
             chain = (name for name in self._list.belonging.chain(self.conversation_id, MOST_CHAIN) if name in known)
-            found = sorted(chain, key=lambda name: (known[name].opened, name))
+            found = sorted(chain, key=self._begun)
         return found
+
+    def _begun(self, conversation_id: str) -> int:
+        """The number of its first message."""
+        return self._run.trace.conversations[conversation_id][0]
 
     def _key(self, jid: str) -> str:
         role = self._run.roles.get(jid)
@@ -309,15 +313,14 @@ class Negotiation:
     def links(self) -> list[Link]:
         """The conversations that belong to this one, in the order of their beginning."""
         known = self._list.all
-        own = known.get(self.conversation_id)
-        if own is None:
+        if not self.known:
             return []
         found = []
         for name, ids in self._list.belonging.related(self.conversation_id).items():
             other = known.get(name)
             if other is not None and other.protocol != Protocol.SUBSCRIBE:
                 at = other.opened.astimezone(self._run.zone)
-                before = (other.opened, name) < (own.opened, self.conversation_id)
+                before = self._begun(name) < self._begun(self.conversation_id)
                 title = named(other.exchange) or other.protocol
                 found.append(Link(name, at, title, self._list.who(other), self._list.word(name), ids, before))
-        return sorted(found, key=lambda link: (link.opened, link.conversation_id))
+        return sorted(found, key=lambda link: self._begun(link.conversation_id))

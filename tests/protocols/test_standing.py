@@ -8,12 +8,13 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from protocols.acl import AclMessage, Performative, Protocol
 from protocols.check import Replay
-from protocols.conversation import Conversation
+from protocols.conversation import Conversation, Patience
 from protocols.standing import WORDS, Reading, Standing, Standings, weightiest, word
 from protocols.tables import CANCELLING, EXPIRED, OPENING, START, TABLES, Side
 from protocols.trace import read, read_entry, read_header
@@ -21,6 +22,8 @@ from tests.protocols.scripts import ME, NOW, OTHER, PEER, STRANGER
 from tests.protocols.test_check import negotiation
 
 MINUTE = timedelta(minutes=1)
+_EVER = timedelta(days=36_500)
+PATIENT = Patience(answer=_EVER, result=_EVER, lease=_EVER)
 RUNS = sorted(Path(__file__).parents[2].glob("runs/*/trace.jsonl"))
 
 
@@ -365,3 +368,42 @@ def test_what_is_kept_of_a_message_is_read_as_the_message_itself() -> None:
 def test_every_protocol_has_its_opening() -> None:
     for protocol, act in OPENING.items():
         assert Talk(protocol).play([f"!{act}"]).standing.broken == 0
+
+
+@pytest.mark.parametrize("protocol", Protocol, ids=str)
+@pytest.mark.parametrize("seed", range(40))
+def test_whatever_two_ends_say_the_onlooker_stands_where_they_do(protocol: Protocol, seed: int) -> None:
+    """Lawful moves by chance, with reply-bys that are met, met at the last instant, and missed."""
+    chance = Random(f"{protocol} {seed}")
+    onlooker, now = Standings(), NOW
+    asking = Conversation.opening(protocol, ME, "c", patience=PATIENT)
+    opening = asking.compose(OPENING[protocol], {}, PEER, reply_by=now + 3 * MINUTE)
+    asking.send(opening, now)
+    answering, _ = Conversation.answering(opening, now, patience=PATIENT)
+    onlooker.take(now, opening)
+    for _ in range(12):
+        now += chance.choice((timedelta(), MINUTE, 3 * MINUTE))
+        for side in (asking, answering):
+            side.expire(now - timedelta(microseconds=1))
+        assert onlooker.all["c"].state_of(PEER, now) == asking.state(PEER) == answering.state(ME)
+        moves = [
+            (speaks, hears, trigger)
+            for speaks, hears, other in ((asking, answering, PEER), (answering, asking, ME))
+            for trigger in sorted(speaks.allowed(other))
+            if trigger.startswith("!")
+        ]
+        if not moves:
+            break
+        speaks, hears, trigger = chance.choice(moves)
+        other = PEER if speaks is asking else ME
+        plain = None if trigger.endswith("-cancel") else speaks.heard(other)
+        said = speaks.compose(
+            Performative(trigger[1:].removesuffix("-cancel")),
+            {},
+            other,
+            reply_by=chance.choice((None, now + MINUTE)),
+            in_reply_to=plain,
+        )
+        speaks.send(said, now)
+        hears.receive(said, now)
+        assert onlooker.take(now, said).reading is Reading.IN_SEQUENCE
