@@ -149,7 +149,7 @@ class Watchers:
         """Answers what somebody wrote from the client `jid`, at `now` (scenario time)."""
         if not self.is_admitted(jid):
             self._turn_away(jid)
-        elif self._chat.may_say(jid) and text.strip():
+        elif text.strip() and self._chat.may_say(jid, noted=True):
             self._chat.say(jid, self._answer(jid, text[:MAX_QUESTION], now.astimezone(self._zone)))
 
     def _turn_away(self, jid: str) -> None:

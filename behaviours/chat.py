@@ -93,6 +93,7 @@ class Chat:
         self._failed = failed
         self._clients: dict[str, _Client] = {}
         self._answers: Counter[str] = Counter()
+        self._ignored: Counter[str] = Counter()
         self._timer: asyncio.TimerHandle | None = None
 
     def open(self, jid: str) -> None:
@@ -116,11 +117,17 @@ class Chat:
         """How many lines the client was not sent, because it or the connection was too slow."""
         return self._clients[jid].left_out if jid in self._clients else 0
 
-    def may_say(self, jid: str) -> bool:
-        """Whether that client gets an answer now; asking counts as one answer, until the next flush."""
+    def may_say(self, jid: str, *, noted: bool = False) -> bool:
+        """Whether that client gets an answer now; asking counts as one answer, until the next flush.
+
+        With `noted` the client is told then how often the answer was no.
+        """
         self._answers[jid] += 1
         self._wake()
-        return self._answers[jid] <= ANSWERS_A_FLUSH and self._wire.backlog <= MAX_BACKLOG
+        fits = self._answers[jid] <= ANSWERS_A_FLUSH and self._wire.backlog <= MAX_BACKLOG
+        if noted and not fits:
+            self._ignored[jid] += 1
+        return fits
 
     def say(self, jid: str, text: str) -> None:
         """Says something at once, before the lines that wait."""
@@ -155,12 +162,15 @@ class Chat:
             log.debug("chat", exc_info=True)
             self._clients.clear()
             self._failed(f"nobody is shown anything by chat any more: {error!r}")
-        if any(client.lines for client in self._clients.values()):
+        if self._ignored or any(client.lines for client in self._clients.values()):
             self._wake()
 
     def _send(self) -> None:
-        if not self._wire.is_up:
+        if not self._wire.is_up or self._wire.backlog > MAX_BACKLOG:
             return
+        for jid, ignored in self._ignored.items():
+            self.say(jid, f"({ignored} of your messages not read: too many at once)")
+        self._ignored.clear()
         for jid in tuple(self._clients):
             if self._wire.backlog > MAX_BACKLOG:
                 return

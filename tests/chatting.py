@@ -45,15 +45,19 @@ class Chatter:
         self.client.send_message(OBSERVER, text, mtype="chat")
 
     async def ask(self, text: str, answer: str) -> str:
-        """Writes to the observer and waits for what begins with `answer`; asks again where the server bounced it."""
-        begun, bounced = len(self.heard), self.errors
+        """Writes to the observer and waits for what begins with `answer`.
+
+        Asks again where the server bounced it, or the observer had too much to read.
+        """
+        seen, bounced = len(self.heard), self.errors
         self.say(text)
         async with asyncio.timeout(PATIENCE_S):
             while True:
-                for heard in self.heard[begun:]:
+                news, seen = self.heard[seen:], len(self.heard)
+                for heard in news:
                     if heard.startswith(answer):
                         return heard
-                if self.errors > bounced:
+                if self.errors > bounced or any(heard.endswith("not read: too many at once)") for heard in news):
                     bounced = self.errors
                     self.say(text)
                 await self.news()
@@ -78,6 +82,12 @@ class Chatter:
     async def logout(self) -> None:
         if self.client.transport is not None:
             await self.client.disconnect(wait=0.5)
+
+    async def vanish(self) -> None:
+        """The program is killed."""
+        self.client.abort()
+        await asyncio.sleep(0)  # the transports close themselves on the loop's next turns
+        await asyncio.sleep(0)
 
     def _heard(self, stanza: Any) -> None:
         self.stanzas.append(stanza.xml)

@@ -168,10 +168,13 @@ def test_while_the_socket_is_full_nothing_is_written_and_then_what_waited() -> N
 
 def test_a_flood_of_questions_gets_some_answers_and_then_some_more() -> None:
     async def main(spoken: Chat, wire: FakeWire) -> None:
-        assert sum(spoken.may_say(ANNA) for _ in range(10_000)) == chat.ANSWERS_A_FLUSH
-        assert spoken.may_say(BEN)
+        assert sum(spoken.may_say(ANNA, noted=True) for _ in range(10_000)) == chat.ANSWERS_A_FLUSH
+        assert sum(spoken.may_say(BEN) for _ in range(10_000)) == chat.ANSWERS_A_FLUSH
         await flushed(spoken)
         assert spoken.may_say(ANNA)
+        assert wire.stanzas == [
+            (ANNA, f"({10_000 - chat.ANSWERS_A_FLUSH} of your messages not read: too many at once)")
+        ]
 
     talk(main)
 
