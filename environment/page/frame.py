@@ -154,6 +154,7 @@ def make_app(host: Host) -> FastAPI:
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     css = resources.files("environment.page").joinpath("frame.css").read_text(encoding="utf-8")
     ui.add_css(css, shared=True)
+    page_app.colors(primary="#0b5cad", dark="#182028", dark_page="#0e1216")
     shown = views()
     for view in shown:
         _serve(view, shown, host)
