@@ -40,7 +40,7 @@ class Node:
         self.outbox: Outbox[Told] = Outbox(most=WAITING_MESSAGES, window=UNDER_WAY, patience_s=PATIENCE_S)
         self.why: str | None = None
         self._client = client
-        self._service = service
+        self.service = service
         self._me = me
         self._parcels = 0
 
@@ -75,7 +75,7 @@ class Node:
                 self.outbox.refused(parcel)
                 continue
             self._client.send_raw(
-                f"<iq type='set' to={quoteattr(self._service)} id={quoteattr(parcel)}><pubsub xmlns='{PUBSUB}'>"
+                f"<iq type='set' to={quoteattr(self.service)} id={quoteattr(parcel)}><pubsub xmlns='{PUBSUB}'>"
                 f"<publish node={quoteattr(self.name)}><item id='{entries[0].number}'>"
                 f"<json xmlns='{JSON}'>{text}</json></item></publish></pubsub></iq>"
             )
@@ -102,7 +102,7 @@ class Node:
             publish = SubElement(pubsub, f"{{{PUBSUB}}}publish", node=self.name)
             item = SubElement(publish, f"{{{PUBSUB}}}item", id=ENDED)
             SubElement(item, f"{{{JSON}}}json").text = json
-            await ask(self._client, "set", self._service, pubsub)
+            await ask(self._client, "set", self.service, pubsub)
 
     # --- making it
 
@@ -137,12 +137,12 @@ class Node:
         if anew:
             owner = Element(f"{{{OWNER}}}pubsub")
             SubElement(owner, f"{{{OWNER}}}purge", node=self.name)
-            await ask(self._client, "set", self._service, owner)
+            await ask(self._client, "set", self.service, owner)
 
     async def _suits(self, payload: Element, kept: str | None) -> bool:
         """Whether the server takes a configuration that keeps so many items."""
         try:
-            await ask(self._client, "set", self._service, payload)
+            await ask(self._client, "set", self.service, payload)
         except ServiceError as error:
             if kept is None or error.condition not in ("not-acceptable", "bad-request"):
                 raise
@@ -157,7 +157,7 @@ class Node:
                 owner = Element(f"{{{OWNER}}}pubsub")
                 subscriptions = SubElement(owner, f"{{{OWNER}}}subscriptions", node=self.name)
                 SubElement(subscriptions, f"{{{OWNER}}}subscription", jid=jid, subscription="none")
-                await ask(self._client, "set", self._service, owner)
+                await ask(self._client, "set", self.service, owner)
         known = await self._listed("affiliations", "affiliation")
         changes = {jid: "none" for jid, what in known.items() if jid not in wanted and what != "owner"}
         changes |= {jid: "member" for jid in watchers if known.get(jid) not in ("member", "owner")}
@@ -167,7 +167,7 @@ class Node:
         """The JIDs that the service has listed of this node, with their affiliation or subscription."""
         owner = Element(f"{{{OWNER}}}pubsub")
         SubElement(owner, f"{{{OWNER}}}{kind}", node=self.name)
-        answer = await ask(self._client, "get", self._service, owner)
+        answer = await ask(self._client, "get", self.service, owner)
         return {i.get("jid", ""): i.get(what, "") for i in answer.iter(f"{{{OWNER}}}{what}") if i.get("jid")}
 
     async def _affiliate(self, changes: dict[str, str]) -> None:
@@ -176,4 +176,4 @@ class Node:
             affiliations = SubElement(owner, f"{{{OWNER}}}affiliations", node=self.name)
             for jid, affiliation in changes.items():
                 SubElement(affiliations, f"{{{OWNER}}}affiliation", jid=jid, affiliation=affiliation)
-            await ask(self._client, "set", self._service, owner)
+            await ask(self._client, "set", self.service, owner)

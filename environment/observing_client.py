@@ -19,7 +19,7 @@ import aioxmpp.muc.xso
 import aioxmpp.ping
 import aioxmpp.pubsub
 
-from behaviours.publishing import node_name, room_name
+from behaviours.places import node_name, room_name
 from environment.observing import Login, ObserveError, Wish
 from environment.observing_login import LOGIN_S, Connection
 from protocols import telling, trace

@@ -65,7 +65,7 @@ def test_rooms_and_nodes_show_a_run_that_is_the_same_as_without_them(
                 )
                 reading = asyncio.create_task(observe.communicate())
                 async with asyncio.timeout(PATIENCE_S):
-                    await subscribed(stage.publisher.nodes["all"])
+                    await subscribed(stage.publisher.places.nodes["all"])
                 words = [str(tmp_path / "small.toml"), *where, "--out", str(tmp_path / "run"), "--quiet"]
                 words += ["--accounts", str(tmp_path / "accounts.toml"), "--watcher", ANNA, "--watcher", BERT]
                 assert await asyncio.to_thread(run.main, words) == 0

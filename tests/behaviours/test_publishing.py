@@ -14,7 +14,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from agents.actor import Actor
-from behaviours.publishing import Publisher, spoken
+from behaviours.places import spoken
+from behaviours.publishing import Publisher
 from behaviours.rooms import WAITING_LINES
 from behaviours.services import ServiceError
 from environment.prosody import Prosody
@@ -313,7 +314,7 @@ def test_a_server_that_does_not_keep_up_holds_nobody_up_and_what_is_left_out_is_
             guest.join(BUC1)
             await guest.until(lambda: BUC1 in guest.subjects)
             server._process.send_signal(signal.SIGSTOP)
-            room, node = stage.publisher.rooms["buc1"], stage.publisher.nodes["buc1"]
+            room, node = stage.publisher.places.rooms["buc1"], stage.publisher.places.nodes["buc1"]
             for number in range(many):
                 stage.say(number % 60)
             assert (len(room.outbox), room.outbox.dropped) == (WAITING_LINES, many - WAITING_LINES)
@@ -395,7 +396,7 @@ def test_a_room_whose_name_is_taken_is_one_line_that_says_what_to_do(tmp_path: P
             mallory.say(ALL, "last")
             await mallory.until(lambda: "last" in mallory.texts(ALL))
             assert said(0) not in mallory.texts(ALL)
-            assert BUC1 in [room.jid for room in stage.publisher.rooms.values()]
+            assert BUC1 in [room.jid for room in stage.publisher.places.rooms.values()]
 
     stage = play(Prosody(tmp_path), script, begin=False)
     begins = f"{ALL} cannot be made: they are another's"
