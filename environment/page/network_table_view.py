@@ -7,8 +7,7 @@ from typing import Final
 
 from nicegui import ui
 
-from environment.page.charts import STYLE
-from environment.page.tables import Column, PagedTable, Row, Wanted
+from environment.page.tables import Column, PagedTable, Row, Wanted, style
 from environment.watched.network import NetworkNow
 from environment.watched.network_figures import Kind
 from environment.watched.network_table import COLUMNS, page
@@ -24,10 +23,10 @@ class NetworkTable:
     def __init__(self, now: NetworkNow, around: ui.expansion, choose: Callable[[Kind, str], None]) -> None:
         self._now, self._around, self._choose = now, around, choose
         self._text = ""
-        ui.add_css(STYLE)
-        with ui.row().classes("items-center q-gutter-sm"):
+        style()
+        with ui.element("div").classes("tools"):
             self._kind = ui.toggle({kind.value: name for kind, name in _KINDS.items()}, value=Kind.BUS.value)
-            self._kind.on_value_change(lambda: self.refresh(first=True)).props("no-caps flat")
+            self._kind.on_value_change(lambda: self.refresh(first=True)).props("no-caps")
             self._kind.props('role="group" aria-label="What the table shows"')
             ui.label("The search above the diagram filters the table.").classes("view-note")
         self._tables: dict[Kind, tuple[ui.element, PagedTable]] = {}

@@ -30,8 +30,8 @@ def options(chart: Chart, *, steps: bool) -> dict[str, Any]:
                 {
                     "yAxis": value,
                     "label": {
-                        "show": bool(name), "formatter": f"{name} {value:.2f}" if chart.digits == 3 else f"{name} {value:g}",
-                        "position": "insideEndTop", "color": "var(--ink)", "fontSize": 11,
+                        "show": bool(name), "position": "insideEndTop", "color": "var(--ink)", "fontSize": 11,
+                        "formatter": f"{name} {value:.2f}" if chart.digits == 3 else f"{name} {value:g}",
                     },
                 }
                 for name, value in chart.limits

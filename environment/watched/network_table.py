@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 import numpy as np
@@ -75,7 +76,9 @@ def _rows(now: NetworkNow, kind: Kind) -> list[dict[str, Any]]:
         return []
     rows = {Kind.BUS: _buses, Kind.LINE: _lines, Kind.CHARGER: _chargers}[kind](now, now.moment)
     for row in rows:
-        row.setdefault("by", {})
+        # "Bus 9" comes before "Bus 10"; text and numbers take turns, so that two names can be compared.
+        parts = re.split(r"(\d+)", row["name"])
+        row.setdefault("by", {})["name"] = [int(part) if part.isdigit() else part for part in parts]
         row["key"] = f"{row['kind']}:{row['name']}"
         row["searched"] = " ".join(str(row.get(key, "")) for key in ("name", "owner", "bus", "ends")).casefold()
     return rows
