@@ -1,94 +1,42 @@
-"""A person's chat program for tests: it logs in, writes to the observer, and keeps what it is told."""
+"""A small client of somebody else that answers in a chat: for tests of servers and watchers."""
 
 from __future__ import annotations
 
 import asyncio
-import socket
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 from typing import Any
 
 from slixmpp import ClientXMPP
-from slixmpp.xmlstream.handler import Callback
-from slixmpp.xmlstream.matcher import MatchXPath
 
-from behaviours.stanzas import CLIENT
-from environment.server import client_tls
+from behaviours.swarm import ServerAccess
 
-OBSERVER = "observer@localhost"
-PATIENCE_S = 60.0
+LOGIN_S = 20.0
 
 
-class Chatter:
-    """One client. `heard` has the bodies of the messages that came, `errors` the conditions of those that bounced."""
+@asynccontextmanager
+async def answering(
+    access: ServerAccess, jid: str, password: str, answers: Callable[[str], Iterable[str]], status: str = ""
+) -> AsyncIterator[ClientXMPP]:
+    """Answers each chat message with what `answers` has for its text; everybody may see whether it is there."""
+    client = ClientXMPP(jid, password, ssl_context=access.tls)
+    client.enable_direct_tls = False
+    client.register_plugin("xep_0199")
+    up = asyncio.Event()
 
-    def __init__(self, jid: str, password: str, ca_file: Path) -> None:
-        self.client = ClientXMPP(jid, password, ssl_context=client_tls(ca_file))
-        self.client.enable_direct_tls = False
-        self.client.add_event_handler("session_start", lambda _: self._up.set())
-        self.client.register_handler(Callback("all", MatchXPath(f"{CLIENT}message"), self._heard))
-        self.heard: list[str] = []
-        self.stanzas: list[Any] = []
-        self.errors = 0
-        self._up = asyncio.Event()
-        self._news = asyncio.Condition()
-        self._tasks: set[asyncio.Task[None]] = set()
+    def said(message: Any) -> None:
+        if message["type"] == "chat" and message["body"]:
+            for text in answers(message["body"]):
+                message.reply(text).send()
 
-    async def login(self, host: str, port: int) -> None:
-        self.client.connect(host, port)
-        async with asyncio.timeout(PATIENCE_S):
-            await self._up.wait()
-        self.client.send_presence()
-
-    def say(self, text: str) -> None:
-        """Writes to the observer, as a person does."""
-        self.client.send_message(OBSERVER, text, mtype="chat")
-
-    async def ask(self, text: str, answer: str) -> str:
-        """Writes to the observer and waits for what begins with `answer`; asks again where the server bounced it."""
-        begun, bounced = len(self.heard), self.errors
-        self.say(text)
-        async with asyncio.timeout(PATIENCE_S):
-            while True:
-                for heard in self.heard[begun:]:
-                    if heard.startswith(answer):
-                        return heard
-                if self.errors > bounced:
-                    bounced = self.errors
-                    self.say(text)
-                await self.news()
-
-    async def until(self, fits: Callable[[list[str]], bool]) -> None:
-        """Waits until what was heard fits."""
-        async with asyncio.timeout(PATIENCE_S):
-            while not fits(self.heard):
-                await self.news()
-
-    async def news(self) -> None:
-        """Waits for the next message or error."""
-        async with self._news:
-            await self._news.wait()
-
-    def stop_reading(self) -> None:
-        """The program hangs: its socket stays open, and nobody reads from it again."""
-        transport = self.client.transport
-        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        transport.pause_reading()
-
-    async def logout(self) -> None:
-        if self.client.transport is not None:
-            await self.client.disconnect(wait=0.5)
-
-    def _heard(self, stanza: Any) -> None:
-        self.stanzas.append(stanza.xml)
-        if stanza["type"] == "error":
-            self.errors += 1
-        elif body := stanza.xml.findtext(f"{CLIENT}body"):
-            self.heard.append(body)
-        task = asyncio.get_running_loop().create_task(self._tell())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _tell(self) -> None:
-        async with self._news:
-            self._news.notify_all()
+    client.add_event_handler("message", said)
+    client.add_event_handler("session_start", lambda _: up.set())
+    client.connect(access.host, access.port)
+    async with asyncio.timeout(LOGIN_S):
+        await up.wait()
+    client.send_presence(pstatus=status or None)
+    try:
+        yield client
+    finally:
+        await client.disconnect(wait=0.2)
+        client._run_out_filters.cancel()
