@@ -23,7 +23,7 @@ KEPT_ITEMS = ("20", "10", None)
 Prosody's file storage writes all of them anew for each item: 5 ms an item with 20 kept, 34 ms with 256."""
 WAITING_MESSAGES = 2000
 UNDER_WAY = 8
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 LARGEST_BYTES = 200_000
 """A larger stanza ends the stream on Prosody (262,144 bytes), and with it the whole connection."""
 ENDED = "ended"

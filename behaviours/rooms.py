@@ -27,9 +27,9 @@ NICKS = ("observer", "observer-2", "observer-3")
 KEPT_STANZAS = 100
 """How many stanzas, of up to LINES_AT_ONCE lines, the room keeps for those who come later."""
 WAITING_LINES = 2000
-LINES_AT_ONCE = 40
-UNDER_WAY = 4
-PATIENCE_S = 30.0
+LINES_AT_ONCE = 30
+UNDER_WAY = 2
+PATIENCE_S = 60.0
 TAKEN = "taken"
 
 
