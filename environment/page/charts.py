@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from typing import Any
 
 from nicegui import ui
 
-STYLE = resources.files("environment.page").joinpath("tables.css").read_text(encoding="utf-8")
-
 
 def chart(label: str) -> ui.echart:
     """An empty chart that is told as one picture with this label."""
-    ui.add_css(STYLE)
     return (
         ui.echart({"animation": False}, renderer="svg")
         .classes("market-chart")

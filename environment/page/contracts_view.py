@@ -7,8 +7,8 @@ from typing import Any
 from nicegui import ui
 
 from environment.page.frame import Page
-from environment.page.tables import Column, PagedTable, Row, Wanted, euros, links, page_of
-from environment.report.words import number, period
+from environment.page.tables import Column, PagedTable, Row, Wanted, euros, links, page_of, span, style
+from environment.report.words import number
 from environment.watched.contracts import STATES, Contract, Contracts, kinds
 
 TITLE = "Contracts"
@@ -54,6 +54,7 @@ _KEYS: dict[str, Any] = {
 
 def build(page: Page) -> None:
     """Makes the view."""
+    style()
     _View(page)
 
 
@@ -133,9 +134,9 @@ class _View:
             "_tone": tone,
             "_links": links(*contract.links),
             "state": contract.state,
-            "kind": f"{contract.kind}, {contract.use_case}",
+            "kind": f"{contract.use_case}: {contract.kind}",
             "what": about,
-            "start": period(contract.start, contract.end, self._page.run.zone, dated=True),
+            "start": span(contract.start, contract.end, self._page.run.zone),
             "seller": contract.seller,
             "buyer": contract.buyer,
             "quantity": f"{number(contract.quantity, digits)} {contract.unit}",

@@ -16,6 +16,8 @@ TAKEN, PALE, LIMIT, GOOD = "var(--chart-taken)", "var(--chart-pale)", "var(--cha
 MOST_NAMED = 12
 """So many steps of a merit order are named in the chart; the table has all."""
 MOST_MANAGERS = 20
+_PRICES = {"help": "not drawn pays", "reserve": "paid"}
+_CEILINGS = {"help": "given back pays"}
 FAR = 2.5
 """A ceiling that is so many times as high as the dearest offer would flatten all steps: it is said and not drawn."""
 SYMBOLS = ("circle", "rect", "triangle", "diamond", "pin", "arrow", "roundRect", "emptyCircle")
@@ -27,7 +29,7 @@ def _axis(name: str, **more: Any) -> dict[str, Any]:
         "type": "value",
         "name": name,
         "nameTextStyle": {"color": MUTED, "align": "left"},
-        "axisLabel": {"color": MUTED, "hideOverlap": True},
+        "axisLabel": {"color": MUTED, "hideOverlap": True, "showMaxLabel": False},
         "axisLine": {"lineStyle": {"color": GRID}},
         "splitLine": {"lineStyle": {"color": GRID, "type": "dotted"}},
         **more,
@@ -55,16 +57,16 @@ def merit_chart(market: MarketRound) -> dict[str, Any]:
     marks = []
     if market.needed_kw is not None:
         told = f"needed {kilowatts(market.needed_kw)} kW"
-        marks.append(_line(told, INK, "dashed", {"xAxis": market.needed_kw}, "insideEndTop"))
+        marks.append(_line(told, INK, "dashed", {"xAxis": market.needed_kw}, "end"))
     if market.price is not None:
-        marks.append(_line(f"paid {market.price}", GOOD, "solid", {"yAxis": float(market.price)}, "insideEndTop"))
+        told = f"{_PRICES.get(market.kind, 'clearing price')} {market.price}"
+        marks.append(_line(told, GOOD, "solid", {"yAxis": float(market.price)}, "insideEndTop"))
     drawn = [highest]
     if market.price is not None:
         drawn.append(float(market.price))
     if market.ceiling is not None and float(market.ceiling) <= FAR * max(highest, 1e-9):
-        marks.append(
-            _line(f"at most {market.ceiling}", LIMIT, "dotted", {"yAxis": float(market.ceiling)}, "insideStartTop")
-        )
+        told = f"{_CEILINGS.get(market.kind, 'at most')} {market.ceiling}"
+        marks.append(_line(told, LIMIT, "dotted", {"yAxis": float(market.ceiling)}, "insideStartTop"))
         drawn.append(float(market.ceiling))
     widest = max([step.end_kw for step in steps] + [market.needed_kw or 0.0], default=1.0)
     return {
@@ -126,7 +128,7 @@ def _area(
         "silent": True,
         "lineStyle": {"color": colour, "width": width, "type": dash},
         "areaStyle": {"color": colour, "opacity": opacity, "origin": "start"},
-        "markLine": {"silent": True, "symbol": "none", "data": marks, "animation": False},
+        "markLine": {"silent": True, "symbol": "none", "data": marks, "precision": 6, "animation": False},
         "markPoint": {
             "silent": True,
             "symbol": "circle",
@@ -192,44 +194,50 @@ def offers_chart(market: MarketRound) -> dict[str, Any]:
 
 
 def curves_chart(auction: Auction) -> dict[str, Any]:
-    """Each station's curve, price over cap; the point that was bought is large and says its price."""
+    """Each station's curve, price over cap; the points that were bought are large, with a tick."""
     series: list[dict[str, Any]] = []
+    points: list[dict[str, Any]] = []
     with_curve = [lot for lot in auction.lots if lot.bid is not None and lot.bid.curve][:MOST_CURVES]
     for number, lot in enumerate(with_curve):
         assert lot.bid is not None
         bought = lot.limit_kw is not None and lot.price_eur is not None
         colour = TAKEN if bought else MUTED
-        points: list[dict[str, Any]] = []
         if lot.limit_kw is not None and lot.price_eur is not None:
-            points = [
-                {
-                    "coord": [lot.limit_kw, lot.price_eur],
-                    "value": f"\N{CHECK MARK} {kilowatts(lot.limit_kw)} kW for {lot.price_eur:.2f} EUR, "
-                    + lot.call.station_id,
-                }
-            ]
+            points.append({"value": [lot.limit_kw, lot.price_eur]})
+        first = lot.bid.curve[0]
         series.append(
             {
                 "name": lot.call.station_id,
                 "type": "line",
                 "silent": True,
-                "data": [[point.limit_kw, float(point.price_eur)] for point in lot.bid.curve],
+                "data": [
+                    {
+                        "value": [first.limit_kw, float(first.price_eur)],
+                        "label": {"show": True, "position": "left", "formatter": lot.call.station_id, "color": INK},
+                    },
+                    *([point.limit_kw, float(point.price_eur)] for point in lot.bid.curve[1:]),
+                ],
+                "labelLayout": {"moveOverlap": "shiftY"},
                 "symbol": SYMBOLS[number % len(SYMBOLS)],
                 "symbolSize": 6,
                 "lineStyle": {"color": colour, "width": 2 if bought else 1.5, "type": "solid" if bought else "dashed"},
                 "itemStyle": {"color": colour},
-                "markPoint": {
-                    "silent": True,
-                    "symbol": SYMBOLS[number % len(SYMBOLS)],
-                    "symbolSize": 13,
-                    "itemStyle": {"color": GOOD},
-                    "data": points,
-                    "label": {"show": True, "formatter": "{c}", "position": "right", "color": INK, "fontSize": 11},
-                },
             }
         )
+    series.append(
+        {
+            "name": "bought",
+            "type": "scatter",
+            "silent": True,
+            "data": points,
+            "symbol": "diamond",
+            "symbolSize": 14,
+            "itemStyle": {"color": GOOD},
+            "label": {"show": True, "position": "top", "color": INK, "formatter": "\N{CHECK MARK}", "fontSize": 14},
+        }
+    )
     return {
-        "grid": {"left": 12, "right": 150, "top": 36, "bottom": 34, "containLabel": True},
+        "grid": {"left": 12, "right": 24, "top": 36, "bottom": 34, "containLabel": True},
         "legend": {"show": False},
         "xAxis": _axis("", min=0),
         "yAxis": _axis("EUR for the whole period", min=0),

@@ -21,7 +21,10 @@ from environment.page.tables import (
     link,
     page_of,
     plain_table,
+    span,
+    style,
 )
+from environment.report.campus_words import plural
 from environment.report.words import period
 from environment.watched.heard import Heard
 from environment.watched.market import SAME_KW, Market, MarketOffer, MarketRound
@@ -41,7 +44,7 @@ _SIGNS = {
     "nobody bids": ("\N{MULTIPLICATION SIGN}", "bad"),
     "nobody helps": ("\N{MULTIPLICATION SIGN}", "bad"),
     "refused": ("\N{MULTIPLICATION SIGN}", "bad"),
-    "called off": ("\N{MULTIPLICATION SIGN}", "bad"),
+    "called off": ("\N{EN DASH}", ""),
 }
 _OPEN = ("\N{HORIZONTAL ELLIPSIS}", "now")
 _COLUMNS = (
@@ -70,6 +73,7 @@ _KEYS: dict[str, Any] = {
 
 def build(page: Page) -> None:
     """Makes the view."""
+    style()
     _View(page)
 
 
@@ -98,7 +102,8 @@ class _View:
             self._legend = ui.html("", sanitize=False)
             self._chart = chart("Merit order")
             self._axis = ui.label().classes("muted")
-            with ui.expansion("The offers as a table", value=False).classes("full-width"):
+            self._more = ui.expansion("The offers as a table").classes("full-width")
+            with self._more:
                 self._offers = ui.html("", sanitize=False)
             self._declined = ui.html("", sanitize=False)
         with page.section("Network prices") as self._prices:
@@ -144,7 +149,7 @@ class _View:
         bought = sum(each.awarded_kw > 0 or each.outcome == "bought" for each in rounds)
         open_ones = sum(each.outcome not in _SIGNS for each in rounds)
         self._summary.text = (
-            f"{len(rounds)} rounds so far: something was bought in {bought}, {open_ones} are open."
+            f"{plural(len(rounds), 'round')} so far: something was bought in {bought}, {open_ones or 'none'} open."
             if rounds
             else "No market was opened yet."
         )
@@ -184,7 +189,7 @@ class _View:
         }
 
     def _period(self, market: MarketRound) -> str:
-        return period(market.start, market.end, self._page.run.zone, dated=True)
+        return span(market.start, market.end, self._page.run.zone)
 
     # ---- the chosen round
 
@@ -207,6 +212,7 @@ class _View:
             height = 6 + 1.8 * min(20, len(market.offers))
             fill(self._chart, offers_chart(market), height_rem=height, label=f"Offers by manager: {_said(market)}.")
             self._axis.text = "Change of consumption in kW, for each manager that offered"
+        self._more.value = market.auction is not None
         self._chart.set_visibility(bool(market.offers))
         self._axis.set_visibility(bool(market.offers))
         self._legend.content = _LEGEND if market.offers and market.auction is None else ""
@@ -219,7 +225,7 @@ class _View:
         if market.needed_kw is not None:
             told.append(("needed", f"{kilowatts(market.needed_kw)} kW"))
         if market.auction is None:
-            told.append(("offered", f"{kilowatts(market.offered_kw)} kW in {len(market.offers)} offers"))
+            told.append(("offered", f"{kilowatts(market.offered_kw)} kW in {plural(len(market.offers), 'offer')}"))
             told.append(("bought", f"{kilowatts(market.awarded_kw)} kW"))
             if market.price is not None:
                 told.append((_PRICES.get(market.kind, "price"), f"{market.price} {market.unit}"))
@@ -284,14 +290,14 @@ def _caps(market: MarketRound) -> str:
     bought = [offer.paid for offer in market.offers if offer.paid is not None]
     if not bought:
         return "no cap"
-    return f"{len(bought)} caps, {euros(sum(bought[1:], bought[0]))}"
+    return f"{plural(len(bought), 'cap')}, {euros(sum(bought[1:], bought[0]))}"
 
 
 def _said(market: MarketRound) -> str:
     """The round in a sentence, for who does not see the chart."""
     if market.auction is not None:
         return f"{len(market.offers)} curves, {_caps(market)} bought"
-    parts = [f"{len(market.offers)} offers of {kilowatts(market.offered_kw)} kW"]
+    parts = [f"{plural(len(market.offers), 'offer')} of {kilowatts(market.offered_kw)} kW"]
     if market.needed_kw is not None:
         parts.append(f"{kilowatts(market.needed_kw)} kW needed")
     parts.append(f"{kilowatts(market.awarded_kw)} kW bought")

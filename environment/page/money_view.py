@@ -8,7 +8,7 @@ from nicegui import ui
 
 from environment.page.charts import chart, fill
 from environment.page.frame import Page
-from environment.page.tables import Column, PagedTable, Row, Wanted, euros, facts, link, plain_table
+from environment.page.tables import Column, PagedTable, Row, Wanted, euros, facts, link, plain_table, style
 from environment.report.words import account_name
 from environment.watched.money import SORTABLE, Books, Line, Money, matrix
 
@@ -29,6 +29,7 @@ _COLUMNS = (
 
 def build(page: Page) -> None:
     """Makes the view."""
+    style()
     _View(page)
 
 
@@ -90,7 +91,7 @@ class _View:
         )  # fmt: skip
         if books != self._shown:
             self._shown = books
-            fill(self._chart, balance_chart(books), height_rem=4 + 2 * max(1, len(books.balances)))
+            fill(self._chart, balance_chart(books), height_rem=4 + 2.6 * max(1, len(books.balances)))
             self._balances.content = plain_table(
                 "Balances: what each party received less what it paid",
                 ("Party", "Received", "Paid", "Balance", "Accounts"),
@@ -159,43 +160,28 @@ def _who_paid_whom(books: Books) -> str:
 
 
 def balance_chart(books: Books) -> dict[str, Any]:
-    """Bars of the balances, who gained most at the top. A bar's length is drawn; its amount is written beside it."""
-    parties = [each.party for each in books.balances]
+    """Bars of the balances, who gained most at the top. The amount stands under each name, to the cent."""
+    parties = [f"{each.party}\n{euros(each.balance, sign=True)}" for each in books.balances]
     bars = [
         {
             "value": float(each.balance),
-            "label": {
-                "formatter": euros(each.balance, sign=True),
-                "position": "right" if each.balance >= 0 else "left",
-            },
             "itemStyle": {"color": "var(--chart-good)" if each.balance >= 0 else "var(--chart-limit)"},
         }
         for each in books.balances
     ]
     return {
-        "grid": {"left": 8, "right": 24, "top": 8, "bottom": 28, "containLabel": True},
+        "grid": {"left": 8, "right": 28, "top": 8, "bottom": 28, "containLabel": True},
         "xAxis": {
             "type": "value",
-            "name": "EUR",
-            "nameLocation": "end",
-            "boundaryGap": ["22%", "22%"],
-            "axisLabel": {"color": "var(--chart-muted)", "hideOverlap": True},
-            "splitLine": {"lineStyle": {"color": "var(--chart-grid)"}},
+            "axisLabel": {"color": "var(--chart-muted)", "hideOverlap": True, "formatter": "{value} EUR"},
+            "splitLine": {"lineStyle": {"color": "var(--chart-grid)", "type": "dotted"}},
         },
         "yAxis": {
             "type": "category",
             "data": parties,
             "axisTick": {"show": False},
-            "axisLine": {"show": False},
-            "axisLabel": {"color": "var(--chart-ink)", "width": 110, "overflow": "truncate"},
+            "axisLine": {"lineStyle": {"color": "var(--chart-muted)"}},
+            "axisLabel": {"color": "var(--chart-ink)", "margin": 12, "lineHeight": 15, "interval": 0},
         },
-        "series": [
-            {
-                "type": "bar",
-                "data": bars,
-                "barMaxWidth": 18,
-                "label": {"show": True, "color": "var(--chart-ink)"},
-                "labelLayout": {"hideOverlap": False},
-            }
-        ],
+        "series": [{"type": "bar", "data": bars, "barMaxWidth": 22, "silent": True}],
     }

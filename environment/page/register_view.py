@@ -7,7 +7,19 @@ from typing import Any
 from nicegui import ui
 
 from environment.page.frame import Page
-from environment.page.tables import Column, PagedTable, Row, Wanted, facts, kilowatts, link, links, page_of, plain_table
+from environment.page.tables import (
+    Column,
+    PagedTable,
+    Row,
+    Wanted,
+    facts,
+    kilowatts,
+    link,
+    links,
+    page_of,
+    plain_table,
+    style,
+)
 from environment.report.words import number
 from environment.watched.register import STATES, Agent, Register, Resource
 
@@ -31,7 +43,7 @@ _RESOURCES = (
     Column("owner", "Owner"),
     Column("place", "Bus"),
     Column("product", "Product"),
-    Column("charge", "Draws at most, kW", "number"),
+    Column("charge", "Draws, kW", "number"),
     Column("discharge", "Gives back, kW", "number"),
     Column("approved", "Approved, kW", "number"),
 )
@@ -65,6 +77,7 @@ _AGENT_KEYS: dict[str, Any] = {
 
 def build(page: Page) -> None:
     """Makes the view."""
+    style()
     _View(page)
 
 
@@ -246,4 +259,4 @@ def _approved(resource: Resource) -> str:
         return "\N{EN DASH}"
     if resource.kind != "resource":
         return kilowatts(resource.approved_charge_kw)
-    return f"{kilowatts(resource.approved_charge_kw)} / {kilowatts(resource.approved_discharge_kw)}"
+    return f"{kilowatts(resource.approved_charge_kw)} and {kilowatts(resource.approved_discharge_kw)}"

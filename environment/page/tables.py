@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta, tzinfo
 from decimal import Decimal
+from importlib import resources
 from typing import Any, Literal, TypeAlias
 from urllib.parse import quote
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 from nicegui import ui
 from nicegui.events import GenericEventArguments
+
+from environment.report.words import period
 
 MOST_ROWS = 100
 """So many rows are at most in the browser at once."""
@@ -95,6 +98,8 @@ class PagedTable:
             if slot is not None:
                 self._table.add_slot(f"body-cell-{column.name}", slot)
         self._table.on("request", self._requested, ["pagination"])
+        # A new table in a browser says that it has no rows, whatever it was told meanwhile: the server knows better.
+        self._table.on_pagination_change(lambda _: self._keep())
         if on_choose is not None:
             self._table.on("choose", lambda event: on_choose(str(event.args)))
 
@@ -140,6 +145,10 @@ class PagedTable:
             self._pagination["page"] = page
         self.refresh()
 
+    def _keep(self) -> None:
+        if self._table.pagination != self._pagination:
+            self._table.pagination = dict(self._pagination)
+
     def _described(self) -> list[dict[str, Any]]:
         return [self._column(column) for column in self._columns]
 
@@ -170,6 +179,19 @@ def page_of(
     missing = [each for each in rows if key(each) is None]
     ordered = sorted(known, key=key, reverse=wanted.descending) + missing
     return [row(each) for each in ordered[wanted.offset : wanted.offset + wanted.limit]], len(rows)
+
+
+def style() -> None:
+    """Gives this page the look of tables and charts."""
+    ui.add_css(resources.files("environment.page").joinpath("tables.css").read_text(encoding="utf-8"))
+
+
+def span(start: datetime, end: datetime, zone: tzinfo) -> str:
+    """From when to when: the times of a day, or the first and the last day of what lasts longer."""
+    if end - start < timedelta(days=2):
+        return period(start, end, zone, dated=True)
+    first, last = start.astimezone(zone), (end - timedelta(seconds=1)).astimezone(zone)
+    return f"{first.day} {first:%b} to {last.day} {last:%b}"
 
 
 def links(*conversations: tuple[str, str]) -> list[dict[str, str]]:
@@ -222,11 +244,6 @@ def link(words: str, ident: str) -> Markup:
     return Markup('<a href="{}">{}</a>').format(conversation(ident), words)
 
 
-def safe(text: object) -> str:
-    """A text as HTML."""
-    return str(escape(text))
-
-
 def euros(amount: Decimal, *, sign: bool = False) -> str:
     """An amount to the cent, with its unit, by decimal arithmetic alone."""
     text = f"{amount:{'+' if sign and amount else ''},.2f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
@@ -236,8 +253,3 @@ def euros(amount: Decimal, *, sign: bool = False) -> str:
 def kilowatts(value: float | None) -> str:
     """A power in kW with one place, without its unit; a dash where there is none."""
     return "\N{EN DASH}" if value is None else f"{value:,.1f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
-
-
-def moment(at: datetime, clock: Callable[[datetime], str]) -> Markup:
-    """A time as it is shown, with the whole of it for machines."""
-    return Markup('<time datetime="{}">{}</time>').format(at.isoformat(), clock(at))

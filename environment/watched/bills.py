@@ -8,6 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from protocols.acl import AclMessage, Performative
+from protocols.exchanges.congestion_services import Remuneration
 from protocols.exchanges.content import Content
 from protocols.exchanges.network_prices import NetworkBill
 from protocols.exchanges.plain import Done
@@ -42,12 +43,14 @@ class Billed:
 class Bills:
     """The bills of a trace, as far as it was heard. A bill that is sent again counts once."""
 
-    exchanges = ("1.2.7", "2.x.1", "4.x.2", None)
+    exchanges = ("1.2.7", "2.x.1", "4.x.2", "3.x.4", None)
 
     def __init__(self, roles: Mapping[str, str]) -> None:
         self._roles = roles
         self._found: dict[tuple[str, str], Billed] = {}
         self._network: dict[str, Billed] = {}  # by conversation of 4.x.2
+        self.remunerated: dict[tuple[str, str], tuple[Remuneration, str]] = {}
+        """What a V2X manager paid a driver (3.x.4), by reference and driver (JID), with its conversation."""
 
     def hear(self, at: datetime, message: AclMessage, content: Content) -> None:
         who, to, conversation = message.sender, message.receiver, message.conversation_id
@@ -69,6 +72,8 @@ class Bills:
                 self._found.setdefault(key, bill)
             case InvoicePayment() if (sent := self._found.get(("2.x.1", content.invoice_id))) is not None:
                 sent.paid = sent.paid or who in (sent.debtor, sent.creditor)
+            case Remuneration() if role == Role.V2X_MANAGER.value and content.ev_owner == to:
+                self.remunerated.setdefault((content.reference, to), (content, conversation))
             case NetworkBill() if role == Role.DSO.value:
                 key = "4.x.2", content.bill_id
                 bill = _billed(key, to, who, content.amount_eur, at, conversation)

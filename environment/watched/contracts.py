@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Literal, TypeAlias
 
 from environment.report.campus_words import PRODUCTS
-from environment.report.congestion_services import Part
+from environment.report.congestion_services import Asked, Part
 from environment.report.public_services import Activation, PublicServices, Settled
 from environment.report.public_sessions import ENOUGH, Asking
 from environment.report.services import Service
@@ -25,6 +25,7 @@ from environment.watched.market import PER_KW, PER_KW_HOUR, PER_KWH
 from environment.watched.money import Money
 from environment.watched.orders import Order
 from environment.watched.run import WatchedRun
+from protocols.exchanges.congestion_services import Remuneration
 from protocols.units import MARKET_PERIOD
 
 State: TypeAlias = Literal[
@@ -132,6 +133,7 @@ class _Drafts:
         self._public = readers.public.found()
         self._sessions = tuple(readers.sessions.askings.items())
         self._bills = readers.bills.found()
+        self._remunerated = dict(readers.bills.remunerated)
 
     def at(self, at: datetime) -> Iterator[Contract]:
         """All of them as they stand at this time."""
@@ -139,7 +141,7 @@ class _Drafts:
         for service in self._services:
             yield from _services(service, self._bills, at)
         for part in self._parts:
-            yield from _help(part, at)
+            yield from _help(part, self._remunerated, at)
         yield from self._reserve(at)
         yield from _caps(self._public, at)
         for conversation, asking in self._sessions:
@@ -320,7 +322,9 @@ def _service_state(service: Service, bill: Billed | None, at: datetime) -> State
     return _running(service.start, service.end, at)
 
 
-def _help(part: Part, at: datetime) -> Iterator[Contract]:
+def _help(
+    part: Part, remunerated: Mapping[tuple[str, str], tuple[Remuneration, str]], at: datetime
+) -> Iterator[Contract]:
     """A manager's part in a call, and what its drivers agreed to."""
     if part.awarded_kw <= 0:
         return
@@ -359,22 +363,38 @@ def _help(part: Part, at: datetime) -> Iterator[Contract]:
     )
     for each in part.asked:
         if each.awarded_kw > 0:
-            yield Contract(
-                key=each.conversation_id,
-                kind="driver's vehicle",
-                use_case="BUC 3",
-                what=f"{each.kind} at {each.charger_id}, {call.request_id}",
-                buyer=account_name(part.manager),
-                seller=account_name(each.driver),
-                start=call.start,
-                end=max(part.end, call.start),
-                quantity=each.awarded_kw,
-                unit="kW",
-                price=f"{each.price_eur_per_kwh} {PER_KWH}, {euro(each.benefit_eur)} if kept",
-                state="cancelled" if state == "cancelled" else _running(call.start, part.end, at),
-                links=(("request", each.conversation_id),),
-                reason=each.reason,
-            )
+            yield _driver(part, each, remunerated.get((call.request_id, each.driver)), state, at)
+
+
+def _driver(part: Part, asked: Asked, paid: tuple[Remuneration, str] | None, of_part: State, at: datetime) -> Contract:
+    """What one driver agreed to (3.2), and what he was paid for it (3.x.4)."""
+    call = part.call
+    state: State = "cancelled" if of_part == "cancelled" else _running(call.start, part.end, at)
+    links = [("request", asked.conversation_id)]
+    delivered = None
+    if paid is not None:
+        told, conversation = paid
+        links.append(("payment", conversation))
+        delivered = round(told.energy_kwh / ((told.end - told.start) / _HOUR), 3)
+        state = "settled, short" if delivered < SHORT_OF * asked.awarded_kw else "settled"
+    return Contract(
+        key=asked.conversation_id,
+        kind="driver's vehicle",
+        use_case="BUC 3",
+        what=f"{asked.kind} at {asked.charger_id}, {call.request_id}",
+        buyer=account_name(part.manager),
+        seller=account_name(asked.driver),
+        start=call.start,
+        end=max(part.end, call.start),
+        quantity=asked.awarded_kw,
+        unit="kW",
+        price=f"{asked.price_eur_per_kwh} {PER_KWH}",
+        state=state,
+        links=tuple(links),
+        delivered=delivered,
+        amount_eur=None if paid is None else paid[0].amount_eur,
+        reason=asked.reason,
+    )
 
 
 def _caps(public: PublicServices, at: datetime) -> Iterator[Contract]:

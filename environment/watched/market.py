@@ -14,7 +14,7 @@ from decimal import Decimal
 from environment.report import congestion_services, frequency_services, market, services
 from environment.report.campus_words import PRODUCTS
 from environment.report.public_services import Auction, Lot
-from environment.report.words import account_name, number
+from environment.report.words import account_name, euro, number
 from environment.watched.heard import Heard, Kept, Readers
 from environment.watched.run import WatchedRun
 
@@ -267,8 +267,6 @@ def _call(parts: Sequence[congestion_services.Part]) -> MarketRound:
     asked = [each for part in parts for each in part.asked]
     notes = [
         ("where", f"{call.location}, {len(call.buses)} buses"),
-        ("energy not drawn earns at most", f"{call.reduction_price_eur_per_kwh} {PER_KWH}"),
-        ("energy given back earns at most", f"{call.discharging_price_eur_per_kwh} {PER_KWH}"),
         ("offered by managers", f"{number(sum(part.offered_kw for part in parts), 1)} kW"),
     ]
     if asked:
@@ -348,7 +346,7 @@ def _auction(heard: Auction) -> MarketRound:
         ("evenings", f"{terms.window_start} to {terms.window_end}, at most {terms.most_activations} activations"),
         ("notice", f"{terms.notice_minutes} min"),
         ("penalty", f"{terms.penalty_eur_per_kwh} EUR/kWh above the cap"),
-        ("most that a point may cost", f"{terms.most_eur} EUR"),
+        ("most that a point may cost", euro(terms.most_eur)),
         ("curves approved", f"{heard.approved} of {sum(lot.bid is not None for lot in heard.lots)}"),
     ]
     if heard.decision is not None:
