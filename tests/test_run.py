@@ -150,6 +150,35 @@ def test_the_options_of_the_command_line_reach_the_run(tmp_path: Path, monkeypat
     )
 
 
+def test_the_options_of_watching_reach_the_run_and_its_page_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen: list[Options] = []
+    stayed: list[str] = []
+
+    class Page:
+        url = "http://127.0.0.1:4711/"
+
+        def stay(self) -> None:
+            stayed.append(capsys.readouterr().out)
+
+    def launch(loaded: scenario.Scenario, options: Options, progress: object) -> Done:
+        seen.append(options)
+        return Done(options.out, {}, options.out / "report.html", Page())  # type: ignore[arg-type]
+
+    monkeypatch.setattr(launcher, "launch", launch)
+    monkeypatch.chdir(tmp_path)
+    words = ["slovenia", "--server", "h", "--watcher", "ann@h", "example.org", "--watcher", "bob@h", "--quiet"]
+    assert main([*words, "--web", "4711", "--web-host", "0.0.0.0"]) == 0
+    assert main(["slovenia", "--web", "--quiet"]) == 0
+    assert main(["slovenia", "--quiet"]) == 0
+    first, second, third = seen
+    assert (first.web, first.web_host, first.watchers) == (4711, "0.0.0.0", ("ann@h", "example.org", "bob@h"))
+    assert (second.web, second.web_host, second.speed, second.watchers) == (0, "127.0.0.1", None, ())
+    assert third.web is None
+    assert stayed == ["", "", ""]
+
+
 def test_each_run_without_out_gets_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def launch(loaded: scenario.Scenario, options: Options, progress: object) -> Done:
         options.out.mkdir(parents=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from environment.out_folder import SERVER, SERVER_ERRORS, OutFolder, OutFolderError
-from environment.run_folder import LEDGER, REPORT, SERIES, SUMMARY, TRACE
+from environment.run_folder import LEDGER, LIVE_ROWS, NETWORK, REPORT, SERIES, SUMMARY, TRACE
 
 
 def fail(folder: Path, *, began: bool, errors: str = "") -> None:
@@ -56,7 +56,7 @@ def test_what_the_server_died_of_is_kept(tmp_path: Path) -> None:
     assert (tmp_path / "out" / SERVER / SERVER_ERRORS).read_text(encoding="utf-8") == "it died"
 
 
-@pytest.mark.parametrize("name", [TRACE, LEDGER, SERIES, SUMMARY, REPORT])
+@pytest.mark.parametrize("name", [TRACE, LEDGER, SERIES, SUMMARY, REPORT, NETWORK, LIVE_ROWS])
 def test_a_folder_with_any_file_of_a_run_is_not_taken(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("precious", encoding="utf-8")
     with (
