@@ -5,6 +5,7 @@ A run that lasts is shown as of its newest message; a finished one as of its end
 
 from __future__ import annotations
 
+import weakref
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -191,6 +192,7 @@ class WatchedRun:
 
     def _take_rows(self, rows: LiveRows) -> None:
         self.rows, self.rows_fault = rows, ""
+        weakref.finalize(self, rows.close)
         try:
             self._zone = ZoneInfo(rows.timezone)
         except (ZoneInfoNotFoundError, ValueError):
