@@ -24,11 +24,13 @@ from behaviours.acting import acting
 from protocols.exchanges.frequency_services import SignalPiece
 
 LEDGER_DEVICE = "ledger"
+AREA_DEVICE = "area"
 
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """One of them. `device` is `charger:<id>`, `car:<id>`, `bench:<site>` or `ledger`; `members` are the call's own."""
+    """One of them. `device` is `charger:<id>`, `car:<id>`, `bench:<site>`, `ledger`, or `area`, which hears from where
+    the response of chargers in frequency control is counted (`who` is "" then); `members` are the call's own."""
 
     after: int
     at: datetime

@@ -11,7 +11,6 @@ from datetime import UTC, datetime, timedelta
 
 from agents.grid_view import GridState
 from agents.public_ports import CarError, CarReading
-from environment.acts import Noting
 from environment.charging import Charging, ParkError
 from environment.public_columns import CAP, FLOW, HIGHEST, LOADING, REVERSE, STATION
 from environment.public_meters import StationMeters
@@ -116,7 +115,6 @@ class PublicWorld(World):
         )
         park.flowed = self.meters.passed
         self.plugged: dict[str, PublicCar] = {}
-        self.noting: Noting | None = None
         self.cap_kw: Callable[[str, datetime], float] = lambda station_id, at: NO_CAP
         buses = plant.networks.buses
         self._fed = behind({line: plant.public.sections[line] for line in plant.public.lines}, buses)

@@ -32,7 +32,6 @@ from environment.options import Options
 from environment.out_folder import ACCESS, SERVER, OutFolder
 from environment.pace import Paced
 from environment.page_process import PageProcess
-from environment.public_world import PublicWorld
 from environment.run_folder import ACTS, LEDGER, TRACE
 from environment.scenario import Scenario
 from environment.series import SeriesRecorder
@@ -136,8 +135,7 @@ class Stage:
             )
             stack.callback(self.writer.close)
             acts = self._acts(stack)
-            if isinstance(self.world, PublicWorld):
-                self.world.noting = acts
+            self.world.noting = acts
             chargers: dict[str, Charger] = {c: NotedCharger(client, acts) for c, client in clients.items()}
             ledger = stack.enter_context(NotedLedger(self._books(), acts))
             swarm = Swarm(
@@ -184,7 +182,7 @@ class Stage:
         if self.page is not None:
             self.page.stage(stage)
 
-    async def _server(self, stack: AsyncExitStack) -> tuple[ServerAccess, dict[str, str]]:
+    async def _server(self, stack: AsyncExitStack) -> tuple[ServerAccess | None, dict[str, str]]:
         """The server that the agents log in to, and their passwords."""
         options = self.options
         if options.server is not None:

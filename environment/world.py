@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from agents.grid_view import GridState
+from environment.acts import AREA_DEVICE, Noting
 from environment.campus_plant import CampusPlant, RecordedFeed, RetailList, build_campuses, campus_columns, campus_row
 from environment.campus_scenario import CampusScenario
 from environment.charger_device import ChargerFault, ChargerSpec
@@ -186,7 +187,9 @@ class World:
             park.feed = self.response = RecordedFeed(self.area, 60 * plant.minutes)
             self.area.fed_by(park.advance)
         self.nominations: Callable[[], Mapping[str, float]] | None = None
+        self.noting: Noting | None = None
         self._nominated: Mapping[str, float] = {}
+        self._told: Mapping[str, float] = {}
         self._began: frozenset[str] = frozenset()
         self.frequency: FrequencySource = self.island or self.area or plant.frequency  # type: ignore[assignment]
         self._begins = plant.scenario.begins.astimezone(UTC)
@@ -264,6 +267,9 @@ class World:
         told = self.nominations()
         wanted = {charger_id: kw for charger_id, kw in told.items() if charger_id in self._began}
         self._began = frozenset(told)
+        if self.noting is not None and told != self._told:
+            self.noting.note(AREA_DEVICE, "nominate", chargers=dict(told))
+        self._told = dict(told)
         for charger_id in sorted(self._nominated.keys() | wanted.keys()):
             if self._nominated.get(charger_id) != wanted.get(charger_id):
                 self.park.nominate(charger_id, wanted.get(charger_id))
