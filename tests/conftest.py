@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.chromium import chrome as chrome
 from tests.days import ISLAND, Day, play
 
 PROJECT = Path(__file__).resolve().parent.parent

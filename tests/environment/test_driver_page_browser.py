@@ -6,137 +6,31 @@ Skipped where Chromium or its driver is not installed, but never in CI.
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
 from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.remote.webelement import WebElement
-from selenium.webdriver.support.ui import WebDriverWait
 
 from protocols import exchanges as x
 from tests.agents.charging_stage import Slot
+from tests.chromium import PHONE, TOUCH_PX, Visitor
 from tests.environment.driver_stage import PageStage, play
 
-PHONE = (360, 740)
-TOUCH_PX = 44
 SPEED = 240.0
-PATIENCE_S = 20
-TABS = 40
-LEAST_CONTRAST = 4.5
-"""WCAG 2.2, 1.4.3, level AA; 3 for large text."""
-
-_CONTRAST = """
-const rgb = (text) => (text.match(/[\\d.]+/g) || []).map(Number);
-const light = ([r, g, b]) => [r, g, b].map((v) => v / 255)
-  .map((v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
-  .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
-const behind = (at) => {
-  for (; at; at = at.parentElement) {
-    const found = rgb(getComputedStyle(at).backgroundColor);
-    if (found.length === 3 || found[3] === 1) return found;
-  }
-  return [255, 255, 255];
-};
-const poor = [];
-for (const each of document.body.querySelectorAll("*")) {
-  const own = [...each.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
-  const style = getComputedStyle(each);
-  if (!own || style.clipPath !== "none" || each.closest("noscript, option")) continue;
-  const [a, b] = [light(rgb(style.color)), light(behind(each))].sort((p, q) => q - p);
-  const ratio = (a + 0.05) / (b + 0.05), large = parseFloat(style.fontSize) >= 24;
-  if (ratio < (large ? 3 : arguments[0])) poor.push(each.textContent.trim().slice(0, 30) + " " + ratio.toFixed(2));
-}
-return poor;
-"""
 
 
-@pytest.fixture(scope="module")
-def chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    service = shutil.which("chromedriver")
-    if program is None or service is None:
-        assert not os.environ.get("CI"), "CI must have Chromium: apt-get install -y chromium chromium-driver"
-        pytest.skip("Chromium or its driver is not installed: apt-get install chromium chromium-driver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = program
-    profile = tmp_path_factory.mktemp("chromium")
-    # no-sandbox: a container's root may not make one; the only page that is opened is our own
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", f"--user-data-dir={profile}"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    browser = webdriver.Chrome(options=options, service=Service(service))
-    yield browser
-    browser.quit()
-
-
-class Visit:
-    """One person at the page."""
+class Visit(Visitor):
+    """One person at the driver's page."""
 
     def __init__(
         self, chrome: webdriver.Chrome, stage: PageStage, *, dark: bool = False, width: int = PHONE[0]
     ) -> None:
-        self.chrome, self.stage = chrome, stage
-        size = {"width": width, "height": PHONE[1], "deviceScaleFactor": 2, "mobile": True}
-        chrome.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        chrome.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
-        chrome.get_log("browser")
-        chrome.get(stage.page.address)
-
-    @property
-    def heading(self) -> str:
-        return self.chrome.find_element(By.TAG_NAME, "h1").text
-
-    def find(self, css: str) -> WebElement:
-        return self.chrome.find_element(By.CSS_SELECTOR, css)
-
-    def text(self, css: str) -> str:
-        return self.find(css).text
-
-    def wait(self, until: Callable[[], Any]) -> Any:
-        return WebDriverWait(self.chrome, PATIENCE_S, poll_frequency=0.05, ignored_exceptions=(Exception,)).until(
-            lambda _: until()
-        )
-
-    def tab_to(self, css: str) -> WebElement:
-        """Presses Tab until the element has the focus."""
-        for _ in range(TABS):
-            focus = self.chrome.switch_to.active_element
-            if focus == self.find(css):
-                return focus
-            focus.send_keys(Keys.TAB)
-        raise AssertionError(f"the keyboard does not reach {css}")
-
-    def write(self, name: str, text: str) -> None:
-        field = self.tab_to(f"#{name}")
-        field.send_keys(Keys.CONTROL, "a")
-        field.send_keys(text)
-
-    def press(self, css: str) -> None:
-        self.tab_to(css).send_keys(Keys.ENTER)
-
-    def fits(self) -> None:
-        """Nothing is wider than the screen, everything can be touched, read, and has a name."""
-        wide, screen = self.chrome.execute_script("return [document.documentElement.scrollWidth, innerWidth]")
-        assert wide <= screen, f"{self.heading}: {wide} px on a screen of {screen}"
-        for each in self.chrome.find_elements(By.CSS_SELECTOR, "button, input, select"):
-            if each.is_displayed():
-                assert each.rect["height"] >= TOUCH_PX, each.get_attribute("outerHTML")
-                assert each.accessible_name, each.get_attribute("outerHTML")
-        assert self.chrome.execute_script(_CONTRAST, LEAST_CONTRAST) == []
-
-    def complaints(self) -> list[str]:
-        """What the browser holds against the page; that a form was wrong (422) is no fault of it."""
-        return [
-            e["message"] for e in self.chrome.get_log("browser") if e["level"] == "SEVERE" and "422" not in e["message"]
-        ]
+        super().__init__(chrome, size=(width, PHONE[1]), dark=dark)
+        self.stage = stage
+        self.open(stage.page.address)
 
 
 def go(chrome: webdriver.Chrome, body: Callable[[Visit], None], *, until: float = 180, **look: Any) -> PageStage:
