@@ -38,6 +38,12 @@ else:
         for _ in range(60):
             say(draw.choice(words))
             time.sleep(draw.uniform(0.0, 0.1))
+        say(json.dumps({"pause": True}))
+        with Path(heard).open("a", encoding="utf-8") as file:
+            for line in sys.stdin:
+                file.write(line)
+                if '"paused"' in line:
+                    break
         say(json.dumps({"speed": None}))
         say(json.dumps({"resume": True}))
     if manner == "dies":
