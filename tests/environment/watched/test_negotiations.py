@@ -300,27 +300,24 @@ class TestTheDiagram:
         assert [step.reading for step in chosen.steps()][-2:] == [Reading.REPEATED, Reading.BROKEN]
 
     def test_a_long_subscription_is_shown_in_parts(self, tmp_path: Path) -> None:
-        lines = [header_line("slovenia", 1, {TSO: Role.TSO, DSO: Role.DSO})]
-        opening = AclMessage(
-            Act.SUBSCRIBE,
-            TSO,
-            DSO,
-            Protocol.SUBSCRIBE,
-            "sub",
-            "sub/0",
-            sample(x.ActivatedResourcesSubscription).to_json(),
-        )
-        lines.append(message_line(opening, T))
-        told = sample(x.ActivatedResources).to_json()
-        for number in range(1, 400):
-            news = AclMessage(Act.INFORM, DSO, TSO, Protocol.SUBSCRIBE, "sub", f"sub/{number}", told, "sub/0")
-            lines.append(message_line(news, T + timedelta(seconds=number)))
-        chosen = Negotiation(watched(tmp_path, lines), "sub")
+        chosen = Negotiation(watched(tmp_path, subscription(399)), "sub")
         chosen.refresh()
         assert len(chosen) == 400
         assert len(chosen.steps()) == 100
         assert len(chosen.steps(350)) == 50
         assert chosen.steps(399)[0].numbers == (399,)
+
+
+def subscription(news: int) -> list[str]:
+    """A subscription that is told something so many times, a second apart."""
+    lines = [header_line("slovenia", 1, {TSO: Role.TSO, DSO: Role.DSO})]
+    wanted = sample(x.ActivatedResourcesSubscription).to_json()
+    lines.append(message_line(AclMessage(Act.SUBSCRIBE, TSO, DSO, Protocol.SUBSCRIBE, "sub", "sub/0", wanted), T))
+    told = sample(x.ActivatedResources).to_json()
+    for number in range(1, news + 1):
+        said = AclMessage(Act.INFORM, DSO, TSO, Protocol.SUBSCRIBE, "sub", f"sub/{number}", told, "sub/0")
+        lines.append(message_line(said, T + timedelta(seconds=number)))
+    return lines
 
 
 class TestContent:
