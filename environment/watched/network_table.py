@@ -38,6 +38,7 @@ COLUMNS: Final = {
     ),
 }
 """The columns of each table: the row's key and the heading. Lines and transformers stand in one table."""
+_PLACES: Final = {"vm_pu": 3, "power_kw": 1, "percent": 1, "limit": 0, "soc": 0}
 
 
 def page(
@@ -55,7 +56,7 @@ def page(
         known.sort(key=lambda row: row["by"].get(sort, row[sort]), reverse=descending)
         rows = known + [row for row in rows if row["by"].get(sort, row[sort]) is None]
     keys = ["key", "kind", *(key for key, _ in COLUMNS[kind])]
-    return [{key: row[key] for key in keys} for row in rows[first : first + count]], len(rows)
+    return [{key: _said(key, row[key]) for key in keys} for row in rows[first : first + count]], len(rows)
 
 
 def best(now: NetworkNow, text: str) -> tuple[Kind, str] | None:
@@ -148,6 +149,13 @@ def _chargers(now: NetworkNow, moment: Moment) -> list[dict[str, Any]]:
         }
         for index, charger in enumerate(now.map.chargers)
     ]
+
+
+def _said(key: str, value: Any) -> Any:
+    """A value as the table says it, numbers of a column with the same places; "" where it is not known."""
+    if value is None:
+        return ""
+    return f"{value:.{_PLACES[key]}f}" if key in _PLACES else value
 
 
 def _number(value: float, digits: int) -> float | None:
