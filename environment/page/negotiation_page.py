@@ -31,6 +31,8 @@ _SIGNS = {
     "rejected": ("✕", ""),
     "refused": ("✕", ""),
 }
+CATCH_UP_S = 0.05
+"""Between two bounded steps of taking on a trace, while more is there."""
 _MOST_OF_A_KIND = 5
 """So many links of one exchange stand open; more are folded."""
 
@@ -68,6 +70,7 @@ class NegotiationPage:
             page.heading("What belongs to it")
             self._belonging = ui.element("div").classes("section")
         self._negotiation = self._chosen()
+        self._catching_up = ui.timer(CATCH_UP_S, self._refresh, active=False)
         page.every(0.5, self._refresh)
 
     def _chosen(self) -> Negotiation:
@@ -81,7 +84,9 @@ class NegotiationPage:
             self._follow = ui.switch(
                 "Follow the end", value=self._follows, on_change=lambda event: self._go_along(event.value)
             )
-            self._earlier = ui.button("Earlier", icon="expand_less", color=None, on_click=lambda: self._turn(-MOST_STEPS))
+            self._earlier = ui.button(
+                "Earlier", icon="expand_less", color=None, on_click=lambda: self._turn(-MOST_STEPS)
+            )
             self._earlier.props("flat no-caps")
             self._count = ui.label().props("role=status")
             self._later = ui.button("Later", icon="expand_more", color=None, on_click=lambda: self._turn(MOST_STEPS))
@@ -118,11 +123,14 @@ class NegotiationPage:
         self._negotiation.refresh()
         self._draw()
 
-    def _refresh(self) -> bool:
+    def _refresh(self) -> None:
         self._model.refresh()
-        self._negotiation.refresh()
-        self._draw()
-        return not self._model.ready
+        self._catching_up.active = not self._model.ready
+        if self._model.ready:
+            self._negotiation.refresh()
+            self._draw()
+        else:
+            self._say((f"Reading the trace: {self._model.share:.0%}.",))
 
     def _draw(self) -> None:
         negotiation = self._negotiation
@@ -152,8 +160,7 @@ class NegotiationPage:
         standing = self._model.all.get(self._id)
         if standing is None:
             self._title.text = f"Conversation {self._id[:100]}"
-            waits = "Reading the trace." if not self._model.ready else "It has not begun at the moment shown."
-            said: tuple[str, ...] = (waits,)
+            said: tuple[str, ...] = ("It has not begun at the moment shown.",)
         else:
             line = self._model.line(standing)
             self._title.text = f"{line.title}: {line.who}"
@@ -168,6 +175,9 @@ class NegotiationPage:
             said += self._model.peers(standing)
             if line.broken:
                 said += (f"⚠ {line.broken} of its messages out of sequence or late",)
+        self._say(said)
+
+    def _say(self, said: tuple[str, ...]) -> None:
         if said != self._said:
             self._said = said
             self._facts.clear()

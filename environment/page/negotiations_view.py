@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from nicegui import ui
 
 from environment.page.frame import Page
-from environment.page.negotiation_page import NegotiationPage, came_to, state_sign
+from environment.page.negotiation_page import CATCH_UP_S, NegotiationPage, came_to, state_sign
 from environment.report.words import actor, number
 from environment.watched.negotiations import EVERYTHING, PAGE, Choice, Found, Line, Negotiations
 from protocols.standing import WORDS
@@ -100,14 +100,19 @@ class _List:
             self._table.props["no-data-label"] = "No conversation is like that, so far."
             for name, slot in (("what", _WHAT), ("state", _STATE), ("came", _CAME)):
                 self._table.add_slot(f"body-cell-{name}", slot)
+        self._catching_up = ui.timer(CATCH_UP_S, self._refresh, active=False)
         page.every(1.0, self._refresh)
 
     def _pager(self) -> None:
         with ui.element("div").classes("neg-bar"):
-            self._before = ui.button(icon="chevron_left", color=None, on_click=lambda: self._turn(-1)).props("flat round")
+            self._before = ui.button(icon="chevron_left", color=None, on_click=lambda: self._turn(-1)).props(
+                "flat round"
+            )
             self._before.props["aria-label"] = "The page before"
             self._count = ui.label().props("role=status")
-            self._after = ui.button(icon="chevron_right", color=None, on_click=lambda: self._turn(1)).props("flat round")
+            self._after = ui.button(icon="chevron_right", color=None, on_click=lambda: self._turn(1)).props(
+                "flat round"
+            )
             self._after.props["aria-label"] = "The next page"
 
     def _set(self, value: str | None, name: str) -> None:
@@ -127,10 +132,13 @@ class _List:
     def _remember(self) -> None:
         ui.navigate.history.replace(address(self._choice, self._number))
 
-    def _refresh(self) -> bool:
+    def _refresh(self) -> None:
         self._model.refresh()
-        self._draw()
-        return not self._model.ready
+        self._catching_up.active = not self._model.ready
+        if self._model.ready:
+            self._draw()
+        else:
+            self._intro.text = f"Reading the trace: {self._model.share:.0%}."
 
     def _draw(self) -> None:
         found = self._model.find(self._choice, self._number)
@@ -144,15 +152,12 @@ class _List:
 
     def _say(self, found: Found) -> None:
         model = self._model
-        if model.ready:
-            many = sum(model.use_cases().values())
-            broken = f"; ⚠ {model.broken} messages broke their protocol" if model.broken else ""
-            own = many - model.use_cases().get(PLATFORM, 0)
-            self._intro.text = (
-                f"{number(own)} conversations of the use cases and {number(many - own)} of the platform so far{broken}."
-            )
-        else:
-            self._intro.text = f"Reading the trace: {model.share:.0%}."
+        many = sum(model.use_cases().values())
+        broken = f"; ⚠ {model.broken} messages broke their protocol" if model.broken else ""
+        own = many - model.use_cases().get(PLATFORM, 0)
+        self._intro.text = (
+            f"{number(own)} conversations of the use cases and {number(many - own)} of the platform so far{broken}."
+        )
         first = found.page * PAGE
         last = first + len(found.lines)
         self._count.text = f"{number(first + 1)} to {number(last)} of {number(found.total)}" if found.total else "none"

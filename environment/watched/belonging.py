@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
-from environment.watched.trace_index import TraceIndex
+from environment.watched.trace_index import Told
 from protocols.acl import Protocol
 
 _REFERENCE, _RENEWS = "reference", "renews"
@@ -57,13 +58,11 @@ class Belonging:
         self._names: dict[str, dict[str, bool]] = {}
         self._read = 0
 
-    def __len__(self) -> int:
-        """How many messages were read."""
-        return self._read
-
-    def read_on(self, trace: TraceIndex, budget: int) -> None:
-        """Reads up to `budget` more of the messages that `trace` has; none where the file cannot be read."""
-        told = [trace[number] for number in range(self._read, min(len(trace), self._read + budget))]
+    def read_on(self, told: Sequence[Told]) -> None:
+        """Reads these messages, which follow one another in the trace, but for those that it knows. None where the
+        file cannot be read.
+        """
+        told = [each for each in told if each.number >= self._read]
         if not told:
             return
         first, last = told[0], told[-1]
@@ -77,7 +76,7 @@ class Belonging:
             if each.protocol != Protocol.SUBSCRIBE and not (each.exchange or "").startswith(("df.", "env.")):
                 begin = each.offset - first.offset
                 self._note(each.conversation_id, block[begin : begin + each.length])
-        self._read += len(told)
+        self._read = last.number + 1
 
     def ids(self, conversation_id: str) -> tuple[str, ...]:
         """What the conversation names, in the order in which it did."""

@@ -25,9 +25,9 @@ PAGE = 50
 """So many conversations stand on one page of the list."""
 EVERYTHING = "all"
 """As a use case: the platform's conversations as well."""
-BUDGET = 5_000
+BUDGET = 2_500
 """So many messages are taken on in one refresh, so that the page answers meanwhile."""
-_AGAIN = 20_000
+_AGAIN = 10_000
 """So many where the list begins again, which somebody waits for."""
 _MOST_READ = 60
 """So many messages of one conversation are read for its line in the list."""
@@ -119,17 +119,15 @@ class Negotiations:
             self._begin()
             self._budget = _AGAIN
             self.version += 1
-        # The ids are read a little ahead of the list, which shows nothing that it does not know itself.
-        if len(self.belonging) < run.messages:
-            self.belonging.read_on(run.trace, self._budget)
         until = min(run.messages, self._taken + self._budget)
         if until == self._taken and run.at == self._at:
             return
-        for number in range(self._taken, until):
-            told = run.trace[number]
+        new = [run.trace[number] for number in range(self._taken, until)]
+        self.belonging.read_on(new)
+        for told in new:
             standing = self._standings.take(told.at, told)
             if standing.reading is not Reading.IN_SEQUENCE:
-                self._readings[number] = standing.reading
+                self._readings[told.number] = standing.reading
                 self._broken += standing.reading in (Reading.LATE, Reading.BROKEN)
             self._agents[told.sender] = self._agents[told.receiver] = None
             self._tell(standing, told.at)
