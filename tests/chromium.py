@@ -31,7 +31,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 PHONE = (360, 740)
 DESKTOP = (1280, 800)
 TOUCH_PX = 44
-PATIENCE_S = 60
+PATIENCE_S = 30
 """Wall seconds that a test waits for what must come; it comes much sooner on a machine with nothing else to do."""
 LEAST_CONTRAST = 4.5
 """WCAG 2.2, 1.4.3, level AA; 3 for large text."""

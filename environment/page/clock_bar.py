@@ -109,7 +109,8 @@ class ClockBar:
     def _moved(self, event: GenericEventArguments) -> None:
         if isinstance(event.args, int | float):
             self._hands_off = _HANDS_OFF
-            self._shown.pop((self._slider.id, "value"), None)
+            # What is sent next must not move it back under the hand.
+            self._shown[self._slider.id, "value"] = self._slider.props["value"] = event.args
             self.host.seek(float(event.args))
             self.update()
 
