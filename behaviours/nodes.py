@@ -85,13 +85,17 @@ class Node:
         parcel = iq.get("id") or ""
         if iq.get("type") == "result":
             return self.outbox.arrived(parcel)
+        why = next((child.tag.partition("}")[2] for child in iq.iterfind("{jabber:client}error/*")), "error")
+        if why == "item-not-found" and self.is_open:
+            self.lost()
+            return True
         if not self.outbox.refused(parcel):
             return False
-        self.why = next((child.tag.partition("}")[2] for child in iq.iterfind("{jabber:client}error/*")), "error")
+        self.why = why
         return True
 
     def lost(self) -> None:
-        """The connection broke."""
+        """The connection broke, or somebody has deleted it."""
         self.is_open = False
         self.outbox.again()
 

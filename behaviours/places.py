@@ -169,12 +169,12 @@ def _reason(error: ServiceError, me: str) -> str:
     """What a service's refusal means, and what to do."""
     match error.condition:
         case condition if condition == TAKEN:
-            whose = f"they belong to {error.text}" if error.text else "they are another's, who is not shown"
-            return f"{whose}; ask the owner to destroy them, or to make {me} an owner"
+            whose = error.text or "another, who is not shown"
+            return f"taken by {whose}; ask for it to be destroyed, or for {me} to be made an owner"
         case "registration-required" | "conflict":
-            return f"they are another's and closed to {me}; ask the owner or the server's administrator to destroy them"
+            return f"taken by another, and closed to {me}; ask the owner or the server's administrator to destroy it"
         case "forbidden" | "not-allowed":
-            return f"{me} may not make them ({error}); let the server's administrator allow it (Prosody: admins)"
+            return f"{me} may not ({error}); let the server's administrator allow it (Prosody: admins)"
         case "silent":
             return str(error)
     return f"the server answers {error}"

@@ -35,9 +35,8 @@ FLUSH_S = 0.25
 BEGIN_S = 20.0
 END_S = 10.0
 """How long (wall time) the run waits at most for rooms and nodes at its beginning, and for what is left at its end."""
-TRIES = 5
-RETRY_S = 10.0
-"""How often and after how long (wall time) what cannot be opened again after a break is tried once more."""
+RETRIES_S = (0.5, 2.0, 10.0, 30.0)
+"""After how long (wall time) what cannot be opened again after a break is tried once more."""
 
 
 class Publisher:
@@ -70,6 +69,7 @@ class Publisher:
         self._idle = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._opening: asyncio.Task[None] | None = None
+        self._given_up = False
 
     async def begin(self, number: int = 0) -> None:
         """Finds the services, makes rooms and nodes, and says what there is; `number` messages were recorded before.
@@ -165,6 +165,8 @@ class Publisher:
                     place.send(now_s)
                     if not place.outbox.is_done:
                         self._wake()
+                if not place.is_open:
+                    self._reopen()
                 if place.why is not None:
                     self._say_once(f"{place.name} does not take everything: {place.why}")
         except Exception as error:  # watching must never end the run
@@ -198,18 +200,25 @@ class Publisher:
         self.places.lost()
 
     def _up(self, _: object) -> None:
+        self._given_up = False
         if self._opening is not None:
             self._opening.cancel()
         self._opening = self._spawn(self._open_again())
 
+    def _reopen(self) -> None:
+        """Something was closed while the connection stands."""
+        if self._link.is_up and not self._given_up and (self._opening is None or self._opening.done()):
+            self._opening = self._spawn(self._open_again())
+
     async def _open_again(self) -> None:
-        """After the connection was back: enters and makes again what has gone with the server."""
-        for _ in range(TRIES):
+        """Enters and makes again what has gone with the server, or without it."""
+        for wait_s in (*RETRIES_S, 0.0):
             await self.places.open(anew=False)
             self._wake()
             if all(place.is_open for place in self.places.all):
                 return
-            await asyncio.sleep(RETRY_S)
+            await asyncio.sleep(wait_s)
+        self._given_up = True
 
     # --- ending
 

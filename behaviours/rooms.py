@@ -31,6 +31,8 @@ LINES_AT_ONCE = 30
 UNDER_WAY = 2
 PATIENCE_S = 60.0
 TAKEN = "taken"
+OUTSIDE = ("not-acceptable", "item-not-found")
+"""What a room answers to a line of somebody who is not in it (XEP-0045 section 7.4)."""
 
 
 class Room:
@@ -81,9 +83,12 @@ class Room:
         """A message of this room came: an echo of ours, or an error."""
         parcel = message.get("id") or ""
         if message.get("type") == "error":
-            if self.outbox.refused(parcel):
-                errors = message.iterfind(f"{CLIENT}error/*")
-                self.why = next((child.tag.partition("}")[2] for child in errors), "error")
+            errors = message.iterfind(f"{CLIENT}error/*")
+            why = next((child.tag.partition("}")[2] for child in errors), "error")
+            if why in OUTSIDE and self.is_open:
+                self.lost()
+            elif self.outbox.refused(parcel):
+                self.why = why
         elif message.get("from") == f"{self.jid}/{self._nick}":
             known = self.outbox.arrived(parcel)
             if not known and parcel == self._parcel() and self._last is not None and not self._last.done():
@@ -105,14 +110,14 @@ class Room:
             return
         if nick == self._nick:
             if kind == "unavailable" and self.is_open:
-                self.is_open, self.why = False, "it was closed, or we were removed from it"
+                self.lost()
             elif self._entering is not None and not self._entering.done():
                 self._entering.set_result(item.get("affiliation") or "none")
         elif kind is None and item.get("role") == "participant":
             self._silence(nick)
 
     def lost(self) -> None:
-        """The connection broke."""
+        """We are in it no more: the connection broke, it was closed, or somebody put us out."""
         self.is_open = False
         self.outbox.again()
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from xml.etree.ElementTree import Element, SubElement
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -17,7 +18,7 @@ from agents.actor import Actor
 from behaviours.places import spoken
 from behaviours.publishing import Publisher
 from behaviours.rooms import WAITING_LINES
-from behaviours.services import ServiceError
+from behaviours.services import ServiceError, ask
 from environment.prosody import Prosody
 from protocols import exchanges as x
 from protocols.acl import AclMessage, Performative, Protocol
@@ -303,6 +304,29 @@ def test_when_prosody_crashes_in_the_middle_nothing_that_was_said_is_lost(tmp_pa
     assert stage.notices == []
 
 
+def test_what_somebody_has_closed_or_deleted_is_opened_again(tmp_path: Path) -> None:
+    async def script(stage: Stage) -> None:
+        assert stage.teller.link is not None
+        client = stage.teller.link.client
+        room, node = stage.publisher.places.rooms["all"], stage.publisher.places.nodes["all"]
+        async with await stage.guest("guest") as guest:
+            guest.join(ALL)
+            await guest.until(lambda: ALL in guest.subjects)
+            client.send_raw(f"<presence to='{ALL}/observer' type='unavailable'/>")
+            owner = Element("{http://jabber.org/protocol/pubsub#owner}pubsub")
+            SubElement(owner, "{http://jabber.org/protocol/pubsub#owner}delete", node=node.name)
+            await ask(client, "set", node.service, owner)
+            stage.say(0)
+            await guest.until(lambda: said(0) in guest.texts(ALL, late=False))
+            while not node.is_open or not node.outbox.is_done:
+                stage.publisher._idle.clear()
+                await stage.publisher._idle.wait()
+            assert list(await guest.kept("gridparley/all")) == ["0"]
+            assert (room.outbox.dropped, node.outbox.dropped) == (0, 0)
+
+    assert play(Prosody(tmp_path), script).notices == []
+
+
 def test_a_server_that_does_not_keep_up_holds_nobody_up_and_what_is_left_out_is_said(tmp_path: Path) -> None:
     many = 2 * WAITING_LINES
 
@@ -370,7 +394,7 @@ def test_nodes_that_the_observer_may_not_make_are_one_line(tmp_path: Path) -> No
     assert len(stage.notices) == 1
     assert stage.notices[0].startswith("gridparley/buc1, ")
     assert stage.notices[0].endswith(
-        "gridparley/all cannot be made: observer@localhost may not make them (forbidden); "
+        "gridparley/all cannot be made: observer@localhost may not (forbidden); "
         "let the server's administrator allow it (Prosody: admins)"
     )
 
@@ -399,9 +423,9 @@ def test_a_room_whose_name_is_taken_is_one_line_that_says_what_to_do(tmp_path: P
             assert BUC1 in [room.jid for room in stage.publisher.places.rooms.values()]
 
     stage = play(Prosody(tmp_path), script, begin=False)
-    begins = f"{ALL} cannot be made: they are another's"
+    begins = f"{ALL} cannot be made: taken by another"
     assert [line[: len(begins)] for line in stage.notices] == [begins]
-    assert "ask the owner" in stage.notices[0]
+    assert ("ask the owner" if closed else "ask for it to be destroyed") in stage.notices[0]
 
 
 def test_a_service_that_never_answers_is_waited_for_no_longer_than_said(
