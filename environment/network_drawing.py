@@ -15,7 +15,7 @@ from environment.scenario import Scenario
 from environment.scenario_parts import GridPart
 from environment.world import Plant
 
-ROWS_BETWEEN = 3
+ROWS_BETWEEN = 2
 """So many rows lie between two networks."""
 _DIGITS = 6
 

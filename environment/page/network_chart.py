@@ -78,7 +78,7 @@ def options(network: NetworkMap) -> dict[str, Any]:
                 "showMinLine": False, "showMaxLine": False, "lineStyle": {"color": "var(--axis)", "opacity": 0.5},
             },
         },
-        "yAxis": {"type": "value", "min": -0.55, "max": rows + 0.75, "inverse": True, "show": False},
+        "yAxis": {"type": "value", "min": -0.55, "max": rows + 0.95, "inverse": True, "show": False},
         "dataZoom": [
             {"type": "inside", "xAxisIndex": 0, "filterMode": "none", "zoomOnMouseWheel": "ctrl", "minSpan": 2},
             {"type": "inside", "yAxisIndex": 0, "filterMode": "none", "zoomOnMouseWheel": "ctrl", "minSpan": 5},
@@ -136,6 +136,7 @@ def _transformer(state: Loading) -> dict[str, Any]:
     found["itemStyle"].update({"borderColor": colour, "borderWidth": max(2.5, width - 1)})
     found["label"] = {
         "show": False, "position": "top", "distance": 6, "color": "var(--ink)", "fontSize": 12, "fontWeight": "bold",
+        "lineHeight": 15,
     }  # fmt: skip
     return found
 

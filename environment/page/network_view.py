@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,6 +25,9 @@ PATH: Final = "/"
 ICON: Final = "account_tree"
 STYLE: Final = Path(__file__).with_name("network.css")
 _ZOOM = 0.6
+_OFTEN_S, _SELDOM_S = 0.4, 2.0
+_MANY = 1000
+"""So many elements are drawn seldom; fewer, whenever the run has moved and the view looks."""
 
 
 def build(page: Page) -> None:
@@ -46,6 +50,7 @@ class NetworkView:
         self._span = [0.0, 100.0]
         self._figures: dict[str, _Card] = {}
         self._shown: object = None
+        self._waits, self._next = False, 0.0
         self.missing = ui.label().classes("view-note")
         self.when = ui.label().classes("view-note")
         self.cards = ui.element("dl").classes("figures").props('aria-label="The moment in figures"')
@@ -72,19 +77,23 @@ class NetworkView:
         around.on_value_change(lambda: self.table.refresh())
         page.every(0.5, self.refresh)
 
-    def refresh(self) -> None:
-        """Brings everything to the moment that is shown."""
+    def refresh(self) -> bool:
+        """Brings everything to the moment that is shown; True where the diagram waits, so as not to wear a browser out
+        that has thousands of elements to draw."""
         self.now.refresh()
         if self.chosen is None and self.now.map is not None:
             self.chosen = (Kind.TRANSFORMER, self.now.map.networks[0].transformer)
         if self.now.moment is not self._shown:
             self._shown = self.now.moment
             self._show_figures()
-            self._draw()
             self.table.refresh()
+            self._waits = True
+        if self._waits and time.monotonic() >= self._next:
+            self._draw()
         self.missing.set_text(self.now.missing)
         self.missing.set_visibility(bool(self.now.missing))
         self.details.refresh(self.chosen)
+        return self._waits
 
     def choose(self, kind: Kind, name: str) -> None:
         """Shows an element's details, and rings it in the diagram."""
@@ -106,6 +115,8 @@ class NetworkView:
     def _draw(self) -> None:
         """Sends what has changed of the diagram."""
         network = self.now.map
+        elements = 0 if network is None else len(network.buses) + len(network.lines) + len(network.chargers)
+        self._waits, self._next = False, time.monotonic() + (_SELDOM_S if elements > _MANY else _OFTEN_S)
         self.place.set_visibility(network is not None)
         if network is None:
             return
@@ -165,9 +176,11 @@ class _Card:
                 ui.label(label)
             with ui.element("dd"):
                 self.value = ui.label().classes("value")
+                self.flag = ui.label("beyond its limit").classes("flag")
                 self.note = ui.label().classes("note")
 
     def show(self, figure: Figure) -> None:
         self.value.set_text(figure.value)
         self.note.set_text(figure.note.replace(" %", "\u00a0%"))
+        self.flag.set_visibility(figure.beyond)
         self.box.classes(add="beyond" if figure.beyond else "", remove="" if figure.beyond else "beyond")

@@ -7,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 from markupsafe import Markup
 
+from environment.public_columns import CAP
 from environment.watched.plots import Chart, Curve, Plots, Span
 
 _ROUND: Final = {3: 4, 1: 2, 0: 2}
@@ -99,6 +100,8 @@ def legend_items(chart: Chart) -> list[str]:
     """What each curve is called, with a stroke of its colour, as HTML."""
     if len(chart.curves) == 1:
         return []
+    # What a dashed curve beside its own is, the chart's sentence says; eight more entries would hide it.
+    shown = [curve for curve in chart.curves if not curve.column.startswith(CAP)]
     return [
         str(
             Markup(
@@ -106,5 +109,5 @@ def legend_items(chart: Chart) -> list[str]:
                 'y2="5" style="stroke: {}" stroke-width="{}" stroke-dasharray="{}"/></svg><span>{}</span></span>'
             ).format(colour(curve), 8 if curve.stacked else 3, "4 4" if curve.dashed else "none", curve.name)
         )
-        for curve in chart.curves
+        for curve in shown
     ]

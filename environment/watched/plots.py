@@ -270,7 +270,9 @@ def _stations(columns: Sequence[str]) -> Iterator[Chart]:
     if flows:
         yield Chart(
             "flows", "Power through the lines", "kW", "Seen from the substation; below 0 the sun feeds back.",
-            tuple(Curve(line, FLOW + line, f"series{index % 8}") for index, line in enumerate(flows)), (), digits=0,
+            tuple(
+                Curve(line, FLOW + line, f"series{index % 8}", dashed=index >= 8) for index, line in enumerate(flows)
+            ), (), digits=0,
         )  # fmt: skip
 
 

@@ -100,9 +100,9 @@ def test_the_overview_says_the_moment_in_figures_and_what_is_beyond(chrome: webd
     visitor = network(chrome, served, size=DESKTOP)
 
     told = cards(visitor)
-    assert told["Transformer"] == "112 % | of 160 kVA; limit 100 %"
-    assert told["Most loaded line"] == "101 % | line-2"
-    assert told["Lowest voltage"] == "0.893 pu | 206 V at far; limit 0.90, 1 bus below"
+    assert told["Transformer"] == "112 % | beyond its limit | of 160 kVA; limit 100 %"
+    assert told["Most loaded line"] == "101 % | beyond its limit | line-2"
+    assert told["Lowest voltage"] == "0.893 pu | beyond its limit | 206 V at far; limit 0.90, 1 bus below"
     assert told["Chargers"] == "3.6 kW | 1 charging, 1 giving back, 1 full, 1 free"
     beyond = {card.text.splitlines()[0] for card in visitor.all(".figure.beyond")}
     assert beyond == {"Transformer", "Most loaded line", "Lowest voltage"}
