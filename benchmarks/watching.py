@@ -4,7 +4,8 @@
 
 Each run is a process of its own, from its start to its report; the two kinds take turns, so that what else the machine
 does falls on both. Watched means: ten chat clients in one more process write `watch all` to the observer, the page
-is served and open in a headless Chromium, and time passes as fast as it goes. All of it runs on this machine.
+is served and open in a headless Chromium, and time passes as fast as it goes. All of it runs on this machine. The CPU
+time is that of the swarm's process alone, without server, page, browser and watchers.
 """
 
 from __future__ import annotations
@@ -44,9 +45,10 @@ LEAVE_S = 60.0
 
 @dataclass(frozen=True)
 class Run:
-    """What one run took in s, its messages, and what each watcher was shown of them."""
+    """What one run took in s, the CPU time of the swarm's process, its messages, and what each watcher was shown."""
 
     wall_s: float
+    cpu_s: float
     messages: int
     shown: list[int]
 
@@ -75,12 +77,14 @@ def compare(name: str, repeat: int) -> None:
     for _ in range(repeat):
         alone.append(run(name, False, None))
         watched.append(run(name, True, browser))
-    without_s, with_s = (statistics.median(each.wall_s for each in runs) for runs in (alone, watched))
     shown = [lines for each in watched for lines in each.shown]
-    print("| scenario | messages | unwatched | watched | ratio | shown to a watcher |\n|---|---|---|---|---|---|")
+    print("| scenario | messages | unwatched | watched | ratio | CPU of the swarm | ratio | shown to a watcher |")
+    print("|---|---|---|---|---|---|---|---|")
+    wall = [statistics.median(each.wall_s for each in runs) for runs in (alone, watched)]
+    cpu = [statistics.median(each.cpu_s for each in runs) for runs in (alone, watched)]
     print(
-        f"| {name} | {watched[0].messages} | {without_s:.1f} s | {with_s:.1f} s | {with_s / without_s:.2f} "
-        f"| {min(shown)} to {max(shown)} |"
+        f"| {name} | {watched[0].messages} | {wall[0]:.1f} s | {wall[1]:.1f} s | {wall[1] / wall[0]:.2f} "
+        f"| {cpu[0]:.1f} and {cpu[1]:.1f} s | {cpu[1] / cpu[0]:.2f} | {min(shown)} to {max(shown)} |"
     )
 
 
@@ -113,7 +117,7 @@ def run(name: str, watched: bool, browser: str | None) -> Run:
         if process.wait() or not last:
             sys.exit(f"the day ended with exit code {process.returncode}")
         shown = json.loads(watchers.communicate(timeout=LEAVE_S)[0]) if watchers is not None else []
-        return Run(wall_s, json.loads(last)["messages"], shown)
+        return Run(wall_s, **json.loads(last), shown=shown)
 
 
 @contextmanager
@@ -156,7 +160,7 @@ def day(name: str, out: Path, admit: Path) -> None:
     if watched:
         options = Options(out=out, base=options.base, admit=admit, web=0, web_speed=None)
     done = launcher.launch(scenario.load(name), options, Telling())
-    print(json.dumps({"messages": done.summary["messages"]}), flush=True)
+    print(json.dumps({"messages": done.summary["messages"], "cpu_s": time.process_time()}), flush=True)
     if done.page is not None:
         done.page.stop()
 
