@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import tzinfo
 
@@ -54,7 +55,9 @@ class MessageDialog:
             with ui.row().classes("full-width items-start no-wrap justify-between"):
                 title = _text("h2", entry.words if entry else "This message cannot be read any more.")
                 title.props["id"] = "message-title"
-                close = ui.button(icon="close", color=None, on_click=self._dialog.close).props("flat round dense autofocus")
+                close = ui.button(icon="close", color=None, on_click=self._dialog.close).props(
+                    "flat round dense autofocus"
+                )
                 close.props["aria-label"] = "Close"
             if len(self._step.numbers) > 1:
                 self._turner(len(self._step.numbers))
@@ -70,7 +73,9 @@ class MessageDialog:
     def _turner(self, many: int) -> None:
         with ui.row().classes("items-center"):
             for by, icon, name in ((-1, "chevron_left", "The one before"), (1, "chevron_right", "The next one")):
-                button = ui.button(icon=icon, color=None, on_click=lambda _, by=by: self._turn(by)).props("flat round dense")
+                button = ui.button(icon=icon, color=None, on_click=lambda _, by=by: self._turn(by)).props(
+                    "flat round dense"
+                )
                 button.props["aria-label"] = name
                 button.set_enabled(0 <= self._place + by < many)
             _text("span", f"message {self._place + 1} of {many} of the same kind").props["role"] = "status"
@@ -96,16 +101,22 @@ class MessageDialog:
         told = content.as_json(message)
         with ui.row().classes("full-width items-center justify-between"):
             _text("h3", "JSON")
-            ui.button("Copy", icon="content_copy", color=None, on_click=lambda: _copy(told)).props("flat dense no-caps")
+            copy = ui.button("Copy", icon="content_copy", color=None, on_click=lambda: _copy(told))
+            copy.props("flat dense no-caps")
         box = _text("pre", told).classes("msg-json full-width")
         box.props["tabindex"] = "0"
         box.props["role"] = "region"
         box.props["aria-label"] = "The content as JSON"
 
 
-def _copy(told: str) -> None:
-    ui.clipboard.write(told)
-    ui.notify("Copied")
+async def _copy(told: str) -> None:
+    """To the clipboard, which a browser gives to pages of this machine and to encrypted ones only."""
+    script = f"navigator.clipboard?.writeText({json.dumps(told)}).then(() => true, () => false) ?? false"
+    try:
+        copied = await ui.run_javascript(script)
+    except TimeoutError:
+        copied = False
+    ui.notify("Copied" if copied else "This browser does not let the page copy: select the text and copy it.")
 
 
 def _fields(title: str, fields: Sequence[content.Field], *, named: bool) -> None:

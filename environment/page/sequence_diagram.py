@@ -157,6 +157,8 @@ class SequenceDiagram:
         with button:
             with ui.element("div").classes("seq-text"):
                 _text("span", f"{step.sender} → {step.receiver}").classes("seq-ends")
+                if step.begins:
+                    _text("span", step.begins).classes("seq-begins")
                 many = f" × {len(step.numbers)}" if len(step.numbers) > 1 else ""
                 _text("span", f"{step.act}{many} ").classes("seq-act")
                 if step.title:

@@ -54,7 +54,8 @@ class Lifeline:
 class Step:
     """One arrow between two lifelines (indices): a message, or several of a crowd (`numbers`, those of the trace).
 
-    `at` is in the run's zone, `title` the exchange with its number, `gist` what was said in words.
+    `at` is in the run's zone, `title` the exchange with its number, `gist` what was said in words. `begins`: the
+    protocol and the conversation that it opens, where a diagram has several.
     """
 
     numbers: tuple[int, ...]
@@ -69,6 +70,7 @@ class Step:
     gist: str
     conversation_id: str
     reading: Reading
+    begins: str = ""
 
     @property
     def broken(self) -> bool:
@@ -262,7 +264,17 @@ class Negotiation:
             gist,
             told.conversation_id,
             min((self.reading(each) for each in numbers), key=_WORST.index),
+            self._begins(numbers) if self.whole else "",
         )
+
+    def _begins(self, numbers: tuple[int, ...]) -> str:
+        """Which conversations these messages open: "fipa-request dso-40", "3 of fipa-propose"."""
+        told = [self._run.trace[each] for each in numbers[:_MOST_READ]]
+        opened = [each for each in told if self._begun(each.conversation_id) == each.number]
+        if not opened:
+            return ""
+        protocol = opened[0].protocol
+        return f"{protocol} {opened[0].conversation_id}" if len(opened) == 1 else f"{len(opened)} of {protocol}"
 
     def reading(self, wanted: int) -> Reading:
         """How a message fits into its conversation; one that repeats another's id with other words is broken."""

@@ -132,11 +132,12 @@ class Negotiations:
             self._agents[told.sender] = self._agents[told.receiver] = None
             self._tell(standing, told.at)
         self._taken = until
+        changed = bool(new)
         if until == run.messages and run.at is not None:
             self._at = run.at
             self._budget = BUDGET
-            self._expire(run.at)
-        self.version += 1
+            changed = self._expire(run.at) or changed
+        self.version += changed
 
     def _tell(self, standing: Standing, now: datetime) -> None:
         """Counts the word of a conversation that has just moved, and remembers when time alone will change it."""
@@ -150,10 +151,13 @@ class Negotiations:
         if (due := standing.due(now)) is not None:
             heappush(self._due, (due, name))
 
-    def _expire(self, now: datetime) -> None:
+    def _expire(self, now: datetime) -> bool:
+        """Looks again at what time alone has changed; whether there was any."""
+        looked = False
         while self._due and self._due[0][0] < now:
-            standing = self._standings.all[heappop(self._due)[1]]
-            self._tell(standing, now)
+            self._tell(self._standings.all[heappop(self._due)[1]], now)
+            looked = True
+        return looked
 
     # --- what there is
 

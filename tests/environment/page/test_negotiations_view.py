@@ -131,6 +131,8 @@ class TestTheDiagram:
         assert "in-reply-to" in said
         assert '"exchange": "6.1.2"' in said
         is_readable(visitor)
+        next(each for each in visitor.all(".msg-card button") if "Copy" in each.text).click()
+        visitor.wait(lambda: "Copied" in visitor.text(".q-notifications"))
         ActionChains(chrome).send_keys(Keys.ESCAPE).perform()
         visitor.wait(lambda: not visitor.all(".msg-card"))
         visitor.wait(lambda: chrome.switch_to.active_element.accessible_name == bid, "focus comes back")

@@ -243,6 +243,9 @@ class TestTheDiagram:
         at = minutes(1).astimezone(chosen.steps()[0].at.tzinfo)
         assert bid.words.startswith(f"{at:%H:%M:%S} vpp1 to dso: propose 6.1.2 Market bid, ")
         assert "20 kW" in bid.words
+        assert [step.begins for step in steps if step.begins] == [
+            "fipa-contract-net pool", "fipa-request order", "fipa-request cpo", "fipa-propose owner",
+        ]  # fmt: skip
 
     def test_a_crowd_is_one_lifeline_until_it_is_unfolded(self, tmp_path: Path) -> None:
         found = watched(tmp_path, to_owners())
