@@ -9,7 +9,8 @@ from nicegui import ui
 from environment.page.frame import Page
 from environment.page.tables import Column, PagedTable, Row, Wanted, euros, links, page_of, span, style
 from environment.report.words import number
-from environment.watched.contracts import STATES, Contract, Contracts, kinds
+from environment.watched.contract import STATES, Contract, kinds
+from environment.watched.contracts import Contracts
 
 TITLE = "Contracts"
 PATH = "/contracts"

@@ -8,11 +8,13 @@ from typing import Any
 
 from environment.page.tables import MINUS, kilowatts
 from environment.report.public_services import Auction
-from environment.watched.market import MarketOffer, MarketRound, Step, merit_order
+from environment.watched.market_round import MarketOffer, MarketRound, Step, merit_order
 from environment.watched.prices import PriceDay, Published
 
 INK, MUTED, GRID = "var(--chart-ink)", "var(--chart-muted)", "var(--chart-grid)"
 TAKEN, PALE, LIMIT, GOOD = "var(--chart-taken)", "var(--chart-pale)", "var(--chart-limit)", "var(--chart-good)"
+NAMED_PART, MOST_TICKS = 0.09, 60
+"""So much of the whole width a step needs to be named, and so many ticks are drawn."""
 MOST_NAMED = 12
 """So many steps of a merit order are named in the chart; the table has all."""
 MOST_MANAGERS = 20
@@ -60,7 +62,8 @@ def merit_chart(market: MarketRound) -> dict[str, Any]:
         marks.append(_line(told, INK, "dashed", {"xAxis": market.needed_kw}, "end"))
     if market.price is not None:
         told = f"{_PRICES.get(market.kind, 'clearing price')} {market.price}"
-        marks.append(_line(told, GOOD, "solid", {"yAxis": float(market.price)}, "insideEndTop"))
+        place = "insideStartTop" if market.kind == "help" else "insideEndTop"
+        marks.append(_line(told, GOOD, "solid", {"yAxis": float(market.price)}, place))
     drawn = [highest]
     if market.price is not None:
         drawn.append(float(market.price))
@@ -74,10 +77,8 @@ def merit_chart(market: MarketRound) -> dict[str, Any]:
         "xAxis": _axis("", max=round(widest * 1.05, 1) or 1.0, min=0),
         "yAxis": _axis(market.unit, min=0, max=_above(max(drawn, default=1.0))),
         "series": [
-            _area("taken", taken, TAKEN, (4, "solid", 0.45), marks, [_named(each) for each in steps if _part(each)]),
-            _area(
-                "not taken", left, MUTED, (2, "dashed", 0.12), [], [_named(each) for each in steps if not _part(each)]
-            ),
+            _area("taken", taken, TAKEN, (4, "solid", 0.45), marks, _names(market, steps, taken=True)),
+            _area("not taken", left, MUTED, (2, "dashed", 0.12), [], _names(market, steps, taken=False)),
         ],
     }
 
@@ -100,13 +101,18 @@ def _part(step: Step) -> bool:
     return step.taken_kw > step.start_kw
 
 
-def _named(step: Step) -> dict[str, Any]:
-    part = _part(step)
-    return {
-        "coord": [(step.start_kw + step.end_kw) / 2, float(step.price)],
-        "value": ("\N{CHECK MARK} " if part else "")
-        + (step.offer.bidder if not step.offer.detail else step.offer.detail),
-    }
+def _names(market: MarketRound, steps: Sequence[Step], *, taken: bool) -> list[dict[str, Any]]:
+    """Who or what stands over a step; a narrow one that was taken has its tick alone."""
+    found, whole = [], steps[-1].end_kw if steps else 0.0
+    for step in steps:
+        if _part(step) is not taken:
+            continue
+        word = step.offer.detail.partition(" ")[0] if market.kind == "help" else step.offer.bidder
+        wide = len(steps) <= MOST_NAMED and step.end_kw - step.start_kw >= NAMED_PART * whole
+        text = " ".join(filter(None, ("\N{CHECK MARK}" if taken else "", word if wide else "")))
+        if text:
+            found.append({"coord": [(step.start_kw + step.end_kw) / 2, float(step.price)], "value": text})
+    return found
 
 
 def _area(
@@ -133,7 +139,7 @@ def _area(
             "silent": True,
             "symbol": "circle",
             "symbolSize": 1,
-            "data": names if len(names) <= MOST_NAMED else [],
+            "data": names if len(names) <= MOST_TICKS else [],
             "label": {"show": True, "formatter": "{c}", "color": INK, "position": "bottom", "fontSize": 11,
                       "overflow": "truncate", "width": 90},
             "animation": False,

@@ -10,12 +10,12 @@ from nicegui import ui
 from environment.page.charts import chart, fill
 from environment.page.frame import Page
 from environment.page.market_charts import curves_chart, merit_chart, offers_chart, prices_chart
+from environment.page.market_words import CEILINGS, LEGEND, PRICES, caps, offers_table, said
 from environment.page.tables import (
     Column,
     PagedTable,
     Row,
     Wanted,
-    euros,
     facts,
     kilowatts,
     link,
@@ -27,14 +27,13 @@ from environment.page.tables import (
 from environment.report.campus_words import plural
 from environment.report.words import period
 from environment.watched.heard import Heard
-from environment.watched.market import SAME_KW, Market, MarketOffer, MarketRound
+from environment.watched.market import Market
+from environment.watched.market_round import MarketRound
 from environment.watched.prices import days_of, price_day
 
 TITLE = "Market"
 PATH = "/market"
 ICON = "storefront"
-MOST_OFFERS = 100
-"""So many offers of a round are in the table behind the chart."""
 MOST_STATIONS = 30
 ALL = "All use cases"
 _SIGNS = {
@@ -182,7 +181,7 @@ class _View:
             "start": self._period(market),
             "needed": kilowatts(market.needed_kw),
             "offered": kilowatts(market.offered_kw) if market.auction is None else "curves",
-            "awarded": kilowatts(market.awarded_kw) if market.auction is None else _caps(market),
+            "awarded": kilowatts(market.awarded_kw) if market.auction is None else caps(market),
             "price": "\N{EN DASH}" if market.price is None else str(market.price),
             "outcome": market.outcome,
             "buyer": market.buyer,
@@ -201,22 +200,22 @@ class _View:
         self._shown = market
         self._title.text = f"{market.title}, {self._period(market)}"
         self._facts.content = facts(self._told(market))
-        alt = f"Merit order of {market.title}: {_said(market)}. The table below has the same."
+        alt = f"Merit order of {market.title}: {said(market)}. The table below has the same."
         if market.auction is not None:
-            fill(self._chart, curves_chart(market.auction), height_rem=26, label=f"Bid curves. {_said(market)}.")
+            fill(self._chart, curves_chart(market.auction), height_rem=26, label=f"Bid curves. {said(market)}.")
             self._axis.text = "Cap of the station in kW, from left to right"
         elif any(offer.price is not None for offer in market.offers):
             fill(self._chart, merit_chart(market), height_rem=22, label=alt)
             self._axis.text = "Cumulated power in kW, from left to right; the price of each offer upwards"
         else:
             height = 6 + 1.8 * min(20, len(market.offers))
-            fill(self._chart, offers_chart(market), height_rem=height, label=f"Offers by manager: {_said(market)}.")
+            fill(self._chart, offers_chart(market), height_rem=height, label=f"Offers by manager: {said(market)}.")
             self._axis.text = "Change of consumption in kW, for each manager that offered"
         self._more.value = market.auction is not None
         self._chart.set_visibility(bool(market.offers))
         self._axis.set_visibility(bool(market.offers))
-        self._legend.content = _LEGEND if market.offers and market.auction is None else ""
-        self._offers.content = _offers_table(market)
+        self._legend.content = LEGEND if market.offers and market.auction is None else ""
+        self._offers.content = offers_table(market)
         self._declined.content = plain_table("Who said no", ("Who", "Why"), market.declined) if market.declined else ""
 
     def _told(self, market: MarketRound) -> list[tuple[str, Any]]:
@@ -228,11 +227,11 @@ class _View:
             told.append(("offered", f"{kilowatts(market.offered_kw)} kW in {plural(len(market.offers), 'offer')}"))
             told.append(("bought", f"{kilowatts(market.awarded_kw)} kW"))
             if market.price is not None:
-                told.append((_PRICES.get(market.kind, "price"), f"{market.price} {market.unit}"))
+                told.append((PRICES.get(market.kind, "price"), f"{market.price} {market.unit}"))
             if market.ceiling is not None:
-                told.append((_CEILINGS.get(market.kind, "most the buyer pays"), f"{market.ceiling} {market.unit}"))
+                told.append((CEILINGS.get(market.kind, "most the buyer pays"), f"{market.ceiling} {market.unit}"))
         else:
-            told.append(("bought", _caps(market)))
+            told.append(("bought", caps(market)))
         told.append(("buyer", market.buyer))
         told.append(("opened", self._page.clock(market.opened)))
         told += market.notes
@@ -267,68 +266,3 @@ class _View:
         )  # fmt: skip
         head = ("Station", "Time", "Price, EUR/kWh", "Usual, EUR/kWh")
         self._price_table.content = plain_table("Prices below the usual ones", head, rows, numbers=(2, 3))
-
-
-_PRICES = {
-    "service": "price for who takes part",
-    "help": "paid for energy not drawn",
-    "market": "clearing price",
-    "pool": "clearing price",
-}
-_CEILINGS = {"help": "paid for energy given back", "auction": "most for a point"}
-_LEGEND = (
-    '<ul class="legend"><li><svg width="28" height="12" aria-hidden="true"><rect width="28" height="12" '
-    'fill="var(--chart-taken)" opacity=".45"/><rect width="28" height="4" fill="var(--chart-taken)"/></svg>'
-    '\N{CHECK MARK} bought: full line</li><li><svg width="28" height="12" aria-hidden="true"><line x1="0" y1="2" '
-    'x2="28" y2="2" stroke="var(--chart-muted)" stroke-width="2" stroke-dasharray="5 3"/></svg>'
-    "offered and not bought: dashed line</li></ul>"
-)
-
-
-def _caps(market: MarketRound) -> str:
-    """How many caps an auction bought for how much."""
-    bought = [offer.paid for offer in market.offers if offer.paid is not None]
-    if not bought:
-        return "no cap"
-    return f"{plural(len(bought), 'cap')}, {euros(sum(bought[1:], bought[0]))}"
-
-
-def _said(market: MarketRound) -> str:
-    """The round in a sentence, for who does not see the chart."""
-    if market.auction is not None:
-        return f"{len(market.offers)} curves, {_caps(market)} bought"
-    parts = [f"{plural(len(market.offers), 'offer')} of {kilowatts(market.offered_kw)} kW"]
-    if market.needed_kw is not None:
-        parts.append(f"{kilowatts(market.needed_kw)} kW needed")
-    parts.append(f"{kilowatts(market.awarded_kw)} kW bought")
-    if market.price is not None:
-        parts.append(f"at {market.price} {market.unit}")
-    return ", ".join(parts)
-
-
-def _offers_table(market: MarketRound) -> str:
-    head = ("Offer", "By", "kW", market.unit if market.auction is None else "dearest point, EUR", "Bought", "Paid", "")
-    rows = [_offer_row(offer, market) for offer in market.offers[:MOST_OFFERS]]
-    more = len(market.offers) - MOST_OFFERS
-    text = f"<p>and {more} more</p>" if more > 0 else ""
-    return plain_table("Offers in merit order", head, rows, numbers=(2, 3, 4, 5)) + text
-
-
-def _offer_row(offer: MarketOffer, market: MarketRound) -> tuple[Any, ...]:
-    name = offer.id if not offer.detail or market.kind == "service" else f"{offer.id} ({offer.detail})"
-    why = offer.detail if market.kind == "service" else ""
-    if offer.reason:
-        why = f"{why}; {offer.reason}" if why else offer.reason
-    taken = "\N{EN DASH}"
-    if offer.awarded_kw > 0:
-        part = "" if offer.awarded_kw >= offer.power_kw - SAME_KW or market.auction is not None else " (part)"
-        taken = f"\N{CHECK MARK} {kilowatts(offer.awarded_kw)}{part}"
-    return (
-        link(name, offer.conversation_id),
-        offer.bidder,
-        kilowatts(offer.power_kw),
-        "\N{EN DASH}" if offer.price is None else str(offer.price),
-        taken,
-        "\N{EN DASH}" if offer.paid is None else str(offer.paid),
-        why,
-    )
