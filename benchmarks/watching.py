@@ -141,8 +141,10 @@ def day(name: str, out: Path, admit: Path) -> None:
     """Runs the day; watched where somebody is admitted. Says where the page is, and that it is over."""
 
     class Telling:
-        def watching(self, address: str, observer: str) -> None:
+        def watching(self, address: str) -> None:
             print(json.dumps({"page": address}), flush=True)
+
+        def chatting(self, observer: str) -> None: ...
 
         def say(self, line: str) -> None: ...
 

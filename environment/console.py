@@ -36,8 +36,10 @@ class _Quiet:
 
     def serving(self, address: str) -> None: ...
 
-    def watching(self, address: str, observer: str) -> None:
+    def watching(self, address: str) -> None:
         print(f"The run on a page at {address}", flush=True)
+
+    def chatting(self, observer: str) -> None: ...
 
     def say(self, line: str) -> None:
         print(f"run.py: {line}", file=sys.stderr)
@@ -66,9 +68,11 @@ class _Bar:
     def serving(self, address: str) -> None:
         self.say(f"Driver's page at {address}")
 
-    def watching(self, address: str, observer: str) -> None:
+    def watching(self, address: str) -> None:
         self.say(f"The run on a page at {address}")
-        self.say(f"In a chat: write `help` to {observer}")
+
+    def chatting(self, observer: str) -> None:
+        self.say(f"The run in a chat: write `help` to {observer}")
 
     def say(self, line: str) -> None:
         self._progress.console.print(line, highlight=False, markup=False, soft_wrap=True)

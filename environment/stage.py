@@ -58,8 +58,11 @@ class Progress(Protocol):
     def serving(self, address: str) -> None:
         """A browser finds the driver's page there."""
 
-    def watching(self, address: str, observer: str) -> None:
-        """A browser finds the page that shows the run there; who chats rather writes to the observer."""
+    def watching(self, address: str) -> None:
+        """A browser finds the page that shows the run there."""
+
+    def chatting(self, observer: str) -> None:
+        """Those who may watch can write to the observer."""
 
     def say(self, line: str) -> None:
         """A line for the user."""
@@ -102,6 +105,7 @@ class Stage:
         self.accounts = accounts
         self.admitted = admitted
         self.page = page
+        self._watchers = tuple(admitted) if options.server is None else options.watchers
         self.domain = swarm_accounts(accounts, roles(scenario, "")) if options.accounts else DOMAIN
         self.roles = roles(scenario, self.domain)
         self.notices: list[str] = []
@@ -160,7 +164,7 @@ class Stage:
                 benches={site: NotedBench(site, bench, acts) for site, bench in self.instruments.benches.items()},
                 fcr_log=self.out.path / LOG_FOLDER,
                 act_every_s=act_every_s(self.options.speed),
-                watchers=self.options.watchers if self.options.server is not None else tuple(self.admitted),
+                watchers=self._watchers,
             )
             cast = cast_of(self.scenario)(swarm, self.domain, passwords, props)
             await self._perform(swarm, cast, passwords, stack)
@@ -225,6 +229,8 @@ class Stage:
         await self._unless_failed(start_all(actors))
         await self._serve_page(actors, stack)
         await self._show_run(stack)
+        if self._watchers:
+            self.progress.chatting(f"observer@{self.domain}")
         self.out.began()
         self.tell("negotiating")
         self.clock.go()
@@ -250,7 +256,7 @@ class Stage:
             return
         with self.clock.outstanding():
             address = await self.page.ready()
-        self.progress.watching(address, f"observer@{self.domain}")
+        self.progress.watching(address)
         clock: Paced = self.clock if isinstance(self.clock, ScaledClock) else self._paced(self.clock)
         self.page.attach(clock, self._so_far)
         stack.callback(self.page.detach)

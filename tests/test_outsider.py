@@ -100,6 +100,8 @@ class Outsider:
             self._thread = threading.Thread(target=self._run, name="mallory")
             self._thread.start()
 
+    def chatting(self, observer: str) -> None: ...
+
     def minute(self, at: datetime, share: float, messages: int, loading_percent: float) -> None:
         """The day waits a little for whoever talks to it from the real world."""
         self._over.wait(PACE_S)

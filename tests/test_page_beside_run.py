@@ -50,8 +50,11 @@ class Listener:
         self.access = json.loads((self.folder / ACCESS).read_text(encoding="utf-8"))
         self.access_mode = (self.folder / ACCESS).stat().st_mode & 0o777
 
-    def watching(self, address: str, observer: str) -> None:
-        self.told.append(("watching", address, observer))
+    def watching(self, address: str) -> None:
+        self.told.append(("watching", address))
+
+    def chatting(self, observer: str) -> None:
+        self.told.append(("chatting", observer))
 
     def say(self, line: str) -> None:
         self.told.append(("say", line))
@@ -107,10 +110,11 @@ def test_the_page_is_told_how_the_run_is_until_it_has_ended(small: Day, meddled:
     assert notices == [each for each in small.warnings if each in notices]
 
 
-def test_the_user_is_told_where_the_page_and_the_observer_are(meddled: tuple[Day, Listener, Path]) -> None:
-    told = meddled[1].told
-    assert ("watching", "http://127.0.0.1:0/", "observer@localhost") in told
-    assert not [line for line in told if line[0] == "say"]
+def test_the_user_is_told_where_the_page_is_and_of_no_chat_where_nobody_may_watch(
+    meddled: tuple[Day, Listener, Path],
+) -> None:
+    told = [line for line in meddled[1].told if line[0] != "stage"]
+    assert told == [("watching", "http://127.0.0.1:0/")]
 
 
 def test_the_rows_of_the_run_while_it_lasts_are_those_of_its_series(meddled: tuple[Day, Listener, Path]) -> None:

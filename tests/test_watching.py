@@ -77,6 +77,9 @@ class Audience:
     def say(self, line: str) -> None:
         """A line for the user."""
 
+    def chatting(self, observer: str) -> None:
+        """They may write to the observer."""
+
     def minute(self, at: datetime, share: float, messages: int, loading_percent: float) -> None:
         self.asked.wait(PACE_S)
 
