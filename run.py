@@ -23,7 +23,7 @@ os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 
 RUNS = Path("runs")
 PAGE_SPEED = 20.0
-COMMANDS = ("list", "check", "exchanges", "accounts", "fcr-log", "signals", "show", "observe")
+COMMANDS = ("list", "check", "exchanges", "accounts", "fcr-log", "signals", "show", "observe", "replay", "schema")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -53,6 +53,8 @@ def _does(words: list[str]) -> int:
             "signals": _signals,
             "show": _show,
             "observe": _observe,
+            "replay": _replay,
+            "schema": _schema,
         }
         return does[words[0]](options)
     return _run(_run_parser().parse_args(words))
@@ -63,7 +65,7 @@ def _run_parser() -> argparse.ArgumentParser:
         prog="run.py",
         description="Runs a demonstrator of EV4EU D5.1 as a swarm of agents, and writes a run folder with a report.",
         epilog="Other commands: run.py list | run.py check RUN | run.py exchanges [--json] | run.py fcr-log RUN"
-        " | run.py signals RUN | run.py show RUN | run.py observe JID",
+        " | run.py signals RUN | run.py show RUN | run.py observe JID | run.py replay RUN | run.py schema",
     )
     parser.add_argument("scenario", help="a scenario's name (see `run.py list`), or the path of a TOML file")
     parser.add_argument("--days", type=int, metavar="N", help="days to run (default: the scenario's)")
@@ -136,6 +138,17 @@ def _command_parser(command: str) -> argparse.ArgumentParser:
         from environment import observing
 
         observing.add_options(parser)
+    if command == "replay":
+        from environment.replay import command as replaying
+
+        replaying.add_options(parser)
+    if command == "schema":
+        parser.description = (
+            "Writes what a system of your own needs: AsyncAPI of each role, JSON Schema of each content."
+        )
+        parser.add_argument(
+            "--out", type=Path, metavar="DIR", default=Path("schema"), help="where to (default: schema)"
+        )
     return parser
 
 
@@ -291,6 +304,24 @@ def _observe(options: argparse.Namespace) -> int:
     from environment import observing
 
     return observing.observe(options)
+
+
+def _replay(options: argparse.Namespace) -> int:
+    from environment.replay import command
+
+    return command.replay_command(options)
+
+
+def _schema(options: argparse.Namespace) -> int:
+    from environment import schema_files
+
+    try:
+        written = schema_files.write(options.out)
+    except schema_files.SchemaFilesError as error:
+        print(f"run.py: {error}", file=sys.stderr)
+        return 3
+    print(f"{len(written)} files in {options.out}")
+    return 0
 
 
 def _exchanges(options: argparse.Namespace) -> int:

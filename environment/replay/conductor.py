@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from behaviours.acting import acting
@@ -48,6 +49,8 @@ class Conductor:
         self._over = [False] * len(self._events)
         self._next = 0
         self._boxes: dict[str, Callable[[Letter], None]] = {}
+        self._early: dict[str, list[Letter]] = defaultdict(list)
+        self._gone: set[str] = set()
         self._sent: dict[_Key, deque[int]] = defaultdict(deque)
         self._doing: dict[tuple[str, str], deque[int]] = defaultdict(deque)
         self._lines: dict[int, int] = {}
@@ -76,9 +79,12 @@ class Conductor:
 
     def open(self, jid: str, deliver: Callable[[Letter], None], outlet: Outlet | None = None) -> None:
         self._boxes[jid] = deliver
+        for letter in self._early.pop(jid, ()):
+            self._clock.call_idle(partial(self._deliver, letter))
 
     def close(self, jid: str) -> None:
         self._boxes.pop(jid, None)
+        self._gone.add(jid)
 
     def is_local(self, jid: str) -> bool:
         """Everybody of the record is taken to be here, as they were."""
@@ -167,11 +173,13 @@ class Conductor:
 
     def _hand_over(self, entry: Entry) -> None:
         message = entry.message
+        if message.receiver not in self._played:
+            return
+        letter = Letter(message.sender, message.receiver, message.body(), message.metadata(), message.conversation_id)
         if message.receiver in self._boxes:
-            letter = Letter(
-                message.sender, message.receiver, message.body(), message.metadata(), message.conversation_id
-            )
-            self._clock.call_idle(lambda: self._deliver(letter))
+            self._clock.call_idle(partial(self._deliver, letter))
+        elif message.receiver not in self._gone:
+            self._early[message.receiver].append(letter)
 
     def _deliver(self, letter: Letter) -> None:
         if deliver := self._boxes.get(letter.receiver):
