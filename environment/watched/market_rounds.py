@@ -172,7 +172,9 @@ def _call(parts: Sequence[congestion_services.Part]) -> MarketRound:
     ]
     if asked:
         yes = sum(each.answer == "yes" for each in asked)
-        notes.append(("drivers asked", f"{len(asked)}, {yes} said yes"))
+        notes.append(("drivers asked", f"{len(asked)}, of whom {yes} said yes"))
+    if offers:
+        notes.append(("the list", "a vehicle may stand in it with several ways to help, of which it does one"))
     return MarketRound(
         key=first.conversation_id,
         use_case="BUC 3",
