@@ -78,13 +78,16 @@ class Protocol(XMLProtocol):  # type: ignore[misc]
             return
         self._asked = False
         stack = self._xml_parser.getContentHandler()._stack
-        self._unfinished = self._unfinished + len(data) if len(stack) > 1 else len(data)
+        begun = stack[1] if len(stack) > 1 else None
+        self._unfinished = self._unfinished + len(data) if begun is not None else len(data)
         if b"<!DOCTYPE" in data or self._unfinished > LARGEST_STANZA:
             self._transport.write(b"<stream:error><policy-violation xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>")
             self._transport.close()
             return
         try:
             super().data_received(self._declaration.sub(b"", data) if data.lstrip().startswith(b"<?xml") else data)
+            if len(stack) > 1 and stack[1] is not begun:  # many small stanzas in a row are no large one
+                self._unfinished = len(data) - max(0, *map(data.rfind, (b"<message", b"<iq", b"<presence")))
         except Exception as error:  # pyjabber raises bare exceptions for what is not well-formed
             loguru.logger.warning("{}: {!r}", self._peer, error)
             if self._transport is not None:

@@ -65,7 +65,7 @@ class Chatter:
     async def until(self, fits: Callable[[list[str]], bool]) -> None:
         """Waits until what was heard fits."""
         async with asyncio.timeout(PATIENCE_S):
-            while not fits(self.heard):
+            while not self.heard or not fits(self.heard):
                 await self.news()
 
     async def news(self) -> None:
