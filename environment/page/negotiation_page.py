@@ -13,7 +13,7 @@ from environment.page.message_dialog import MessageDialog
 from environment.page.sequence_diagram import SequenceDiagram
 from environment.report.words import number
 from environment.watched.negotiation import MOST_CHAIN, MOST_STEPS, Link, Negotiation
-from environment.watched.negotiations import Negotiations
+from environment.watched.negotiations import AGAINST, Negotiations
 
 _SIGNS = {
     "open": ("…", "now"),
@@ -26,6 +26,7 @@ _SIGNS = {
     "failed": ("✖", "bad"),
     "not-understood": ("?", "bad"),
     "out of sequence": ("⚠", "bad"),
+    AGAINST: ("⚠", "bad"),
     "expired": ("⌛", "bad"),
     "cancelled": ("⊘", ""),
     "rejected": ("✕", ""),

@@ -12,7 +12,7 @@ from nicegui import ui
 from environment.page.frame import Page
 from environment.page.negotiation_page import CATCH_UP_S, NegotiationPage, came_to, state_sign
 from environment.report.words import actor, number
-from environment.watched.negotiations import EVERYTHING, PAGE, Choice, Found, Line, Negotiations
+from environment.watched.negotiations import AGAINST, EVERYTHING, PAGE, Choice, Found, Line, Negotiations
 from protocols.standing import WORDS
 from protocols.telling import PLATFORM, USE_CASES
 
@@ -175,8 +175,8 @@ class _List:
                 cases[name] = f"{head}{title} ({counts.get(name, 0)})"
         cases[EVERYTHING] = f"everything ({sum(counts.values())})"
         states = self._model.states(self._choice.use_case)
-        words = {_ANY: f"every state ({sum(states.values())})"}
-        for word in WORDS:
+        words = {_ANY: f"every state ({sum(many for word, many in states.items() if word != AGAINST)})"}
+        for word in (*WORDS, AGAINST):
             if word in states or word == self._choice.state:
                 words[word] = f"{state_sign(word)[0]} {word} ({states.get(word, 0)})"
         self._give(self._use_case, cases, self._choice.use_case)
@@ -223,7 +223,7 @@ def choice_of(query: Mapping[str, str]) -> Choice:
     use_case, state = query.get("use"), query.get("state")
     return Choice(
         use_case if use_case in USE_CASES or use_case == EVERYTHING else None,
-        state if state in WORDS else None,
+        state if state in WORDS or state == AGAINST else None,
         query.get("agent") or None,
         (query.get("text") or "")[:100],
         query.get("order") != "oldest",

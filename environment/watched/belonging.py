@@ -44,7 +44,7 @@ LINKING = frozenset(
 """The fields whose value two conversations of one matter have in common."""
 
 _NAMED = re.compile(rb'"([a-z]+_id|renews|reference)":"((?:[^"\\]|\\.)+)"')
-_MOST_IDS = 40
+_MOST_IDS = 100
 """So many ids of one message are looked at; a list of more is no part of one negotiation."""
 
 
@@ -106,12 +106,14 @@ class Belonging:
 
     def _note(self, conversation_id: str, line: bytes) -> None:
         begin = line.find(b'"content":')
-        for count, match in enumerate(_NAMED.finditer(line, max(begin, 0))):
-            if count == _MOST_IDS:
-                return
+        many = 0
+        for match in _NAMED.finditer(line, max(begin, 0)):
             field = match[1].decode()
             if field not in LINKING and field != _REFERENCE:
                 continue
+            many += 1
+            if many > _MOST_IDS:
+                return
             value = _text(match[2])
             # A reference names anything: it links what an id of its own has named before.
             if value is None or (field == _REFERENCE and value not in self._named):

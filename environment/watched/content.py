@@ -85,7 +85,7 @@ def source(message: AclMessage) -> str:
 
 def as_json(message: AclMessage) -> str:
     """The content as JSON, to be read and copied."""
-    return json.dumps(message.content, ensure_ascii=False, indent=2, allow_nan=False)
+    return json.dumps(dict(message.content), ensure_ascii=False, indent=2)
 
 
 def _is_parts(value: Any) -> bool:

@@ -25,6 +25,8 @@ PAGE = 50
 """So many conversations stand on one page of the list."""
 EVERYTHING = "all"
 """As a use case: the platform's conversations as well."""
+AGAINST = "against the protocol"
+"""As a state: those that have a message out of sequence or after a reply-by."""
 BUDGET = 2_500
 """So many messages are taken on in one refresh, so that the page answers meanwhile."""
 _AGAIN = 10_000
@@ -39,7 +41,8 @@ _MOST_PEERS = 8
 @dataclass(frozen=True, slots=True)
 class Choice:
     """Which conversations are asked for. `use_case` None: every use case of D5.1; `state`: a word of
-    `protocols.standing.WORDS`; `agent`: a JID that opened or was asked; `text`: words that are all in names or ids.
+    `protocols.standing.WORDS`, or AGAINST; `agent`: a JID that opened or was asked; `text`: words that are
+    all in names or ids.
     """
 
     use_case: str | None = None
@@ -99,6 +102,7 @@ class Negotiations:
         self._due: list[tuple[datetime, str]] = []
         self._readings: dict[int, Reading] = {}
         self._broken = 0
+        self._against: Counter[str] = Counter()
         self._agents: dict[str, None] = {}
         self._texts: dict[str, tuple[int, str]] = {}
         self._last: tuple[int, Choice, list[Standing]] | None = None
@@ -128,7 +132,9 @@ class Negotiations:
             standing = self._standings.take(told.at, told)
             if standing.reading is not Reading.IN_SEQUENCE:
                 self._readings[told.number] = standing.reading
-                self._broken += standing.reading in (Reading.LATE, Reading.BROKEN)
+                if standing.reading in (Reading.LATE, Reading.BROKEN):
+                    self._broken += 1
+                    self._against[standing.use_case] += standing.broken == 1
             self._agents[told.sender] = self._agents[told.receiver] = None
             self._tell(standing, told.at)
         self._taken = until
@@ -202,12 +208,15 @@ class Negotiations:
         return {name: counts[name] for name in USE_CASES if counts[name]}
 
     def states(self, use_case: str | None = None) -> dict[str, int]:
-        """How many conversations of the use case (as in `Choice`) stand at each word; none that has none."""
+        """How many conversations of the use case (as in `Choice`) stand at each word, and how many are AGAINST; none
+        that has none.
+        """
         counts: Counter[str] = Counter()
         for (name, word), many in self._counts.items():
             if _within(name, use_case):
                 counts[word] += many
-        return {word: counts[word] for word in WORDS if counts[word]}
+        against = sum(many for name, many in self._against.items() if _within(name, use_case))
+        return {word: counts[word] for word in WORDS if counts[word]} | ({AGAINST: against} if against else {})
 
     def find(self, choice: Choice, page: int = 0) -> Found:
         """One page of the conversations that are asked for; a page beyond the last is the last."""
@@ -264,7 +273,10 @@ class Negotiations:
     def _fits(self, standing: Standing, choice: Choice, words: list[str]) -> bool:
         if not _within(standing.use_case, choice.use_case):
             return False
-        if choice.state is not None and self._words[standing.conversation_id] != choice.state:
+        if choice.state == AGAINST:
+            if not standing.broken:
+                return False
+        elif choice.state is not None and self._words[standing.conversation_id] != choice.state:
             return False
         if choice.agent is not None and choice.agent != standing.initiator and choice.agent not in standing.states:
             return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from math import fsum
+from math import fsum, isfinite
 
 from environment.report.words import number
 from protocols.acl import AclMessage, Protocol
@@ -51,7 +51,7 @@ def power_kw(message: AclMessage) -> float | None:
     """The power that an offer or an award is about, in kW; None where it tells none."""
     for name in _POWERS:
         value = message.content.get(name)
-        if isinstance(value, int | float) and not isinstance(value, bool):
+        if isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value):
             return float(value)
     return None
 

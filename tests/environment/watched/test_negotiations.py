@@ -12,7 +12,7 @@ import pytest
 
 from environment.watched import content
 from environment.watched.negotiation import MOST_CHAIN, Negotiation
-from environment.watched.negotiations import BUDGET, EVERYTHING, PAGE, Choice, Negotiations
+from environment.watched.negotiations import AGAINST, BUDGET, EVERYTHING, PAGE, Choice, Negotiations
 from environment.watched.outcome import outcome
 from environment.watched.run import WatchedRun
 from protocols import exchanges as x
@@ -290,6 +290,9 @@ class TestTheDiagram:
         assert last.words.endswith("out of sequence")
         assert found.broken == 1
         assert found.line(found.all["pool"]).broken == 1
+        assert found.states("buc6")[AGAINST] == 1
+        assert AGAINST not in found.states("buc1")
+        assert [line.conversation_id for line in found.find(Choice(state=AGAINST)).lines] == ["pool"]
 
     def test_the_same_id_with_other_words_is_no_repetition(self, tmp_path: Path) -> None:
         lines = negotiation().lines
@@ -403,6 +406,20 @@ class TestOutcome:
         assert outcome([ask, cancel], self.AT) == "being called off: power 12 kW"
         assert outcome([ask, agree, cancel, stopped], self.AT) == "called off: power 12 kW"
         assert outcome([ask, cancel, goes_on, done], self.AT) == "done: power 12 kW"
+
+
+def test_numbers_that_are_none_are_shown(tmp_path: Path) -> None:
+    lines = [line.replace('"power_kw":20.0', '"power_kw":NaN') for line in negotiation().lines]
+    assert any("NaN" in line for line in lines)
+    found = watched(tmp_path, lines)
+    assert found.find(Choice()).total == 5
+    chosen = Negotiation(found, "pool")
+    chosen.refresh()
+    for step in chosen.steps():
+        entry = chosen.entry(step.numbers[0])
+        assert entry is not None
+        assert content.as_json(entry.message)
+        content.fields(entry.message.content, UTC)
 
 
 def test_everything_may_be_asked_for(tmp_path: Path) -> None:
