@@ -123,8 +123,13 @@ class Visitor:
         ]
         chrome.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
         chrome.get("about:blank")
-        chrome.get_log("browser")
-        chrome.get_log("performance")
+        self.log("browser")
+        self.log("performance")
+
+    def log(self, kind: str) -> list[dict[str, Any]]:
+        """What the browser has noted since the last call."""
+        found: list[dict[str, Any]] = self.chrome.get_log(kind)  # type: ignore[no-untyped-call]
+        return found
 
     def open(self, address: str) -> None:
         """Opens an address; for a page of NiceGUI wait for what it shows."""
@@ -187,14 +192,12 @@ class Visitor:
 
     def complaints(self) -> list[str]:
         """What the browser holds against the page; that a form was wrong (422) is no fault of it."""
-        return [
-            e["message"] for e in self.chrome.get_log("browser") if e["level"] == "SEVERE" and "422" not in e["message"]
-        ]
+        return [e["message"] for e in self.log("browser") if e["level"] == "SEVERE" and "422" not in e["message"]]
 
     def hosts(self) -> set[str]:
         """Host and port of everything that was asked for since the last call."""
         found = set()
-        for line in self.chrome.get_log("performance"):
+        for line in self.log("performance"):
             event = json.loads(line["message"])["message"]
             if event["method"] == "Network.requestWillBeSent":
                 address = event["params"]["request"]["url"]

@@ -19,6 +19,8 @@ from environment.watched.run import Status, WatchedRun
 TICK_S = 0.25
 BEHIND_S = 0.01
 """Between two steps of reading while more is there to be read."""
+BUDGET = 1500
+"""Lines in one step: some 20 ms of one core, so that no browser waits for long."""
 MOST_LINE = 65_536
 
 
@@ -75,7 +77,8 @@ M = TypeVar("M")
 class Host:
     """One watched run and everybody who looks at it. `say` sends a line to the swarm.
 
-    `playback` is there once the run is over. `is_led`: a swarm obeys the clock's buttons.
+    `playback` is there once the run is over. `is_led`: a swarm obeys the clock's buttons. `is_behind`: more is there
+    to be read.
     """
 
     def __init__(self, settings: Settings, say: Callable[[Mapping[str, Any]], None]) -> None:
@@ -85,7 +88,7 @@ class Host:
         self.is_led = False
         self._say = say
         self._models: dict[type[Any], Any] = {}
-        self._behind = True
+        self.is_behind = True
         if not settings.live:
             self._play_back()
 
@@ -107,14 +110,14 @@ class Host:
             now = loop.time()
             self.tick(now - before)
             before = now
-            await asyncio.sleep(BEHIND_S if self._behind else TICK_S)
+            await asyncio.sleep(BEHIND_S if self.is_behind else TICK_S)
 
     def tick(self, wall_s: float) -> None:
         """Reads on a bounded step, and moves the playback by the wall time that has passed."""
-        self._behind = self.run.refresh()
-        if self.run.live and not self.is_led and (self.settings.folder / SUMMARY).exists() and not self._behind:
+        self.is_behind = self.run.refresh(BUDGET)
+        if self.run.live and not self.is_led and (self.settings.folder / SUMMARY).exists() and not self.is_behind:
             self._told_status({"state": "ended"})
-        if self.playback is not None and not self._behind:
+        if self.playback is not None and not self.is_behind:
             self.playback.advance(wall_s)
             self._tell_playback()
 

@@ -109,9 +109,7 @@ def test_light_and_dark_can_be_chosen_and_are_remembered(chrome: webdriver.Chrom
         visitor.wait(lambda colour=colour: ground(visitor) == colour)
 
 
-def test_the_clock_of_a_run_that_lasts_sends_what_is_pressed(
-    chrome: webdriver.Chrome, folder: Path, tmp_path: Path
-) -> None:
+def test_the_clock_of_a_run_that_lasts_sends_what_is_pressed(chrome: webdriver.Chrome, folder: Path) -> None:
     with serving(folder, live=True, title=TITLE) as served:
         visitor = visit(chrome, served)
         assert visitor.text(".frame-state") == "… starting"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from datetime import UTC, timedelta
 from pathlib import Path
 
 import pytest
 
-from environment.watched.trace_index import MOST_FAULTS, TraceIndex
+from environment.watched.trace_index import BUDGET, MOST_FAULTS, TraceIndex
 from protocols.trace import TraceError, read_entry
 from tests.environment.watched.folders import BEGINS, lines
 
@@ -170,3 +171,26 @@ def test_line_separators_of_unicode_end_no_line(tmp_path: Path) -> None:
     assert index.read_on() == 2
     assert index.faults == []
     assert index[0].conversation_id == "dso\u2028\u0085"
+
+
+def test_a_hundred_thousand_messages_are_read_in_bounded_steps_and_take_little_memory(tmp_path: Path) -> None:
+    header, asked, answer = lines(1)
+    path = tmp_path / "trace.jsonl"
+    with path.open("w", encoding="utf-8") as file:
+        file.write(header + "\n")
+        for number in range(50_000):
+            file.write(f"{asked}\n{answer}\n".replace("dso-0", f"dso-{number}"))
+    index = TraceIndex(path)
+    tracemalloc.start()
+    try:
+        steps = []
+        while read := index.read_on():
+            steps.append(read)
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(index) == 100_000
+    assert max(steps) == BUDGET
+    assert kept < path.stat().st_size
+    assert kept < 600 * len(index)
+    assert index.entry(99_999).message.conversation_id == "dso-49999"
