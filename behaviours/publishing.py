@@ -135,6 +135,10 @@ class Publisher:
                     await asyncio.gather(*(self._end(place) for place in places))
             except TimeoutError:
                 self._say_once(f"{self._domain} did not take the last lines in time")
+            except Exception as error:
+                log.exception("the end of rooms and nodes")
+                self._say_once(f"the last lines could not be said: {type(error).__name__}: {error}")
+            self.places.rooms, self.places.nodes = {}, {}  # what is still recorded is not told
         for text in left_out:
             self._notice(text)
 
@@ -231,10 +235,10 @@ class Publisher:
             self._say_once(f"the last line could not be said: {error}")
 
     def _left_out(self) -> list[str]:
-        counts = {place.name: place.outbox.dropped + len(place.outbox) for place in self.places.all}
+        counts = [(place, place.outbox.dropped + len(place.outbox)) for place in self.places.all]
         return [
-            f"{name}: {count} messages were not told there, the server did not keep up"
-            for name, count in counts.items()
+            f"{place.name}: {count} messages were not told there: {place.why or 'the server did not keep up'}"
+            for place, count in counts
             if count
         ]
 

@@ -23,7 +23,7 @@ from tests.watchers import Guest
 
 ANNA = "anna@localhost"
 BERT = "bert@localhost"
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 aioxmpp = pytest.mark.skipif(sys.version_info >= (3, 13), reason="aioxmpp has no release for this Python")
 
 
@@ -77,7 +77,7 @@ def test_rooms_and_nodes_show_a_run_that_is_the_same_as_without_them(
                 seen["subject"] = bert.subjects[ALL]
                 seen["role"] = bert._role(ALL, "guest")
 
-    play(server, script, watchers=(ANNA, BERT), guard_s=300)
+    play(server, script, watchers=(ANNA, BERT), guard_s=600)
 
     watched = Day(tmp_path / "run")
     assert (watched.folder / "trace.jsonl").read_bytes() == (small.folder / "trace.jsonl").read_bytes()
