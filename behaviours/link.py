@@ -24,6 +24,8 @@ from behaviours.stanzas import CLIENT, Arrival, Bounce, Receipt, read, receipt_x
 from behaviours.swarm import ServerAccess
 
 log = logging.getLogger("gridparley.link")
+# SPADE asks a presence for what only contacts have, and slixmpp warns of that on the user's screen.
+logging.getLogger().addFilter(lambda record: record.msg != "Unknown stanza interface: ask")
 
 LOGIN_S = 60.0
 """How long (wall time) a login may take; hundreds of agents log in at once."""
