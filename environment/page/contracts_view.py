@@ -80,7 +80,7 @@ class _View:
             self._table = PagedTable(
                 "Contracts", _COLUMNS, self._fetch, sort="start", descending=True, size=25
             )  # fmt: skip
-        page.every(1.0, self._move)
+        page.every(0.5, self._move)
 
     def _filtered(self, event: Any) -> None:
         self._text = event.value or ""

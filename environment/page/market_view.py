@@ -84,6 +84,7 @@ class _View:
         self._shown: MarketRound | None = None
         self._version = -1
         self._day: date | None = None
+        self._picked = False
         with page.section("Rounds"):
             page.heading("Rounds")
             self._summary = ui.label().classes("muted").props('role="status"')
@@ -113,7 +114,7 @@ class _View:
             with ui.expansion("The prices as a table").classes("full-width"):
                 self._price_table = ui.html("", sanitize=False)
         self._prices.set_visibility(False)
-        page.every(1.0, self._move)
+        page.every(0.5, self._move)
 
     # ---- what the person does
 
@@ -128,7 +129,7 @@ class _View:
 
     def _day_chosen(self, event: Any) -> None:
         if event.value and event.value != str(self._day):
-            self._day = date.fromisoformat(event.value)
+            self._day, self._picked = date.fromisoformat(event.value), True
             self._show_prices()
 
     # ---- what moves
@@ -247,10 +248,10 @@ class _View:
         self._prices.set_visibility(bool(days))
         if not days:
             return
-        if self._day not in days:
+        if self._day not in days or not self._picked:
             self._day = days[-1]
         told = {str(each): f"{each:%A} {each.day} {each:%B}" for each in days}
-        if told != self._days.options:
+        if told != self._days.options or self._days.value != str(self._day):
             self._days.set_options(told, value=str(self._day))
         day = price_day(found, self._day or days[-1], run.zone)
         stations = [name for name, row in day.prices.items() if any(row)][:MOST_STATIONS]

@@ -48,11 +48,15 @@ def said(market: MarketRound) -> str:
 
 
 def offers_table(market: MarketRound) -> str:
-    head = ("Offer", "By", "kW", market.unit if market.auction is None else "dearest point, EUR", "Bought", "Paid", "")
+    """All offers, or all curves, with what became of them."""
+    caps_of = market.auction is not None
+    caption = "Curves, and the points that were bought" if caps_of else "Offers in merit order"
+    power, price = ("Widest cap, kW", "Dearest point, EUR") if caps_of else ("kW", market.unit)
+    head = ("Curve" if caps_of else "Offer", "By", power, price, "Bought, kW", "Paid", "Why")
     rows = [_offer_row(offer, market) for offer in market.offers[:MOST_OFFERS]]
     more = len(market.offers) - MOST_OFFERS
     text = f"<p>and {more} more</p>" if more > 0 else ""
-    return plain_table("Offers in merit order", head, rows, numbers=(2, 3, 4, 5)) + text
+    return plain_table(caption, head, rows, numbers=(2, 3, 4, 5)) + text
 
 
 def _offer_row(offer: MarketOffer, market: MarketRound) -> tuple[Any, ...]:

@@ -59,7 +59,7 @@ class _View:
                 'debounce="300" clearable dense outlined'
             ).classes("full-width")
             self._postings = PagedTable("Postings of the ledger", _COLUMNS, self._fetch, sort="at", descending=True)
-        page.every(1.0, self._move)
+        page.every(0.5, self._move)
 
     def _filtered(self, event: Any) -> None:
         self._text = event.value or ""

@@ -111,7 +111,7 @@ class _View:
                 'debounce="300" clearable dense outlined'
             ).classes("full-width")
             self._agents = PagedTable("Agents in the directory", _AGENTS, self._fetch_agents, sort="role")
-        page.every(1.0, self._move)
+        page.every(0.5, self._move)
 
     def _filtered(self, event: Any) -> None:
         self._text = event.value or ""

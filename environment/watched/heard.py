@@ -7,6 +7,7 @@ nothing is read from the file, and of the prices that every driver is told those
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from time import perf_counter
 from typing import Generic, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -25,8 +26,9 @@ from environment.watched.run import WatchedRun
 from environment.watched.trace_index import Told
 from protocols.trace import TraceError
 
-BUDGET = 1500
-"""So many messages are read from the file in one refresh, so that a page answers meanwhile."""
+BUDGET, BUDGET_S = 1500, 0.1
+"""So many messages are read from the file in one refresh, and for so long of the wall, so that a page answers."""
+_LOOK_EVERY = 50
 _TO_EACH_DRIVER = "4.2.2"
 
 
@@ -93,10 +95,13 @@ class Heard:
         if anew or (self._next == 0 and self._roles != run.roles):
             self._begin()
         trace, until = run.trace, run.messages
+        deadline = perf_counter() + BUDGET_S
         while self._next < until and budget > 0:
             told = trace[self._next]
             if self._wants(told):
                 budget -= 1
+                if budget % _LOOK_EVERY == 0 and perf_counter() > deadline:
+                    budget = 0
                 self._hear(told)
             self._next += 1
         return self._next == until

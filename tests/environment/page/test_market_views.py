@@ -58,9 +58,9 @@ class TestEveryView:
         assert visitor.all("[role=alert] *") == []
         assert visitor.complaints() == []
 
-    def test_it_can_be_read_in_the_dark(self, chrome: webdriver.Chrome, page: tuple[str, str], path: str) -> None:
+    def test_it_can_be_read_in_the_dark(self, chrome: webdriver.Chrome, slovenia: str, path: str) -> None:
         visitor = Visitor(chrome, size=DESKTOP, dark=True)
-        opened(visitor, page[1] + path)
+        opened(visitor, slovenia + path)
         visitor.wait(lambda: visitor.all("body.body--dark"))
         visitor.fits(touch=".frame-content button", touch_px=LEAST_TARGET_PX)
         assert {each.rpartition(":")[0] for each in visitor.hosts()} == {"127.0.0.1"}
