@@ -63,6 +63,8 @@ def main() -> int:
 def _private_output() -> int:
     """A descriptor of standard output that nobody else knows; whatever is printed goes to standard error."""
     pipe = os.dup(1)
+    if not os.isatty(pipe):
+        os.set_blocking(pipe, False)
     os.dup2(2, 1)
     return pipe
 
