@@ -11,12 +11,10 @@ from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
-from tests import chromium
 from tests.chromium import CONTRAST, DESKTOP, LEAST_CONTRAST, PHONE, Visitor, serving
 from tests.environment.watched.test_negotiations import folder, many, subscription, to_owners
 from tests.protocols.test_check import negotiation
 
-chrome = chromium.chrome
 LINE = ".neg-list tbody tr"
 STEP = ".seq-msg"
 MARKUP = "<script>document.title='taken'</script><b>bold</b>"
