@@ -27,6 +27,9 @@ from protocols.trace import header_line, message_line
 
 log = logging.getLogger("gridparley.observer")
 
+MAX_EARLY = 100
+"""So many letters from outside are kept that come while the observer is logging in."""
+
 Follower = Callable[[datetime, AclMessage], None]
 
 
@@ -125,6 +128,7 @@ class Observer(Actor):
         self._publisher: Publisher | None = None
         self._chat: Chat | None = None
         self._numbers = count(1)
+        self._early: list[Letter] = []
 
     # --- life
 
@@ -146,6 +150,8 @@ class Observer(Actor):
         self.link.lost = self.watchers.gone
         if self.admitted:
             self.writer.follow(self.watchers.heard)
+        while self._early:
+            self.deliver(self._early.pop(0))
 
     async def setup(self) -> None:
         """Makes the rooms and nodes, where the run has any."""
@@ -175,14 +181,20 @@ class Observer(Actor):
     def _money(self) -> str:
         if self._paid is None:
             return ""
-        return f"{sum(self._paid().values(), Decimal()):.2f} EUR paid"
+        try:
+            return f"{sum(self._paid().values(), Decimal()):.2f} EUR paid"
+        except Exception:  # a word less to watchers; the ledger's own errors are told elsewhere
+            log.debug("what was paid cannot be told", exc_info=True)
+            return ""
 
     # --- hearing
 
     def deliver(self, letter: Letter) -> None:
         """Answers people and agents outside at once; what those of the run say goes its ordinary way."""
-        if self.watchers is None or self._chat is None or self.swarm.post.is_local(bare(letter.sender)):
+        if self.swarm.server is None or self.swarm.post.is_local(bare(letter.sender)):
             super().deliver(letter)
+        elif self.watchers is None or self._chat is None:
+            self._early += [letter] if len(self._early) < MAX_EARLY else []
         elif self._publisher is not None and self._publisher.is_mine(letter.sender):
             return
         elif "performative" in letter.metadata:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -11,6 +13,7 @@ from zoneinfo import ZoneInfo
 from agents.observer import Observer, TraceWriter
 from behaviours.ports import Letter
 from behaviours.stanzas import to_xml
+from behaviours.swarm import ServerAccess
 from environment.server import EmbeddedServer
 from protocols.acl import AclMessage, Performative, Protocol
 from protocols.roles import Role
@@ -118,6 +121,21 @@ def test_people_watch_and_are_told_when_it_is_over(tmp_path: Path) -> None:
     at_home(House(tmp_path, "anna@localhost", "ben@localhost"), main)
 
 
+def test_what_comes_while_the_observer_logs_in_is_answered_then(tmp_path: Path) -> None:
+    async def main(house: House) -> None:
+        anna = await house.enter("anna")
+        observer = Observer(jid("late"), PASSWORD, house.swarm.swarm, writer=house.writer, watchers=("localhost",))
+        await house.server.admit({"late": PASSWORD}, generated=True)
+        observer.deliver(Letter(f"{jid('anna')}/0", jid("late"), "watch all"))
+        said = len(house.swarm.recorder.messages)
+        await observer.connect()
+        await anna.until(lambda heard: heard[-1] == "You watch all.")
+        assert len(house.swarm.recorder.messages) == said
+        await observer.stop()
+
+    at_home(House(tmp_path), main)
+
+
 def test_who_is_not_admitted_is_told_so_once_and_sees_nothing(tmp_path: Path) -> None:
     async def main(house: House) -> None:
         eve, anna = await house.enter("eve"), await house.enter("anna")
@@ -128,6 +146,41 @@ def test_who_is_not_admitted_is_told_so_once_and_sees_nothing(tmp_path: Path) ->
         house.record()
         await anna.until(lambda heard: len(heard) == 2)
         assert len(eve.heard) == 1
+
+    at_home(House(tmp_path, "anna@localhost"), main)
+
+
+def test_a_server_without_rooms_and_nodes_is_a_line_each_and_chat_goes_on(tmp_path: Path) -> None:
+    notices: list[str] = []
+
+    async def main(house: House) -> None:
+        anna = await house.enter("anna")
+        await anna.ask("watch all", "You watch all")
+        house.record()
+        await anna.until(lambda heard: "1.x.1" in heard[-1])
+
+    house = House(tmp_path, "anna@localhost")
+    set_up = house.swarm._set_up
+
+    def publishing(access: ServerAccess | None) -> None:
+        set_up(access)
+        house.swarm.swarm = replace(house.swarm.swarm, publish=True, notice=lambda agent, text: notices.append(text))
+
+    house.swarm._set_up = publishing  # type: ignore[method-assign]
+    at_home(house, main)
+    assert [notice.partition(" (")[0] for notice in notices] == ["localhost has no rooms", "localhost has no PubSub"]
+
+
+def test_what_was_paid_is_in_the_last_line_and_an_error_in_the_ledger_keeps_nobody(tmp_path: Path) -> None:
+    def broken() -> dict[str, Decimal]:
+        raise RuntimeError("the ledger is gone")
+
+    async def main(house: House) -> None:
+        anna = await house.enter("anna")
+        await anna.ask("watch all", "You watch all")
+        house.observer._paid = broken
+        await house.observer.stop()
+        await anna.until(lambda heard: heard[-1] == f"{ENDED}: 0 messages.")
 
     at_home(House(tmp_path, "anna@localhost"), main)
 
