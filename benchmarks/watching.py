@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import re
 import shutil
 import statistics
@@ -41,6 +42,7 @@ AUDIENCE = ("-m", "benchmarks.watching", "--audience")
 LOOK_S = 0.1
 AGAIN_S = 0.5
 LEAVE_S = 60.0
+AS_RUN_PY = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "ARROW_DEFAULT_MEMORY_POOL": "system"}
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,7 @@ def run(name: str, watched: bool, browser: str | None) -> Run:
         process = subprocess.Popen(
             (sys.executable, *DAY, str(out), str(admit), "--scenario", name),
             cwd=PROJECT,
+            env=os.environ | AS_RUN_PY,
             stdout=subprocess.PIPE,
             text=True,
         )
