@@ -116,7 +116,9 @@ class PagedTable:
         pagination["rowsNumber"] = count
         shown = list(rows)
         if shown != self._table.rows or pagination != self._table.pagination:
-            self._table.columns = self._described()
+            described = self._described()
+            if described != self._table.columns:
+                self._table.columns = described
             self._table.rows = shown
             self._table.pagination = dict(pagination)
 
