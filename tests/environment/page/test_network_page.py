@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from datetime import UTC, timedelta
 from pathlib import Path
 
@@ -191,18 +192,16 @@ def test_the_network_can_be_read_and_touched(
 
 def test_the_page_moves_with_the_run(chrome: webdriver.Chrome, tmp_path: Path):
     found = hand_made_folder(tmp_path / "run", 3)
-    rows = Rows(found)
-    rows.append(EVENING)
-    with serving(found, live=True) as served:
+    with closing(Rows(found)) as rows, serving(found, live=True) as served:
+        rows.append(EVENING)
         visitor = network(chrome, served, size=DESKTOP)
-        assert cards(visitor)["Transformer"].startswith("112 %")
+        visitor.wait(lambda: cards(visitor)["Transformer"].startswith("112 %"), "the first minute")
 
         rows.append(NOON)
 
         visitor.wait(lambda: cards(visitor)["Transformer"].startswith("40 %"), "the next minute")
         visitor.wait(lambda: "101 %" not in written(visitor, ".diagram"), "the line is relieved")
         assert {card.text.splitlines()[0] for card in visitor.all(".figure.beyond")} == {"Lowest voltage"}
-    rows.close()
 
 
 def test_a_run_without_a_map_says_so_and_has_its_plots(chrome: webdriver.Chrome, folder: Path, tmp_path: Path):
