@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from nicegui import ui
@@ -10,12 +11,15 @@ from environment.page.charts import chart, fill
 from environment.page.frame import Page
 from environment.page.tables import Column, PagedTable, Row, Wanted, euros, facts, link, plain_table, style
 from environment.report.words import account_name
-from environment.watched.money import SORTABLE, Books, Line, Money, matrix
+from environment.watched.money import SORTABLE, Balance, Books, Line, Money, matrix
 
 TITLE = "Money"
 PATH = "/money"
 ICON = "account_balance"
 MOST_OWED = 50
+MOST_BARS = 10
+"""So many who gained most are drawn, and so many who paid most; the table has more."""
+MOST_ROWS = 200
 _BILLS = {"1.2.7": "bill", "2.x.1": "invoice", "4.x.2": "network bill"}
 _COLUMNS = (
     Column("at", "Booked"),
@@ -91,13 +95,13 @@ class _View:
         )  # fmt: skip
         if books != self._shown:
             self._shown = books
-            fill(self._chart, balance_chart(books), height_rem=4 + 2.6 * max(1, len(books.balances)))
+            fill(self._chart, balance_chart(books), height_rem=4 + 2.6 * max(1, len(_drawn(books))))
             self._balances.content = plain_table(
                 "Balances: what each party received less what it paid",
                 ("Party", "Received", "Paid", "Balance", "Accounts"),
                 [
                     (each.party, euros(each.received), euros(each.paid), euros(each.balance, sign=True), each.accounts)
-                    for each in reversed(books.balances)
+                    for each in [*reversed(books.balances)][:MOST_ROWS]
                 ],
                 numbers=(1, 2, 3, 4),
             )
@@ -148,8 +152,10 @@ def _who_paid_whom(books: Books) -> str:
         return "<p>Nobody has paid anything yet.</p>"
     found = matrix(books.paid)
     if found is None:
-        rows = [(each.payer, each.payee, euros(each.amount_eur), each.count) for each in books.paid]
-        return plain_table("Who paid whom", ("Payer", "Payee", "Amount", "Postings"), rows, numbers=(2, 3))
+        greatest = sorted(books.paid, key=lambda each: -each.amount_eur)[:MOST_ROWS]
+        rows = [(each.payer, each.payee, euros(each.amount_eur), each.count) for each in greatest]
+        more = f"<p>and {len(books.paid) - MOST_ROWS} more</p>" if len(books.paid) > MOST_ROWS else ""
+        return plain_table("Who paid whom", ("Payer", "Payee", "Amount", "Postings"), rows, numbers=(2, 3)) + more
     payers, payees, amounts = found
     cells = [
         (payer, *(euros(amounts[payer, payee]) if (payer, payee) in amounts else "" for payee in payees))
@@ -159,15 +165,23 @@ def _who_paid_whom(books: Books) -> str:
     return plain_table("What each party (rows) paid to each (columns)", head, cells, numbers=range(1, len(head)))
 
 
+def _drawn(books: Books) -> Sequence[Balance]:
+    """The balances that have a bar, from the lowest to the highest."""
+    if len(books.balances) <= 2 * MOST_BARS:
+        return books.balances
+    return [*books.balances[:MOST_BARS], *books.balances[-MOST_BARS:]]
+
+
 def balance_chart(books: Books) -> dict[str, Any]:
     """Bars of the balances, who gained most at the top. The amount stands under each name, to the cent."""
-    parties = [f"{each.party}\n{euros(each.balance, sign=True)}" for each in books.balances]
+    drawn = _drawn(books)
+    parties = [f"{each.party}\n{euros(each.balance, sign=True)}" for each in drawn]
     bars = [
         {
             "value": float(each.balance),
             "itemStyle": {"color": "var(--chart-good)" if each.balance >= 0 else "var(--chart-limit)"},
         }
-        for each in books.balances
+        for each in drawn
     ]
     return {
         "grid": {"left": 8, "right": 28, "top": 8, "bottom": 28, "containLabel": True},
