@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
@@ -23,7 +24,8 @@ MINUS = "\N{MINUS SIGN}"
 Row: TypeAlias = dict[str, Any]
 _HEAD = """
 <q-th :props="props" :aria-sort="props.col.ariaSort">
-  <button v-if="props.col.sortable" type="button" class="table-sort">{{ props.col.label }}</button>
+  <button v-if="props.col.sortable" type="button" class="table-sort" :data-focus="props.col.name">{{
+    props.col.label }}</button>
   <span v-else>{{ props.col.label }}</span>
 </q-th>"""
 _LINKS = """
@@ -32,7 +34,8 @@ _LINKS = """
 </q-td>"""
 _CHOOSE = """
 <q-td :props="props">
-  <button type="button" class="table-link" :aria-pressed="props.row._chosen ? 'true' : 'false'"
+  <button type="button" class="table-link" :data-focus="props.row._key"
+    :aria-pressed="props.row._chosen ? 'true' : 'false'"
     @click="() => $parent.$emit('choose', props.row._key)">{{ props.value }}</button>
 </q-td>"""
 _STATE = """
@@ -101,7 +104,12 @@ class PagedTable:
         # A new table in a browser says that it has no rows, whatever it was told meanwhile: the server knows better.
         self._table.on_pagination_change(lambda _: self._keep())
         if on_choose is not None:
-            self._table.on("choose", lambda event: on_choose(str(event.args)))
+
+            def chosen(event: GenericEventArguments) -> None:
+                on_choose(str(event.args))
+                self._focus_again(str(event.args))
+
+            self._table.on("choose", chosen)
 
     def refresh(self, *, first: bool = False) -> None:
         """Fetches the page again; `first`: goes back to the first one, as after another filter."""
@@ -146,6 +154,15 @@ class PagedTable:
         if isinstance(page, int) and page >= 1:
             self._pagination["page"] = page
         self.refresh()
+        self._focus_again(self._pagination["sortBy"])
+
+    def _focus_again(self, name: str) -> None:
+        """A table that is shown anew has new buttons: who pressed one by keyboard finds the focus on it again."""
+        css = f"#{self._table.html_id} [data-focus={json.dumps(name)}]"
+        ui.run_javascript(
+            "setTimeout(() => { if (document.activeElement === document.body)"
+            f" document.querySelector({json.dumps(css)})?.focus(); }}, 100)"
+        )
 
     def _keep(self) -> None:
         if self._table.pagination != self._pagination:

@@ -113,7 +113,7 @@ class TestMarket:
             lambda: [row[3] for row in rows(visitor, "Rounds of the markets")] == ["14.0", "18.0", "36.0", "42.0"]
         )
         assert "Needed, kW" in visitor.find("th[aria-sort=ascending]").text
-        assert visitor.chrome.switch_to.active_element.text == "Needed, kW"
+        visitor.wait(lambda: visitor.chrome.switch_to.active_element.text == "Needed, kW", "the focus is lost")
 
 
 class TestMoney:
