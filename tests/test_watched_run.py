@@ -47,6 +47,7 @@ def test_rooms_and_nodes_show_a_run_that_is_the_same_as_without_them(
     seen: dict[str, str] = {}
 
     async def script(stage: Stage) -> None:
+        node = stage.publisher.places.nodes["all"]
         await stage.publisher.end()  # the rooms and nodes are those of an earlier run
         accounts = generated_passwords(casts.roles(scenario.parse(SMALL, "small.toml"), "localhost"))
         (tmp_path / "accounts.toml").write_text("".join(f'"{jid}" = "{word}"\n' for jid, word in accounts.items()))
@@ -65,7 +66,7 @@ def test_rooms_and_nodes_show_a_run_that_is_the_same_as_without_them(
                 )
                 reading = asyncio.create_task(observe.communicate())
                 async with asyncio.timeout(PATIENCE_S):
-                    await subscribed(stage.publisher.places.nodes["all"])
+                    await subscribed(node)
                 words = [str(tmp_path / "small.toml"), *where, "--out", str(tmp_path / "run"), "--quiet"]
                 words += ["--accounts", str(tmp_path / "accounts.toml"), "--watcher", ANNA, "--watcher", BERT]
                 assert await asyncio.to_thread(run.main, words) == 0
