@@ -23,7 +23,19 @@ os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 
 RUNS = Path("runs")
 PAGE_SPEED = 20.0
-COMMANDS = ("list", "check", "exchanges", "accounts", "fcr-log", "signals", "show", "observe", "replay", "schema")
+COMMANDS = (
+    "list",
+    "check",
+    "exchanges",
+    "accounts",
+    "fcr-log",
+    "signals",
+    "show",
+    "observe",
+    "replay",
+    "keep",
+    "schema",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,6 +66,7 @@ def _does(words: list[str]) -> int:
             "show": _show,
             "observe": _observe,
             "replay": _replay,
+            "keep": _keep,
             "schema": _schema,
         }
         return does[words[0]](options)
@@ -65,7 +78,8 @@ def _run_parser() -> argparse.ArgumentParser:
         prog="run.py",
         description="Runs a demonstrator of EV4EU D5.1 as a swarm of agents, and writes a run folder with a report.",
         epilog="Other commands: run.py list | run.py check RUN | run.py exchanges [--json] | run.py fcr-log RUN"
-        " | run.py signals RUN | run.py show RUN | run.py observe JID | run.py replay RUN | run.py schema",
+        " | run.py signals RUN | run.py show RUN | run.py observe JID | run.py replay RUN"
+        " | run.py keep RUN CASE | run.py schema",
     )
     parser.add_argument("scenario", help="a scenario's name (see `run.py list`), or the path of a TOML file")
     parser.add_argument("--days", type=int, metavar="N", help="days to run (default: the scenario's)")
@@ -142,6 +156,10 @@ def _command_parser(command: str) -> argparse.ArgumentParser:
         from environment.replay import command as replaying
 
         replaying.add_options(parser)
+    if command == "keep":
+        from environment.replay import keeping
+
+        keeping.add_options(parser)
     if command == "schema":
         parser.description = (
             "Writes what a system of your own needs: AsyncAPI of each role, JSON Schema of each content."
@@ -310,6 +328,12 @@ def _replay(options: argparse.Namespace) -> int:
     from environment.replay import command
 
     return command.replay_command(options)
+
+
+def _keep(options: argparse.Namespace) -> int:
+    from environment.replay import keeping
+
+    return keeping.keep_command(options)
 
 
 def _schema(options: argparse.Namespace) -> int:

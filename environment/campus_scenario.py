@@ -192,6 +192,11 @@ class CampusScenario(Scenario):
         """A main and a backup meter for each lot in frequency control."""
         return tuple(f"{fcr.lot}-{which}" for fcr in self.fcr for which in ("main", "backup"))
 
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        own = () if self.area.frequency_csv is None else (self.area.frequency_csv,)
+        return (*super().inputs, *own)
+
     def place_of(self, site: SitePart, bus: str) -> str:
         assert isinstance(site, LotPart)
         return f"{site.campus} {bus}"

@@ -15,7 +15,7 @@ import numpy as np
 from agents.actor import AgentError
 from agents.ledger import LedgerError
 from behaviours.link import LinkError
-from environment import frequency_series, network_map, summary
+from environment import frequency_series, inputs, network_map, summary
 from environment.access import AccountsError, read_accounts
 from environment.chargers import ParkError
 from environment.clock import ScaledClock, VirtualClock, run
@@ -120,7 +120,7 @@ def launch(scenario: Scenario, options: Options, progress: Progress | None = Non
     if options.speed is not None:
         clock = ScaledClock(scenario.begins, options.speed, held=True)
     with OutFolder(options.out) as out, ExitStack() as shown, ExitStack() as files:
-        (out.path / SCENARIO).write_text(scenario.text, encoding="utf-8")
+        (out.path / SCENARIO).write_text(inputs.copied(scenario, options.base or Path(), out), encoding="utf-8")
         network_map.write(out.path, plant)
         page = None
         if options.web is not None:

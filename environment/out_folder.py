@@ -34,6 +34,11 @@ class OutFolder:
         self.path = path.absolute()
         self._is_new = False
         self._began = False
+        self._files = _FILES
+
+    def add(self, *names: str) -> None:
+        """These files are the run's as well."""
+        self._files = (*self._files, *names)
 
     def began(self) -> None:
         """Something has been said that is worth keeping."""
@@ -60,7 +65,7 @@ class OutFolder:
             shutil.rmtree(self.path / SERVER, ignore_errors=True)
         if kind is None or self._began:
             return
-        for name in _FILES:
+        for name in self._files:
             for beside in ("", "-wal", "-shm", "-journal"):
                 (self.path / f"{name}{beside}").unlink(missing_ok=True)
         if self._is_new and not any(self.path.iterdir()):

@@ -207,6 +207,11 @@ class PublicScenario(Scenario):
         return "station"
 
     @property
+    def inputs(self) -> tuple[str, ...]:
+        own = () if self.dso.signals_json is None else (self.dso.signals_json,)
+        return (*super().inputs, *own)
+
+    @property
     def window(self) -> tuple[time, time]:
         """The hours of a day that a contract can cap."""
         return self.auction.window_from, self.auction.window_until

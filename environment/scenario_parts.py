@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, model_validator
 
 
 def _zone(name: str) -> str:
@@ -54,7 +54,8 @@ class Part(BaseModel):
 
 class Heading(Part):
     """When and where. The run lasts `days` times 24 hours from `start`, noon by default, so that the evening's
-    flexibility and the morning's departures lie in one run."""
+    flexibility and the morning's departures lie in one run. With `hours`, which is for a recorded case that shows one
+    thing, it ends so many hours after it began."""
 
     name: Name
     title: str
@@ -62,7 +63,14 @@ class Heading(Part):
     start: date
     start_time: ClockTime = time(12)
     days: Annotated[int, Field(ge=1, le=366)] = 1
+    hours: Annotated[int, Field(ge=1, le=24)] | None = None
     seed: Annotated[int, Field(ge=0)] = 1
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Self:
+        if self.hours is not None and self.days > 1:
+            raise ValueError("hours is for a run of one day; leave it out, or days at 1")
+        return self
 
 
 class GridPart(Part):
@@ -192,6 +200,11 @@ class Scenario(Part):
         """The names of the frequency meters."""
         return ()
 
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The paths of the files that the scenario names, as they stand in it."""
+        return () if self.drivers.sessions_csv is None else (self.drivers.sessions_csv,)
+
     def place_of(self, site: SitePart, bus: str) -> str:
         """The run's name of a bus or a place that a site names."""
         return bus
@@ -207,7 +220,10 @@ class Scenario(Part):
 
     @property
     def ends(self) -> datetime:
-        """`days` times 24 hours later by the clock on the wall, so a run over a change of clocks is 23 or 25 hours."""
+        """`days` times 24 hours later by the clock on the wall, so a run over a change of clocks is 23 or 25 hours; or
+        `hours` later."""
+        if self.scenario.hours is not None:
+            return (self.begins.astimezone(UTC) + timedelta(hours=self.scenario.hours)).astimezone(self.zone)
         return datetime.combine(
             self.scenario.start + timedelta(days=self.scenario.days), self.scenario.start_time, self.zone
         )
