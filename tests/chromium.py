@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -35,6 +36,7 @@ PATIENCE_S = 30
 """Wall seconds that a test waits for what must come; it comes much sooner on a machine with nothing else to do."""
 LEAST_CONTRAST = 4.5
 """WCAG 2.2, 1.4.3, level AA; 3 for large text."""
+LOOKS = 10
 TABS = 150
 
 CONTRAST = """
@@ -175,7 +177,19 @@ class Visitor:
         self.tab_to(css).send_keys(Keys.ENTER)
 
     def fits(self, *, touch: str = "button, input, select", touch_px: int = TOUCH_PX) -> None:
-        """Nothing is wider than the screen, everything can be touched, read, and has a name."""
+        """Nothing is wider than the screen, everything can be touched, read, and has a name.
+
+        A page that is drawn anew while it is looked at is looked at again.
+        """
+        for _ in range(LOOKS):
+            try:
+                self._fits(touch, touch_px)
+            except StaleElementReferenceException:
+                continue
+            return
+        raise AssertionError(f"{self.heading}: never at rest in {LOOKS} looks")
+
+    def _fits(self, touch: str, touch_px: int) -> None:
         wide, screen, far = self.chrome.execute_script(_WIDE)
         assert wide <= screen, f"{self.heading}: {wide} px on a screen of {screen}: {far}"
         for each in self.all(touch):
