@@ -9,7 +9,15 @@ from agents.actor import Actor
 from behaviours.answering import Agree, Incoming, Inform, Refuse, answers, refusal
 from behaviours.swarm import Swarm
 from protocols.exchanges.plain import Done
-from protocols.exchanges.services import GridQuery, GridReading, MeterQuery, MeterReading, MeterSeries
+from protocols.exchanges.services import (
+    ClockQuery,
+    ClockReading,
+    GridQuery,
+    GridReading,
+    MeterQuery,
+    MeterReading,
+    MeterSeries,
+)
 from protocols.exchanges.vocabulary import GridQuantity
 from protocols.roles import Role
 
@@ -27,16 +35,41 @@ class PhysicalWorld(Protocol):
         """Mean kW of each period, positive drawn."""
 
 
+class PassingTime(Protocol):
+    """How scenario time passes, where it keeps to the wall."""
+
+    @property
+    def speed(self) -> float | None:
+        """Scenario seconds in one of the wall; None is as fast as it goes."""
+
+    @property
+    def paused(self) -> bool: ...
+
+    def now(self) -> datetime:
+        """How far scenario time is, in UTC, also between two events."""
+
+
 class GridEnvironment(Actor):
     """D5.1 has measurements of P, U and f without saying whose instruments they are; here they are this agent's. It
-    answers queries and serves subscriptions with one reading each `interval`."""
+    answers queries and serves subscriptions with one reading each `interval`. It also tells the time; without
+    `passing` it goes as fast as it can."""
 
     role: ClassVar[Role] = Role.ENVIRONMENT
 
-    def __init__(self, jid: str, password: str, swarm: Swarm, *, world: PhysicalWorld, interval: timedelta) -> None:
+    def __init__(
+        self,
+        jid: str,
+        password: str,
+        swarm: Swarm,
+        *,
+        world: PhysicalWorld,
+        interval: timedelta,
+        passing: PassingTime | None = None,
+    ) -> None:
         super().__init__(jid, password, swarm)
         self.world = world
         self.interval = interval
+        self.passing = passing
 
     async def course(self) -> None:
         """Publishes what was subscribed to."""
@@ -71,6 +104,13 @@ class GridEnvironment(Actor):
                 "unit": unit,
             }
         )
+
+    @answers(ClockQuery)
+    async def on_clock_query(self, query: ClockQuery, incoming: Incoming) -> Inform:
+        """env.clock: the time between two events too, for those who cannot see the run's clock."""
+        if self.passing is None:
+            return Inform(ClockReading(now=self.now(), speed=None))
+        return Inform(ClockReading(now=self.passing.now(), speed=0.0 if self.passing.paused else self.passing.speed))
 
     @answers(MeterQuery)
     async def on_meter_query(self, query: MeterQuery, incoming: Incoming) -> Inform | Refuse:

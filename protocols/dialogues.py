@@ -127,6 +127,7 @@ EXCHANGES: dict[str, Exchange] = {
         Exchange("df.search", "Directory: search", "FIPA SC00023"),
         Exchange("df.subscribe", "Directory: subscribe", "FIPA SC00023"),
         Exchange("env.grid", "Grid sensor", "platform"),
+        Exchange("env.clock", "Scenario time", "platform"),
         Exchange("env.meter", "Grid meters", "platform"),
     )
 }
@@ -295,6 +296,7 @@ DIALOGUES: tuple[Dialogue, ...] = (
     _subscribe(None, Role.DIRECTORY, x.SearchSubscription, x.SearchResult),
     _query(None, Role.ENVIRONMENT, x.GridQuery, x.GridReading),
     _subscribe(None, Role.ENVIRONMENT, x.GridQuery, x.GridReading),
+    _query(None, Role.ENVIRONMENT, x.ClockQuery, x.ClockReading),
     _query(Role.DSO, Role.ENVIRONMENT, x.MeterQuery, x.MeterReading),
     *(
         _query(reader, Role.ENVIRONMENT, x.MeterQuery, x.MeterReading)

@@ -140,6 +140,8 @@ from protocols.exchanges.res_curtailment import (
     MeasurementsSubscription,
 )
 from protocols.exchanges.services import (
+    ClockQuery,
+    ClockReading,
     Deregistration,
     DirectoryEntry,
     GridQuery,
@@ -216,6 +218,8 @@ __all__ = [
     "ChargingRequest",
     "ChargingSchedule",
     "ChargingSelection",
+    "ClockQuery",
+    "ClockReading",
     "ConcludedContracts",
     "CongestionCall",
     "CongestionEnd",

@@ -129,3 +129,18 @@ class MeterReading(Content):
         for index, series in enumerate(self.series):
             if len(series.power_kw) * timedelta(minutes=self.period_minutes) != self.end - self.start:
                 yield f"series[{index}].power_kw", "does not have one value for each period from start to end"
+
+
+class ClockQuery(Content):
+    """What time it is in the scenario, and how fast it passes: for systems outside, which have a clock of their own."""
+
+    exchange: Literal["env.clock"] = "env.clock"
+
+
+class ClockReading(Content):
+    """The scenario time, and how many of its seconds pass in one of the wall: 0 while it stands, None where the run
+    goes as fast as it can. A run that is busy falls behind that: ask again before what must not come early."""
+
+    exchange: Literal["env.clock"] = "env.clock"
+    now: Time
+    speed: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None

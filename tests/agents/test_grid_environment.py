@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -137,5 +139,32 @@ def test_a_driver_may_not_read_the_meters() -> None:
         answer = await ask(stage, visitor, meter("charger:c1"))
         assert isinstance(answer, Refused)
         assert answer.content.code == "not-authorised"  # type: ignore[attr-defined]
+
+    run_swarm(main, Stage())
+
+
+@dataclass
+class Passing:
+    speed: float | None = 60.0
+    paused: bool = False
+
+    def now(self) -> datetime:
+        return at(7.5)
+
+
+def test_anybody_is_told_the_time_and_how_fast_it_passes() -> None:
+    async def main(stage: Stage) -> None:
+        environment = await start_meters(stage)
+        visitor = await stage.start(Visitor, "visitor")
+
+        async def the_time() -> x.Content:
+            return informed(await ask(stage, visitor, x.ClockQuery()))
+
+        await stage.until(20)
+        assert await the_time() == x.ClockReading(now=at(20), speed=None)
+        environment.passing = Passing()
+        assert await the_time() == x.ClockReading(now=at(7.5), speed=60.0)
+        environment.passing = Passing(paused=True)
+        assert await the_time() == x.ClockReading(now=at(7.5), speed=0.0)
 
     run_swarm(main, Stage())

@@ -238,6 +238,8 @@ SAMPLES: tuple[x.Content, ...] = (
     ),
     x.GridQuery(quantity=x.GridQuantity.VOLTAGE, location="bus 7"),
     x.GridReading(quantity=x.GridQuantity.VOLTAGE, location="bus 7", timestamp=NOON, value=229.7, unit="V"),
+    x.ClockQuery(),
+    x.ClockReading(now=NOON, speed=60.0),
     x.MeterQuery(locations=("bus 7",), **_WINDOW, period_minutes=15),
     x.MeterReading(**_WINDOW, period_minutes=15, series=(x.MeterSeries(location="bus 7", power_kw=(5.0, 3.5)),)),
 )
