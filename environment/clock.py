@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import selectors
+import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -29,6 +30,8 @@ from environment.pace import Pace, PaceError, checked_speed
 
 _T = TypeVar("_T")
 Callback = Callable[[], object]
+_LONGEST_WAIT_S = 86_400.0
+"""A selector cannot wait for weeks; it is asked again after this."""
 _NO_STEPS = "a run with --speed keeps to the wall clock: leave --speed out for a run that can be stepped"
 
 
@@ -70,6 +73,20 @@ class Agenda:
     def take(self) -> AgendaTimer:
         """Removes the timer that `first` has shown."""
         return heapq.heappop(self._heap)
+
+
+class IdleTime:
+    """A wall clock, in s, that goes only while a virtual clock has nothing to hand out before a time that is to come.
+
+    A pace by it leaves systems outside their share of the wall, however long the swarm computes, or waits for them to
+    acknowledge a letter.
+    """
+
+    def __init__(self) -> None:
+        self.s = 0.0
+
+    def __call__(self) -> float:
+        return self.s
 
 
 class LoopClock(Protocol):
@@ -121,11 +138,12 @@ class _BaseClock:
 
 class VirtualClock(_BaseClock):
     """Scenario time that jumps from timer to timer, as fast as the agents work, or as `pace` allows. Give it to
-    `run`."""
+    `run`. `idle` is told how long it had nothing to do."""
 
-    def __init__(self, start: datetime, pace: Pace | None = None) -> None:
+    def __init__(self, start: datetime, pace: Pace | None = None, idle: IdleTime | None = None) -> None:
         super().__init__(start)
         self._now = self._start
+        self._idle_time = idle or IdleTime()
         self.pace = pace
         if pace is not None:
             pace.stand_at(self._start)
@@ -142,7 +160,7 @@ class VirtualClock(_BaseClock):
             self.pace.begin()
 
     def make_loop(self) -> asyncio.AbstractEventLoop:
-        self._loop = asyncio.SelectorEventLoop(_IdleSelector(self._next_event))
+        self._loop = asyncio.SelectorEventLoop(_IdleSelector(self._next_event, self._idle_time))
         return self._loop
 
     def _next_event(self) -> float | None:
@@ -294,9 +312,10 @@ class _IdleSelector(selectors.DefaultSelector):
     """The platform's selector; where the loop would wait and no socket is ready, it first asks for an event, and waits
     no longer than until the next one may be due."""
 
-    def __init__(self, next_event: Callable[[], float | None]) -> None:
+    def __init__(self, next_event: Callable[[], float | None], idle: IdleTime) -> None:
         super().__init__()
         self._next_event = next_event
+        self._idle = idle
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is not None and timeout <= 0:
@@ -305,7 +324,7 @@ class _IdleSelector(selectors.DefaultSelector):
         if ready or (wait := self._next_event()) == 0.0:
             return ready
         if wait is not None:
-            timeout = wait if timeout is None else min(timeout, wait)
+            timeout = min(wait, _LONGEST_WAIT_S) if timeout is None else min(timeout, wait, _LONGEST_WAIT_S)
         return super().select(timeout)
 
 

@@ -6,7 +6,6 @@ the same at every pace.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -14,6 +13,8 @@ from typing import Protocol
 
 _LATE_S = 1.0
 """Wall seconds that a run which fell behind makes up for; what is more (a hard quarter of an hour) is let go."""
+_SPEEDS = (1e-3, 1e9)
+"""Times wall time: beyond these, sums of time and speed are no times any more."""
 
 
 class PaceError(ValueError):
@@ -47,21 +48,27 @@ class Paced(Protocol):
 
 
 def checked_speed(speed: float | None) -> float | None:
-    """The speed, above 0 and finite, or None. Raises PaceError."""
-    if speed is not None and not (speed > 0 and math.isfinite(speed)):
-        raise PaceError(f"speed {speed:g}: must be above 0; pause the run to let no time pass")
-    return speed
+    """The speed, one that times can be reckoned with, or None. Raises PaceError."""
+    least, most = _SPEEDS
+    if speed is None or least <= speed <= most:
+        return speed
+    said = f"{speed:g}" if isinstance(speed, float) else str(speed)[:20]
+    raise PaceError(f"speed {said}: must be above 0, from {least:g} to {most:g}; pause the run to let no time pass")
 
 
 class Pace:
     """How fast scenario time passes: as fast as it goes (speed None), X times wall time, or not at all.
 
-    A step goes as fast as it can. Before `begin` nothing is held, so that a swarm logs in whatever was asked for. The
-    clock that keeps the pace calls `stand_at`, `begin` and `wait`. `wall` is the wall clock in s.
+    A step goes as fast as it can. Before `begin` nothing is held, so that a swarm logs in whatever was asked for; where
+    somebody else's system is waited for, which takes as long as it takes, `held` lets no time pass before. The clock
+    that keeps the pace calls `stand_at`, `begin` and `wait`. `wall` is the wall clock in s.
     """
 
-    def __init__(self, speed: float | None = None, *, wall: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, speed: float | None = None, *, held: bool = False, wall: Callable[[], float] = time.monotonic
+    ) -> None:
         self._speed = checked_speed(speed)
+        self._held = held
         self._paused = False
         self._wall = wall
         self._began = False
@@ -137,7 +144,7 @@ class Pace:
         """Wall seconds until the next event, which is due at `due`, may happen: 0.0 is now, None is not before a word
         is given."""
         if not self._began:
-            return 0.0
+            return None if self._held and due > self._reached else 0.0
         self._next = due
         if self._until is not None and due > self._until:
             self._anchor(self._until)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import selectors
 import socket
 import time
 from datetime import UTC, datetime, timedelta
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from environment.clock import ScaledClock, VirtualClock, run
+from environment.clock import ScaledClock, VirtualClock, _IdleSelector, run
 from environment.pace import Pace, PaceError
 
 START = datetime(2026, 6, 1, tzinfo=UTC)
@@ -145,7 +146,7 @@ def test_before_the_swarm_is_there_nothing_is_held_and_a_pause_waits_for_the_beg
     assert pace.wait(at(0)) is None
 
 
-@pytest.mark.parametrize("speed", [0.0, -1.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("speed", [0.0, -1.0, float("nan"), float("inf"), 1e300, 1e-300, 10**400])
 @pytest.mark.parametrize("clock", [begun(60.0, Wall()), ScaledClock(START, 60.0)], ids=["virtual", "scaled"])
 def test_a_speed_at_which_no_time_passes_is_refused(clock: Any, speed: float) -> None:
     with pytest.raises(PaceError, match="must be above 0"):
@@ -268,6 +269,18 @@ def test_a_paused_run_with_open_sockets_waits_without_work() -> None:
     run(main, clock)
     assert order == ["letter", "timer"]
     assert asked < 20, "the loop asks when something has happened, not all the time"
+
+
+def test_an_event_that_is_weeks_away_asks_no_more_of_the_selector_than_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float | None] = []
+
+    def select(self: object, timeout: float | None = None) -> list[object]:
+        waited.append(timeout)
+        return []
+
+    monkeypatch.setattr(selectors.DefaultSelector, "select", select)
+    _IdleSelector(lambda: 1e12).select(None)
+    assert waited == [0, 86_400.0]
 
 
 def test_a_run_at_a_speed_is_asked_once_for_each_event() -> None:
