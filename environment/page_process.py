@@ -31,6 +31,8 @@ START_S = 60.0
 STOP_S = 5.0
 NICENESS = 10
 COMMAND = (sys.executable, "-m", "environment.page")
+_GONE_S = 0.2
+"""Wall seconds that a page which says nothing more has to be gone."""
 _LOOK_S = 0.05
 _LOOKS_A_STATUS = 5
 _READ = 4096
@@ -272,6 +274,10 @@ class PageProcess:
         """The page's process is no more: the run goes on without it."""
         if self._process is None:
             return
+        try:
+            self._process.wait(_GONE_S)
+        except subprocess.TimeoutExpired:  # it has shut its pipe and lives: the swarm does not wait for that
+            self._process.kill()
         why = self._last_words()
         self.stop()
         if self._clock is not None and self._clock.paused:

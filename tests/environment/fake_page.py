@@ -7,6 +7,7 @@ list.
 from __future__ import annotations
 
 import json
+import os
 import random
 import sys
 import time
@@ -49,6 +50,8 @@ else:
     if manner == "dies":
         sys.stdin.readline()
         raise SystemExit("out of memory")
+    if manner == "hangs up":
+        os.close(1)
     if manner == "deaf":
         while Path(heard).exists():
             time.sleep(0.05)

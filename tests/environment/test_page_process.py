@@ -315,6 +315,21 @@ def test_the_death_of_the_page_is_one_line_and_a_paused_run_goes_on(tmp_path: Pa
     assert show.told == ["the page has ended (out of memory); the run goes on"]
 
 
+def test_a_page_that_shuts_its_pipe_and_lives_on_does_not_hold_up_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page_process, "STOP_S", PATIENCE_S)
+
+    async def course() -> None:
+        began = time.monotonic()
+        await until(lambda: bool(show.told))
+        assert time.monotonic() - began < PATIENCE_S / 2
+
+    with showing(tmp_path, "hangs up") as show:
+        watched(show, VirtualClock(START, Pace(None)), course)
+    assert show.told == ["the page has ended (exit code -9); the run goes on"]
+
+
 def test_after_the_run_the_page_stays_until_ctrl_c(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     looks: list[None] = []
 
