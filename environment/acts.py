@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self, TextIO
 
 from agents.fcr_ports import TestBench
+from agents.island_ports import DispatchCentre
 from agents.ledger import Ledger
 from agents.ports import Charger, ChargerReading, DroopCurve
 from behaviours.acting import acting
@@ -25,12 +26,14 @@ from protocols.exchanges.frequency_services import SignalPiece
 
 LEDGER_DEVICE = "ledger"
 AREA_DEVICE = "area"
+CENTRE_DEVICE = "centre"
 
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """One of them. `device` is `charger:<id>`, `car:<id>`, `bench:<site>`, `ledger`, or `area`, which hears from where
-    the response of chargers in frequency control is counted (`who` is "" then); `members` are the call's own."""
+    """One of them. `device` is `charger:<id>`, `car:<id>`, `bench:<site>`, `ledger`, `centre` (where an island's
+    plants are dispatched), or `area`, which hears from where the response of chargers in frequency control is counted
+    (`who` is "" then); `members` are the call's own."""
 
     after: int
     at: datetime
@@ -159,6 +162,18 @@ class NotedBench:
 
     def record(self, start: datetime, end: datetime, sample_s: float) -> tuple[tuple[float, ...], tuple[float, ...]]:
         return self._bench.record(start, end, sample_s)
+
+
+class NotedCentre:
+    """A dispatch centre; what it is told is noted. Implements `DispatchCentre`."""
+
+    def __init__(self, centre: DispatchCentre, noting: Noting) -> None:
+        self._centre, self._noting = centre, noting
+
+    def interruptible(self, start: datetime, power_kw: float, *, beyond_kw: float) -> None:
+        members = {"start": start.isoformat(), "power_kw": power_kw, "beyond_kw": beyond_kw}
+        self._noting.note(CENTRE_DEVICE, "interruptible", **members)
+        self._centre.interruptible(start, power_kw, beyond_kw=beyond_kw)
 
 
 class NotedLedger(Ledger):

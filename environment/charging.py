@@ -74,7 +74,7 @@ class Charging:
         self.max_discharge_kw = np.array([spec.max_discharge_kw for spec in specs])
         self._public: Bools = np.array([spec.public for spec in specs], dtype=np.bool_)
         self._rating_kw = np.maximum(self.max_charge_kw, self.max_discharge_kw)
-        self.voltage_v = np.full(count, NOMINAL_V)
+        self._voltage_v: Floats | float | Callable[[], Floats] = NOMINAL_V
         self.feed = feed
         self.frequency_hz = NOMINAL_HZ if feed is None else feed.hz(0.0)
         self.imported_kwh = np.zeros(count)
@@ -150,13 +150,20 @@ class Charging:
 
     # The physics --------------------------------------------------------------------------------------------
 
-    def observe(self, voltage_v: Floats | float, frequency_hz: float) -> None:
-        """The grid has changed: the voltage (line to neutral) at each charger, the frequency of all (where a feed
-        gives it, it is left as it is)."""
+    def observe(self, voltage_v: Floats | float | Callable[[], Floats], frequency_hz: float) -> None:
+        """The grid has changed: the voltage (line to neutral) at each charger, or what gives it when it is read; the
+        frequency of all (where a feed gives it, it is left as it is)."""
         self.advance()
-        self.voltage_v[:] = voltage_v
+        self._voltage_v = voltage_v
         if self.feed is None:
             self._see(frequency_hz)
+
+    @property
+    def voltage_v(self) -> Floats:
+        """The voltage (line to neutral) at each charger."""
+        if callable(self._voltage_v):
+            self._voltage_v = self._voltage_v()
+        return np.broadcast_to(self._voltage_v, len(self.ids))
 
     def _see(self, frequency_hz: float) -> None:
         self.frequency_hz = frequency_hz

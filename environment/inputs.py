@@ -17,9 +17,7 @@ def copied(scenario: Scenario, base: Path, out: OutFolder) -> str:
     for path in scenario.inputs if text else ():
         source, target = base / path, out.path / Path(path).name
         if target.exists() and not target.samefile(source):
-            raise OutFolderError(
-                f"{target} is there already, and the scenario has one of that name: give another --out"
-            )
+            raise OutFolderError(f"{target} is there already, the scenario has such a file: give another --out")
         if not target.exists():
             out.add(target.name)
             try:

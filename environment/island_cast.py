@@ -10,11 +10,13 @@ from agents.decisions.invoicing import Fees
 from agents.emsp import Emsp
 from agents.fo import FlexibilityOperator
 from agents.grid_view import Limits
+from agents.island_ports import DispatchCentre
 from agents.island_tso import IslandTso
 from agents.producer import Producer
 from agents.v2x_manager import V2xManager
 from agents.voltage_dso import VoltageDso
 from behaviours.swarm import Swarm
+from environment.acts import NotedCentre
 from environment.cast import Cast, Props, owner_name
 from environment.estimation import StateEstimator
 from environment.forecast import Forecaster
@@ -135,8 +137,13 @@ class IslandCast(Cast[IslandScenario]):
             least_kw=service.least_kw,
             margin=service.forecast_margin_percent / 100,
             least_thermal=self.scenario.island.least_thermal_units,
-            centre=self.props.world.island,
+            centre=self._centre(),
         )
+
+    def _centre(self) -> DispatchCentre | None:
+        """Where the plants are dispatched; what it is told is noted where acts are."""
+        world = self.props.world
+        return world.island if world.island is None or world.noting is None else NotedCentre(world.island, world.noting)
 
     def _producer(self, name: str) -> Producer:
         return Producer(

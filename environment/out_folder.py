@@ -34,7 +34,7 @@ class OutFolder:
         self.path = path.absolute()
         self._is_new = False
         self._began = False
-        self._files = _FILES
+        self._files: tuple[str, ...] = _FILES
 
     def add(self, *names: str) -> None:
         """These files are the run's as well."""

@@ -105,7 +105,7 @@ class PublicWorld(World):
     none; whoever activates it sets it."""
 
     def __init__(
-        self, plant: Plant, park: Charging, case: Case, series: SeriesRecorder, now: Callable[[], datetime]
+        self, plant: Plant, park: Charging, case: Case, series: SeriesRecorder | None, now: Callable[[], datetime]
     ) -> None:
         super().__init__(plant, park, case, series, now)
         assert plant.public is not None

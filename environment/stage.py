@@ -86,7 +86,7 @@ class Stage:
         options: Options,
         progress: Progress,
         plant: Plant,
-        series: SeriesRecorder,
+        series: SeriesRecorder | None,
         random: dict[str, np.random.Generator],
         out: OutFolder,
         clock: VirtualClock | ScaledClock,
@@ -312,6 +312,10 @@ class Stage:
             self._failed(error)
             return
         self._next_minute(at + MINUTE)
+        self._tell_minute(at)
+
+    def _tell_minute(self, at: datetime) -> None:
+        """How far the run is, for whoever follows it."""
         share = (at - self._begins) / (self._ends - self._begins)
         state = self.world.state
         self.progress.minute(at, share, self.writer.messages, state.trafo_loading_percent if state else 0.0)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 
-from agents.grid_view import GridState
+from agents.grid_view import Floats, GridState
 from environment.acts import AREA_DEVICE, Noting
 from environment.campus_plant import CampusPlant, RecordedFeed, RetailList, build_campuses, campus_columns, campus_row
 from environment.campus_scenario import CampusScenario
@@ -169,10 +170,10 @@ def places(scenario: Scenario, grid: Grid | Networks) -> dict[str, str]:
 
 class World:
     """One case of a run: `park` with its chargers, and the network around them. Call `pass_to` at the end of each
-    `plant.step`."""
+    `plant.step`. Without a `series` the network is solved for those steps only at whose voltages somebody looks."""
 
     def __init__(
-        self, plant: Plant, park: Charging, case: Case, series: SeriesRecorder, now: Callable[[], datetime]
+        self, plant: Plant, park: Charging, case: Case, series: SeriesRecorder | None, now: Callable[[], datetime]
     ) -> None:
         self.plant = plant
         self.park = park
@@ -203,7 +204,7 @@ class World:
         self._read_at = now()
         self._charger_kw = np.zeros((plant.steps, len(park.ids)))
         self._done = 0
-        self.state: GridState | None = None
+        self._solve: Callable[[], list[GridState]] | None = None
         self.outcomes: list[DriverOutcome] = []
         self._arrivals = sorted(plant.sessions.sessions, key=lambda s: (s.arrival, s.charger_id))
         self._present: dict[str, Session] = {}
@@ -232,32 +233,48 @@ class World:
         p_kw = self.injections.p_kw[row].copy()
         np.add.at(p_kw, self._bus, charger_kw)
         start = self._begins + row * self._step
-        states = self._physical.solve_each(p_kw, self.injections.q_kvar[row], start)
-        self.state = merged(states)
+        self._solve = cache(partial(self._physical.solve_each, p_kw, self.injections.q_kvar[row], start))
+        if self.series is not None:
+            self._solve()
         if self.island is not None:
             self.island.minute(start, float(charger_kw.sum()))
-        frequency_hz = self.frequency.at(now)
-        self.park.observe(self.state.vm_pu[self._bus] * NOMINAL_V, frequency_hz)
-        soc = self.park.soc_percent()
-        self.series.append(
+        self.park.observe(partial(self._voltages, self._solve), self.frequency.at(now))
+        if self.series is not None:
+            self._keep(self.series, row, charger_kw)
+        self._done = row + 1
+        self._come_and_go(now)
+
+    @property
+    def state(self) -> GridState | None:
+        """The network in the last step, None before the first. Raises PowerFlowError."""
+        return None if self._solve is None else merged(self._solve())
+
+    def _voltages(self, solve: Callable[[], list[GridState]]) -> Floats:
+        """Volts at each charger, line to neutral."""
+        return np.asarray(merged(solve()).vm_pu[self._bus] * NOMINAL_V)
+
+    def _keep(self, series: SeriesRecorder, row: int, charger_kw: Floats) -> None:
+        """The row of the step that is over."""
+        assert self._solve is not None
+        states = self._solve()
+        state, start, soc = merged(states), self._begins + row * self._step, self.park.soc_percent()
+        series.append(
             start,
             self.case,
-            trafo_loading_percent=self.state.trafo_loading_percent,
+            trafo_loading_percent=state.trafo_loading_percent,
             trafo_p_kw=states[0].trafo_p_kw,
-            losses_kw=self.state.losses_kw,
+            losses_kw=state.losses_kw,
             line_loading_percent_max=max(float(each.line_loading_percent.max(initial=0.0)) for each in states),
             load_kw=float(self.injections.load_kw[row]),
             pv_kw=float(self.injections.pv_kw[row]),
             frequency_hz=self.frequency.at(start),
-            vm_pu=self.state.vm_pu,
-            line_loading_percent=self.state.line_loading_percent,
+            vm_pu=state.vm_pu,
+            line_loading_percent=state.line_loading_percent,
             p_kw=charger_kw,
             soc_percent=soc,
             connected=~np.isnan(soc),
             extra=self._extra(row, states),
         )
-        self._done = row + 1
-        self._come_and_go(now)
 
     def nominate(self) -> None:
         """Takes over from where the response of chargers in frequency control is counted, as it stands now; of one that
@@ -366,9 +383,9 @@ class World:
         """Phase to neutral voltage at a bus in the last step. Raises LookupError for an unknown one."""
         if location not in self.plant.networks.bus_index:
             raise LookupError(f"there is no bus {location}")
-        if self.state is None:
+        if (state := self.state) is None:
             return NOMINAL_V
-        return float(self.state.vm_pu[self.plant.networks.index(location)]) * NOMINAL_V
+        return float(state.vm_pu[self.plant.networks.index(location)]) * NOMINAL_V
 
     def frequency_hz(self) -> float:
         """The frequency now."""

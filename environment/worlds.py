@@ -14,7 +14,7 @@ from environment.series import SeriesRecorder
 from environment.world import Plant, World, without_flexibility
 
 
-def world_of(plant: Plant, park: Charging, series: SeriesRecorder, now: Callable[[], datetime]) -> World:
+def world_of(plant: Plant, park: Charging, series: SeriesRecorder | None, now: Callable[[], datetime]) -> World:
     """The case `with` of a run."""
     kind = World if plant.public is None else PublicWorld
     return kind(plant, park, "with", series, now)

@@ -29,7 +29,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", type=Path, metavar="RUN_FOLDER", help="the folder of a run")
     parser.add_argument("case", metavar="CASE", help="use case and case in words: buc6/the-driver-declines")
     parser.add_argument(
-        "--text", metavar="TEXT", help="what happens, and of which paragraph of D5.1 (a new case: must)"
+        "--text", metavar="TEXT", help="what happens, and of which paragraph of D5.1; new cases need it"
     )
     parser.add_argument("--rewrite", action="store_true", help="replace the case that is there")
     parser.add_argument("--cases", type=Path, default=CASES, metavar="DIR", help="the folder of all cases")

@@ -19,7 +19,7 @@ from agents.ports import ChargerError
 from agents.public_ports import CarError
 from behaviours.ports import Post
 from behaviours.swarm import ServerAccess, Swarm
-from environment.acts import AREA_DEVICE, LEDGER_DEVICE, Act, Noting, order
+from environment.acts import AREA_DEVICE, CENTRE_DEVICE, LEDGER_DEVICE, Act, Noting, order
 from environment.campus_stage import nominations
 from environment.cast import Cast, Props
 from environment.clock import VirtualClock, run
@@ -29,7 +29,6 @@ from environment.out_folder import OutFolder
 from environment.public_world import PublicCar, PublicWorld
 from environment.replay.conductor import Conductor
 from environment.replay.record import Record
-from environment.series import SeriesRecorder
 from environment.stage import EPILOGUE, Stage
 from environment.world import MINUTE, build
 from protocols.exchanges.frequency_services import SignalPiece
@@ -49,16 +48,8 @@ class ReplayStage(Stage):
     def __init__(self, record: Record, played: frozenset[str], out: OutFolder, clock: VirtualClock) -> None:
         random = streams(record.scenario.scenario.seed)
         plant = build(record.scenario, random, record.folder)
-        series = SeriesRecorder(
-            record.scenario.scenario.timezone,
-            plant.networks.buses,
-            [spec.charger_id for spec in plant.specs],
-            rows=plant.steps,
-            lines=plant.networks.lines,
-            extra=plant.columns,
-        )
         options = Options(out=out.path, base=record.folder)
-        super().__init__(record.scenario, options, _Unseen(), plant, series, random, out, clock, {}, {}, None)
+        super().__init__(record.scenario, options, _Unseen(), plant, None, random, out, clock, {}, {}, None)
         self.record, self.played = record, played
         self.roles = dict(record.header.roles)
         self.domain = next(iter(self.roles)).partition("@")[2]
@@ -101,6 +92,9 @@ class ReplayStage(Stage):
         for task in tuple(self._orders):
             task.cancel()
 
+    def _tell_minute(self, at: datetime) -> None:
+        """Nobody follows; the network is solved for those only who read a voltage."""
+
     def _do(self, act: Act) -> None:
         """Does what somebody who is not played did. What did not succeed then does not now, and is nobody's matter."""
         kind, _, name = act.device.partition(":")
@@ -116,6 +110,10 @@ class ReplayStage(Stage):
                 self._props.benches[name].apply(signal, members["sample_s"])
             case "bench":
                 self._props.benches[name].release()
+            case _ if act.device == CENTRE_DEVICE:
+                assert self.world.island is not None
+                start = datetime.fromisoformat(members["start"])
+                self.world.island.interruptible(start, members["power_kw"], beyond_kw=members["beyond_kw"])
             case _ if act.device == AREA_DEVICE:
                 self._nominated = members["chargers"]
             case _ if act.device == LEDGER_DEVICE:
