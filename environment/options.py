@@ -15,6 +15,9 @@ MOST_PORT = 65_535
 LOOPBACK = "127.0.0.1"
 WEB_SPEED = 300.0
 """With the page and without --speed, time passes so many times as fast as life at first; the page has buttons."""
+OUTSIDE_SPEED = 60.0
+"""With actors outside and without --speed, time passes so many times as fast as life."""
+OUTSIDE_WAIT_S = 120.0
 
 OTHER_PORT = "give another port, or none for a free one"
 _JID_OR_DOMAIN = re.compile(r"(?:[^@/\s]+@)?[^@/\s]+")
@@ -32,7 +35,9 @@ class Options:
     `driver_page` (0: a free one) a person can be a driver; None: nobody is. On the port `web` (0: a free one) of the
     address `web_host` a page shows the run; time passes `web_speed` times as fast as life at first (None: as fast as it
     goes) where there is no `speed`. `watchers` are the JIDs, or domains, on the server that may chat with the observer;
-    on the embedded one all in `admit` may."""
+    on the embedded one all in `admit` may. `outside` are the actors that somebody else's system plays, NAME or
+    NAME=JID, who have `outside_wait_s` of the wall to register; scenario time then keeps to a pace, and waits while the
+    swarm itself is busy."""
 
     out: Path
     speed: float | None = None
@@ -49,6 +54,8 @@ class Options:
     web_host: str = LOOPBACK
     web_speed: float | None = WEB_SPEED
     watchers: tuple[str, ...] = ()
+    outside: tuple[str, ...] = ()
+    outside_wait_s: float = OUTSIDE_WAIT_S
 
     def check(self) -> None:
         """Raises OptionsError for numbers that cannot be, and for options that contradict each other."""
@@ -71,6 +78,7 @@ class Options:
             if self.speed is None:
                 yield "--driver-page: needs time that passes; give --speed as well (60 makes an hour last a minute)"
         yield from self._faults_of_watching()
+        yield from self._faults_of_outside()
         if self.server is None:
             if self.ca is not None:
                 yield "--ca: the embedded server has its own authority; give --server HOST as well, or leave it out"
@@ -79,6 +87,16 @@ class Options:
             yield f"--port {self.port}: is the embedded server's; write --server HOST:PORT"
         if self.admit is not None:
             yield "--admit: is the embedded server's; make the account on the server that --server names"
+
+    def _faults_of_outside(self) -> Iterator[str]:
+        if not (self.outside_wait_s > 0 and math.isfinite(self.outside_wait_s)):
+            yield f"--outside-wait {self.outside_wait_s:g}: give the seconds, above 0, for which to wait"
+        if not self.outside:
+            return
+        if self.server is None and self.admit is None:
+            yield "--outside: the embedded server lets in whom --admit FILE names; write the account there and give it"
+        if self.driver_page is not None:
+            yield "--outside: a run with --driver-page has a person outside already; give one of the two"
 
     def _faults_of_watching(self) -> Iterator[str]:
         if self.web is not None:
@@ -102,11 +120,6 @@ def page_faults(port: int, host: str) -> Iterator[str]:
         yield f"--web-host {host}: is no IP address; give one of this machine, or 0.0.0.0 for all of them"
     elif (why := _taken(port, host)) is not None:
         yield f"--web {port}: cannot be served at {host}: {why}; give another port, or an address of this machine"
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only programs of this machine reach that address."""
-    return ipaddress.ip_address(host).is_loopback
 
 
 def _is_address(host: str) -> bool:

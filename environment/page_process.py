@@ -23,8 +23,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import IO, Any, Self
 
-from environment.options import is_loopback
 from environment.pace import Paced, PaceError
+from environment.page.guard import is_loopback
 
 START_S = 60.0
 """Wall seconds that the page may take to come up on a busy machine."""

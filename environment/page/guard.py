@@ -27,7 +27,6 @@ TOKEN = "token"
 ELSEWHERE = "This page is for the machine on which the run is.\n"
 OTHER_SITE = "This page does not answer to other sites.\n"
 NO_TOKEN = "This page needs its whole address, with the token at its end, as the terminal shows it.\n"
-_LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 HEADERS = {
     # NiceGUI starts by inline scripts, and Vue compiles templates in the browser; nothing comes from another host.
     "content-security-policy": "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "
@@ -47,7 +46,7 @@ class Guard:
 
     def __init__(self, app: App, *, port: int, token: str | None) -> None:
         self.app = app
-        self._hosts = {f"{host}:{port}" for host in _LOOPBACK} | (set(_LOOPBACK) if port == 80 else set())
+        self._port = port
         self._token = token
         self._cookie = f"gridparley-{port}"  # cookies are not told apart by port
         self._session = secrets.token_urlsafe(24)
@@ -72,14 +71,22 @@ class Guard:
         if len(hosts) != 1 or not _plausible(hosts[0]):
             return ELSEWHERE
         host = hosts[0].lower()
-        if self._token is None and host not in self._hosts:
+        if self._token is None and not self._is_of_this_machine(host):
             return ELSEWHERE
         for origin in origins:
-            parts = urlsplit(origin)
-            ours = {host} if self._token is not None else self._hosts
-            if parts.scheme not in ("http", "https") or parts.netloc.lower() not in ours:
+            scheme, _, netloc = origin.lower().partition("://")
+            if scheme not in ("http", "https") or netloc != host:
                 return OTHER_SITE
         return None
+
+    def _is_of_this_machine(self, host: str) -> bool:
+        """Whether a name with its port leads to this page from this machine alone: no site can have such a name."""
+        try:
+            parts = urlsplit(f"//{host}")
+            name, port = parts.hostname or "", parts.port or 80
+        except ValueError:
+            return False
+        return _plausible(host) and port == self._port and is_loopback(name)
 
     def _has_cookie(self, headers: dict[str, list[str]]) -> bool:
         for line in headers.get("cookie", []):

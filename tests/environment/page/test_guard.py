@@ -78,12 +78,13 @@ def opened(served: Served, headers: Mapping[str, str]) -> tuple[int, str]:
 
 def test_this_machine_opens_the_page_under_its_own_names(local: Served) -> None:
     port = urlsplit(local.address).port
-    for name in ("127.0.0.1", "localhost", "[::1]"):
+    for name in ("127.0.0.1", "127.0.0.2", "localhost", "LocalHost", "[::1]"):
         assert Answer(local, "/money", {"Host": f"{name}:{port}"}).status == 200
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "evil.example:{port}", "127.0.0.1.evil.example:{port}", "127.0.0.1:1"]
+    "host",
+    ["evil.example", "evil.example:{port}", "127.0.0.1.evil.example:{port}", "127.0.0.1:1", "[:{port}", "127.0.0.1:x"],
 )
 def test_a_name_of_another_site_that_leads_here_is_refused(local: Served, host: str) -> None:
     name = host.format(port=urlsplit(local.address).port)
@@ -92,7 +93,17 @@ def test_a_name_of_another_site_that_leads_here_is_refused(local: Served, host: 
     assert opened(local, {"Host": name}) == (403, ELSEWHERE)
 
 
-@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:1", "file://127.0.0.1:{port}"])
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "http://evil.example",
+        "null",
+        "http://127.0.0.1:1",
+        "file://127.0.0.1:{port}",
+        "http://127.0.0.2:{port}",
+        "http://[",
+    ],
+)
 def test_a_page_of_another_site_is_refused(local: Served, origin: str) -> None:
     given = {"Origin": origin.format(port=urlsplit(local.address).port)}
     answer = Answer(local, "/", given)
