@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from environment.replay.command import EXPECTED, verdict
+from environment.replay.point import read_point
 from environment.replay.record import ReplayError, read_record
 from environment.replay.stage import replay
 from environment.run_folder import ACTS, SCENARIO, TRACE
@@ -24,7 +25,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Keeps a run as a case in tests/traces. A case that is there already is replayed first, and what the agents of "
         "today do otherwise is shown; only --rewrite puts the run in its place. Exit code 0: kept; 1: a case that is "
-        "there and was left as it is; 3: a run that cannot be kept."
+        "there and was left as it is; 3: a run that cannot be kept, or that has not what the case is for."
     )
     parser.add_argument("run", type=Path, metavar="RUN_FOLDER", help="the folder of a run")
     parser.add_argument("case", metavar="CASE", help="use case and case in words: buc6/the-driver-declines")
@@ -47,6 +48,8 @@ def keep_command(options: argparse.Namespace) -> int:
             if not options.rewrite:
                 print(f"run.py: {options.case} is there and stays as it is; --rewrite puts {options.run} in its place")
                 return 1
+            if missed := read_point(folder).missed(record):
+                raise ReplayError("\n".join(f"{options.run} is not {options.case} any more: {line}" for line in missed))
         elif options.text is None:
             raise ReplayError(
                 f"{options.case}: a new case needs --text: what happens, and of which paragraph of D5.1 it is"
@@ -73,8 +76,8 @@ def folder_of(cases: Path, case: str) -> Path:
 
 
 def keep(run: Path, inputs: tuple[str, ...], folder: Path, text: str | None) -> None:
-    """Writes the case: what the run was made of and what was said and done. What README and tolerances say stays, but
-    for the README where there is a new `text`. Raises ReplayError."""
+    """Writes the case: what the run was made of and what was said and done. What README, point and tolerances say
+    stays, but for the README where there is a new `text`. Raises ReplayError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name in (SCENARIO, TRACE, ACTS, *inputs):

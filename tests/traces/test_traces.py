@@ -12,6 +12,7 @@ import pytest
 
 from environment.replay.command import played_by, verdict
 from environment.replay.keeping import CASES, README, USE_CASES, folder_of
+from environment.replay.point import read_point
 from environment.replay.record import Record, read_record
 from environment.replay.stage import replay
 from environment.run_folder import TRACE
@@ -58,6 +59,10 @@ def test_the_trace_breaks_no_rule_but_those_that_are_the_point(case: str, record
     with (CASES / case / TRACE).open(encoding="utf-8", newline="\n") as lines:
         faults = check(lines, zone=record.scenario.zone)
     assert [str(fault) for fault in faults] == [line[2:] for line in readme if line.startswith("- line ")]
+
+
+def test_the_case_shows_what_it_is_for(case: str, record: Record) -> None:
+    assert read_point(CASES / case).missed(record) == []
 
 
 def test_all_agents_together_do_as_recorded(record: Record) -> None:
