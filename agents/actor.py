@@ -186,6 +186,8 @@ class Actor(Agent):  # type: ignore[misc]  # SPADE is untyped
 
     def deliver(self, letter: Letter) -> None:
         """Hands a letter to the behaviours whose template matches, and an ACL message to the dispatcher."""
+        if self.swarm.down(self.address):
+            return
         matched = False
         if len(self.behaviours) > 1:
             message = to_spade(letter)

@@ -221,10 +221,14 @@ class Dispatcher(CyclicBehaviour):  # type: ignore[misc]  # SPADE is untyped
             self._post(message)
 
     def _post(self, message: AclMessage) -> None:
+        if not self.owner.swarm.down(self.owner.address):
+            self._send(message)
+        self.meaning.said(message, self.owner.now())
+
+    def _send(self, message: AclMessage) -> None:
         letter = Letter(message.sender, message.receiver, message.body(), message.metadata(), message.conversation_id)
         self.owner.swarm.post.send(letter)
         self.owner.swarm.recorder.record(self.owner.now(), message)
-        self.meaning.said(message, self.owner.now())
 
 
 def unread(letter: Letter, faults: list[str], number: int) -> AclMessage | None:

@@ -19,6 +19,8 @@ class AgentContainer:
 
     async def send(self, msg: Message, behaviour: object) -> None:
         owner = self._owner
+        if owner.swarm.down(owner.address):
+            return
         letter = from_spade(msg, str(msg.to), sender=owner.address)
         owner.swarm.post.send(letter)
         with suppress(MalformedMessageError):  # what is no ACL message has no place in the trace

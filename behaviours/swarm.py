@@ -31,6 +31,7 @@ class Swarm:
     `zone` is that of the market's day. Without `judge` an act is not held against what was said before (for tests that
     send single acts).
     `run` starts every conversation id, where agents outside must tell this run's from another's.
+    An agent that is `down(jid)` neither hears nor says anything: letters to it are lost, and so is what it would say.
     With `publish` the observer also publishes what is said in the rooms and nodes of the server.
     """
 
@@ -45,3 +46,4 @@ class Swarm:
     judge: bool = True
     notice: Callable[[str, str], None] = lambda agent, text: None
     publish: bool = False
+    down: Callable[[str], bool] = lambda jid: False

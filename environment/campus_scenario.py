@@ -147,12 +147,13 @@ class SignalPart(Part):
 
 
 class CampusFaultPart(FaultPart):
-    """What can go wrong with chargers and with frequency meters (`<lot>-main`, `<lot>-backup`)."""
+    """What can go wrong with chargers, with agents, and with frequency meters (`<lot>-main`, `<lot>-backup`)."""
 
     kind: Literal[
         "charger-silent",
         "charger-nonsense",
         "charger-ignores",
+        "agent-silent",
         "meter-lost",
         "meter-frozen",
         "meter-jump",

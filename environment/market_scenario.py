@@ -158,5 +158,5 @@ class MarketScenario(OneNetwork):
         return [
             f"fault: {fault.kind} is a fault of another demonstrator; here chargers can be silent or talk nonsense"
             for fault in self.fault
-            if not fault.kind.startswith("charger")
+            if not fault.kind.startswith(("charger", "agent"))
         ]

@@ -176,9 +176,9 @@ class PeoplePart(Part):
 
 
 class PublicFaultPart(FaultPart):
-    """What can go wrong with the chargers."""
+    """What can go wrong with the chargers and with agents."""
 
-    kind: Literal["charger-silent", "charger-nonsense", "charger-ignores"]
+    kind: Literal["charger-silent", "charger-nonsense", "charger-ignores", "agent-silent"]
 
 
 class PublicScenario(Scenario):
@@ -302,7 +302,7 @@ class PublicScenario(Scenario):
             yield f"cpo {idle!r}: has no station; leave it out"
         chargers = {charger for each in self.station for charger in each.charger_ids()}
         for fault in self.fault:
-            if fault.target not in chargers:
+            if fault.kind.startswith("charger") and fault.target not in chargers:
                 yield f"fault: there is no charger {fault.target!r}; the first one is {min(chargers)!r}"
 
     def _auction(self) -> Iterator[str]:

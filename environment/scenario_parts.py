@@ -130,7 +130,9 @@ class FaultPart(Part):
 
     A charger that is silent does not answer; one that talks nonsense reports values that cannot be; one that ignores
     takes every setpoint and does nothing. An idle V2X manager promises and does nothing; a silent producer sends no
-    measurements. A frequency meter is lost, shows its last value for ever, jumps, or has a clock that jumps.
+    measurements. A frequency meter is lost, shows its last value for ever, jumps, or has a clock that jumps. An agent
+    (by its name) that is silent hears nothing and says nothing, as when a company's system is down; what is said to it
+    is lost, and what it does without words goes on.
     """
 
     kind: Literal[
@@ -139,6 +141,7 @@ class FaultPart(Part):
         "manager-idle",
         "producer-silent",
         "charger-ignores",
+        "agent-silent",
         "meter-lost",
         "meter-frozen",
         "meter-jump",
@@ -258,7 +261,7 @@ class Scenario(Part):
 class MarketOrIslandFaultPart(FaultPart):
     """What can go wrong where nobody measures the frequency."""
 
-    kind: Literal["charger-silent", "charger-nonsense", "manager-idle", "producer-silent"]
+    kind: Literal["charger-silent", "charger-nonsense", "manager-idle", "producer-silent", "agent-silent"]
 
 
 class OneNetwork(Scenario):

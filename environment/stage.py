@@ -23,7 +23,7 @@ from environment.access import DOMAIN, AccountsError, server_address, swarm_acco
 from environment.acts import ActsWriter, NotedBench, NotedCharger, NotedLedger, Noting
 from environment.campus_stage import Instruments, nominations
 from environment.cast import Cast, Props
-from environment.casts import cast_of, roles
+from environment.casts import Silences, cast_of, roles
 from environment.charger_client import SunSpecCharger
 from environment.chargers import ChargerPark
 from environment.clock import ScaledClock, VirtualClock
@@ -108,6 +108,7 @@ class Stage:
         self._watchers = tuple(admitted) if options.server is None else options.watchers
         self.domain = swarm_accounts(accounts, roles(scenario, "")) if options.accounts else DOMAIN
         self.roles = roles(scenario, self.domain)
+        self._silences = Silences(scenario, self.domain)
         self.notices: list[str] = []
         self._begins = scenario.begins.astimezone(UTC)
         self._ends = scenario.ends.astimezone(UTC)
@@ -150,6 +151,7 @@ class Stage:
                 failed=self._failed,
                 server=access,
                 notice=self._notice,
+                down=lambda jid: self._silences.at(jid, self.clock.now()),
                 zone=self.scenario.zone,
                 publish=self.options.server is not None,
             )

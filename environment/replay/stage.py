@@ -22,6 +22,7 @@ from behaviours.swarm import ServerAccess, Swarm
 from environment.acts import AREA_DEVICE, CENTRE_DEVICE, LEDGER_DEVICE, Act, Noting, order
 from environment.campus_stage import nominations
 from environment.cast import Cast, Props
+from environment.casts import Silences
 from environment.clock import VirtualClock, run
 from environment.launcher import streams
 from environment.options import Options
@@ -53,6 +54,7 @@ class ReplayStage(Stage):
         self.record, self.played = record, played
         self.roles = dict(record.header.roles)
         self.domain = next(iter(self.roles)).partition("@")[2]
+        self._silences = Silences(record.scenario, self.domain)
         self.conductor = Conductor(record, played, clock)
         self.conductor.perform = self._do
         self._nominated: Mapping[str, float] = {}
