@@ -99,6 +99,8 @@ class Watchers:
         self._zone = zone
         self._notice = notice
         self._topics = topics(roles)
+        # Hundreds of drivers' names are no hint to anybody, and looking through them would hold the swarm up.
+        self._hints = [name for name, topic in self._topics.items() if topic.cases or not name[-1:].isdigit()]
         self._watchers: dict[str, _Watcher] = {}
         self._strangers: set[str] = set()
         self._standings = Standings()
@@ -217,11 +219,14 @@ class Watchers:
             if topic is not None:
                 known.append(topic)
             else:
-                nearest = get_close_matches(name, self._topics, 1, 0.5)
-                unknown.append(_quoted(name) + (f" (did you mean {nearest[0]}?)" if nearest else ""))
+                unknown.append(name)
         if not unknown:
             return known, ""
-        return known, f"There is no use case, role or agent called {', '.join(unknown[:MAX_NAMES])}."
+        told = []
+        for name in unknown[:MAX_NAMES]:
+            nearest = get_close_matches(name, self._hints, 1, 0.5)
+            told.append(_quoted(name) + (f" (did you mean {nearest[0]}?)" if nearest else ""))
+        return known, f"There is no use case, role or agent called {', '.join(told)}."
 
     def _status(self, jid: str, now: datetime) -> str:
         open_now = Counter(each.use_case for each in self._standings.all.values() if each.state(now) in OPEN)

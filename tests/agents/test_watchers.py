@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from agents import watchers
 from agents.watchers import HELP, MAX_STRANGERS, MAX_WATCHERS, Watchers, topics
 from behaviours.chat import Chat
 from protocols import exchanges as x
@@ -48,12 +49,12 @@ OTHER = said(sample(x.RequestForBids), Performative.CFP, to="vpp-2", talk="dso-2
 class Room:
     """Watchers without a server: `ask` returns what is answered at once."""
 
-    def __init__(self, *admitted: str) -> None:
+    def __init__(self, *admitted: str, roles: Mapping[str, Role] = ROLES) -> None:
         self.wire = FakeWire()
         self.chat: Chat = TimedChat(self.wire)
         self.notices: list[str] = []
         self.watchers = Watchers(
-            self.chat, admitted=admitted or ("anna@localhost",), roles=ROLES, zone=ZONE, notice=self.notices.append
+            self.chat, admitted=admitted or ("anna@localhost",), roles=roles, zone=ZONE, notice=self.notices.append
         )
 
     def ask(self, text: str, jid: str = ANNA) -> list[str]:
@@ -172,6 +173,21 @@ async def test_what_was_left_out_is_in_the_status_and_in_the_last_line() -> None
     assert "10 lines left out, 2000 on the way" in room.ask("status")[0]
     await room.watchers.end("9.02 EUR paid")
     assert room.wire.to(ANNA)[-1] == f"{ENDED}: 2010 messages, 9.02 EUR paid; 10 lines not shown to you."
+
+
+@within_a_loop
+async def test_names_that_nobody_has_cost_the_swarm_little() -> None:
+    compared: list[int] = []
+
+    def nearest(name: str, names: Sequence[str], *_: object) -> list[str]:
+        compared.append(len(names))
+        return []
+
+    room = Room(roles={f"driver-{number}@localhost": Role.EV_OWNER for number in range(1_000)})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(watchers, "get_close_matches", nearest)
+        room.ask("watch " + "driver-x " * 50)
+    assert sum(compared) < 100
 
 
 @within_a_loop
