@@ -109,7 +109,7 @@ class Chat:
         self.full = message.from_
         if text.startswith(telling.NOT_ADMITTED):
             raise ObserveError(f"{self.observer} says: {text}")
-        for line in text.splitlines():
+        for line in text.split("\n"):
             if self.wish.as_json and not line.startswith("{"):
                 if line.startswith(telling.ENDED):
                     raise Ended(line)
@@ -187,7 +187,7 @@ class Rooms:
     def take(self, heard: Any) -> None:
         """Shows what the observer wrote into the room."""
         room, text = heard
-        for line in text.splitlines():
+        for line in text.split("\n"):
             if not line.startswith(telling.ENDED):
                 self.show(line)
                 continue

@@ -120,13 +120,14 @@ async def test_lines_come_as_they_are_said_and_the_runs_end_is_its_end(tmp_path:
 
 async def test_json_is_the_traces_lines_and_nothing_else(tmp_path: Path) -> None:
     asked: list[str] = []
-    lines = [json.dumps({"at": "2026-03-18T17:05:00+01:00", "content": {"text": "ž\n"}}), '{"at":2}']
+    text = f"ž\n\u2028{ENDED}\x85"
+    lines = [json.dumps({"at": "2026-03-18T17:05:00+01:00", "content": {"text": text}}, ensure_ascii=False), '{"at":2}']
     async with run_of(tmp_path) as server:
         answers = telling(asked, "\n".join(lines), f"{ENDED}: 2 messages")
         async with observer(server, answers):
             watching = await observe(ANNA, "--json", "--run", "runs/small-1", cwd=tmp_path)
             code, out, errors = await watching.end()
-    assert (code, out.splitlines()) == (0, lines)
+    assert (code, out.rstrip("\n").split("\n")) == (0, lines)
     assert errors.splitlines() == ["run.py: watching watch all json", f"{ENDED}: 2 messages"]
     assert asked == ["watch all json"]
 
