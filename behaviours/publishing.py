@@ -195,7 +195,7 @@ class Publisher:
         iq = stanza.xml
         if iq.get("type") in ("result", "error"):
             node = self.places.nodes.get((iq.get("id") or "").partition("/")[2].rpartition("-")[0])
-            if node is not None and node.answered(iq):
+            if node is not None and iq.get("from") == node.service and node.answered(iq):
                 if len(node.outbox) and self._link.is_up:
                     node.send(asyncio.get_running_loop().time())
                 self._idle.set()
