@@ -105,9 +105,10 @@ class Chat:
         self._clients.pop(jid, None)
 
     def put(self, jid: str, line: Line) -> None:
-        """Takes a line on for a client that is open."""
-        self._clients[jid].put(line)
-        self._wake()
+        """Takes a line on for a client that is open; for another it is left out."""
+        if (client := self._clients.get(jid)) is not None:
+            client.put(line)
+            self._wake()
 
     def waiting(self, jid: str) -> int:
         """How many lines wait for the client."""
