@@ -99,7 +99,7 @@ class LiveRows:
             begins, ends = (datetime.fromisoformat(told[name]) for name in ("begins", "ends"))
             span = Span(str(told["timezone"]), timedelta(seconds=told["step_s"]), begins, ends)
             rows = cls([str(name) for name in told["columns"]], span.timezone, span)
-        except (ValueError, TypeError, KeyError, OSError) as error:
+        except (ValueError, TypeError, KeyError, OverflowError, OSError) as error:
             file.close()
             if isinstance(error, SeriesError):
                 raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -15,6 +16,8 @@ from typing import Any, Protocol, Self, TypeVar
 from environment.page.playback import Playback
 from environment.run_folder import SUMMARY
 from environment.watched.run import Status, WatchedRun
+
+log = logging.getLogger("gridparley.page")
 
 TICK_S = 0.25
 BEHIND_S = 0.01
@@ -113,8 +116,18 @@ class Host:
             await asyncio.sleep(BEHIND_S if self.is_behind else TICK_S)
 
     def tick(self, wall_s: float) -> None:
-        """Reads on a bounded step, and moves the playback by the wall time that has passed."""
-        self.is_behind = self.run.refresh(BUDGET)
+        """Reads on a bounded step, and moves the playback by the wall time that has passed.
+
+        What of the run's files nobody has foreseen is said once, and the page goes on.
+        """
+        try:
+            self.is_behind = self.run.refresh(BUDGET)
+        except Exception as error:
+            self.is_behind = False
+            fault = f"Something of this run cannot be read ({type(error).__name__}: {error})."
+            if fault not in self.run.notices:
+                log.error("%s", fault, exc_info=error)
+                self.run.notice(fault)
         if self.run.live and not self.is_led and (self.settings.folder / SUMMARY).exists() and not self.is_behind:
             self._told_status({"state": "ended"})
         if self.playback is not None and not self.is_behind:

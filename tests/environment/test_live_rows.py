@@ -142,6 +142,7 @@ def test_a_series_of_one_row_does_not_say_how_long_it_is(kept: SeriesRecorder, t
         "[]\n",
         '{"version": 1, "columns": []}\n',
         '{"version": 1, "timezone": "UTC", "step_s": "x", "begins": "1", "ends": "2", "columns": []}\n',
+        '{"version": 1, "timezone": "UTC", "step_s": 1e300, "begins": "1", "ends": "2", "columns": []}\n',
     ],
 )
 def test_a_file_that_is_none_is_one_clear_line(path: Path, text: str) -> None:

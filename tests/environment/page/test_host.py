@@ -96,6 +96,26 @@ def test_a_run_that_others_lead_is_over_when_its_summary_is_there(tmp_path: Path
     assert stage.host.playback is not None
 
 
+def test_what_nobody_has_foreseen_in_the_files_is_said_once_and_the_page_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = Stage(tmp_path, live=True)
+    broken = iter([MemoryError("no room"), MemoryError("no room")])
+
+    def refresh(self: WatchedRun, budget: int) -> bool:
+        for error in broken:
+            raise error
+        self.version += 1
+        return False
+
+    monkeypatch.setattr(WatchedRun, "refresh", refresh)
+    version = stage.host.run.version
+    for _ in range(3):
+        stage.host.tick(0.25)
+    assert stage.host.run.notices == ["Something of this run cannot be read (MemoryError: no room)."]
+    assert stage.host.run.version == version + 2, "the notice, and what is read again"
+
+
 def test_playing_back_moves_with_the_wall_and_stops_at_the_end(tmp_path: Path) -> None:
     stage = Stage(tmp_path)
     host, run = stage.host, stage.host.run
