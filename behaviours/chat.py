@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol
 from xml.sax.saxutils import escape, quoteattr
+
+from behaviours.stanzas import NOT_XML, holdable
 
 log = logging.getLogger("gridparley.chat")
 
@@ -36,8 +37,6 @@ NOTE_S = 5.0
 """How often (wall time) a client is told at most that lines were left out."""
 END_S = 3.0
 """How long (wall time) the end of a run waits at most until everybody was sent what is left."""
-
-_NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 class Wire(Protocol):
@@ -227,10 +226,10 @@ def chat_xml(to: str, text: str, thread: str = "") -> str:
 
     What XML cannot hold is written as JSON escapes it; for what is too long for a stanza stands a word on it.
     """
-    body = escape(_NO_XML.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
+    body = escape(holdable(text))
     if len(body) > LARGEST_STANZA:
         body = f"(a line of {len(text)} characters is too long to be shown here)"
-    about = f"<thread>{escape(_NO_XML.sub('?', thread))}</thread>" if thread else ""
+    about = f"<thread>{escape(NOT_XML.sub('?', thread))}</thread>" if thread else ""
     return (
         f"<message to={quoteattr(to)} type='chat'><body>{body}</body>{about}"
         "<no-store xmlns='urn:xmpp:hints'/><no-copy xmlns='urn:xmpp:hints'/></message>"

@@ -8,18 +8,16 @@ through the sender's own XMPP link.
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable
 
 from behaviours.ports import Clock, Letter, Outlet, UnsendableError
+from behaviours.stanzas import NOT_XML
 from protocols.acl import MAX_BODY_CHARACTERS
 
 log = logging.getLogger("gridparley.post")
 
 MAX_METADATA_CHARACTERS = 20_000
 """ACL parameters are short; together with the largest body the stanza stays under the servers' 256 KiB."""
-
-_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 Deliver = Callable[[Letter], None]
@@ -73,7 +71,7 @@ def check_sendable(letter: Letter) -> None:
     """Raises UnsendableError for what would close an XMPP stream: characters not in XML 1.0, or the size."""
     parameters = [part for pair in letter.metadata.items() for part in pair] + [letter.thread or ""]
     for part in (letter.body, *parameters):
-        if found := _NOT_XML.search(part):
+        if found := NOT_XML.search(part):
             raise UnsendableError(
                 f"letter from {letter.sender} to {letter.receiver} holds {found.group()!r}, which XML does not"
                 " allow: take it out of the content"

@@ -7,6 +7,7 @@ event for a message without.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element
 from xml.sax.saxutils import escape, quoteattr
@@ -18,6 +19,8 @@ FORM = "{jabber:x:data}"
 RECEIPTS = "urn:xmpp:receipts"
 METADATA_TITLE = "spade:x:metadata"
 THREAD_FIELD = "_thread_node"
+NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What XML 1.0 cannot hold, however it is written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,3 +97,8 @@ def read(stanza: Element, me: str) -> Arrival | Receipt | Bounce | None:
                     metadata[name] = value
     wants_receipt = bool(stanza_id) and stanza.find(f"{{{RECEIPTS}}}request") is not None
     return Arrival(Letter(sender, me, body, metadata, thread), stanza_id, wants_receipt)
+
+
+def holdable(text: str) -> str:
+    """The text with what XML cannot hold written as JSON escapes it."""
+    return NOT_XML.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from datetime import datetime
 from functools import cached_property
 
+from behaviours.stanzas import holdable
 from protocols import telling
 from protocols.acl import AclMessage
 from protocols.trace import message_line
-
-_NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 class Told:
@@ -32,7 +30,7 @@ class Told:
     @cached_property
     def json(self) -> str:
         """The message's line in the trace; what XML cannot hold is escaped as JSON escapes it."""
-        return _NO_XML.sub(lambda found: f"\\u{ord(found[0]):04x}", message_line(self.message, self.at))
+        return holdable(message_line(self.message, self.at))
 
 
 def paragraphs(entries: Iterable[Told]) -> str:
