@@ -28,7 +28,7 @@ STANZAS_A_FLUSH = 60
 LINES_A_STANZA = 40
 CHARACTERS_A_STANZA = 8_000
 LARGEST_STANZA = 250_000
-"""In characters: larger ones close the stream of several servers."""
+"""In bytes: larger ones close the stream of several servers."""
 ANSWERS_A_FLUSH = 20
 """So many answers a client gets within `FLUSH_S`; what it asks beyond them stays without."""
 MAX_BACKLOG = 256 * 1024
@@ -227,7 +227,7 @@ def chat_xml(to: str, text: str, thread: str = "") -> str:
     What XML cannot hold is written as JSON escapes it; for what is too long for a stanza stands a word on it.
     """
     body = escape(holdable(text))
-    if len(body) > LARGEST_STANZA:
+    if len(body.encode()) > LARGEST_STANZA:
         body = f"(a line of {len(text)} characters is too long to be shown here)"
     about = f"<thread>{escape(NOT_XML.sub('?', thread))}</thread>" if thread else ""
     return (

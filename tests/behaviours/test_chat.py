@@ -231,3 +231,4 @@ def test_a_stanza_is_chat_that_nobody_stores_whatever_the_text() -> None:
     assert stanza.findtext("thread") == "c<1>?"
     assert stanza.find("{urn:xmpp:hints}no-store") is not None
     assert len(chat_xml("a@b", "&" * 100_000)) < 1_000
+    assert len(chat_xml("a@b", "ž" * 130_000)) < 1_000, "servers count bytes"
