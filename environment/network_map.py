@@ -164,13 +164,15 @@ def read(path: Path) -> NetworkMap:
             {name: Limits(**limits) for name, limits in told["limits"].items()},
             tuple(LimitChange(**{**each, "at": datetime.fromisoformat(each["at"])}) for each in told["changes"]),
         )
+    except NetworkMapError:
+        raise
     except FileNotFoundError:
         raise NetworkMapError(f"{path}: no such file; runs of an earlier version have none") from None
     except OSError as reason:
         raise NetworkMapError(f"{path}: cannot be read ({reason.strerror})") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as reason:
         raise NetworkMapError(f"{path}: not JSON ({str(reason).splitlines()[0]})") from None
-    except (KeyError, TypeError, AttributeError) as reason:
+    except (KeyError, TypeError, AttributeError, ValueError) as reason:
         raise NetworkMapError(f"{path}: not a network as this program writes it ({reason})") from None
     _check(path, network)
     return network

@@ -99,6 +99,11 @@ def test_chargers_of_a_public_station_belong_to_its_operator(tmp_path: Path):
         ('{"version": 2}', "not a network of version 1"),
         ('{"version": 1}', "not a network as this program writes it ('networks')"),
         ('{"version": 1, "networks": [{"nome": ""}]}', "not a network as this program writes it"),
+        (
+            '{"version": 1, "networks": [], "buses": [], "chargers": [], "limits": {}, "changes": [],'
+            ' "lines": [{"name": "1", "from": "a", "to": "b", "length_km": "far"}]}',
+            "not a network as this program writes it (could not convert string to float: 'far')",
+        ),
     ],
 )
 def test_a_file_that_cannot_be_read_is_one_line_that_names_it(tmp_path: Path, text: str | None, says: str):
