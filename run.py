@@ -112,6 +112,14 @@ def _run_parser() -> argparse.ArgumentParser:
         metavar="JID",
         help="with --server: who may chat with the observer, or a domain for everybody there",
     )
+    parser.add_argument(
+        "--outside",
+        action="append",
+        default=[],
+        metavar="NAME[=JID]",
+        help="leave this actor to a system of your own, and wait until it has registered (docs/outside.md)",
+    )
+    parser.add_argument("--outside-wait", type=float, metavar="S", help="so many seconds of the wall (default: 120)")
     parser.add_argument("--wire", action="store_true", help="put every message on the XMPP server")
     parser.add_argument("--server", metavar="HOST[:PORT]", help="an XMPP server instead of the embedded one")
     parser.add_argument("--port", type=int, metavar="N", help="port of the embedded server (default: a free one)")
@@ -172,7 +180,7 @@ def _command_parser(command: str) -> argparse.ArgumentParser:
 
 def _run(options: argparse.Namespace) -> int:
     from environment import console, launcher, scenario
-    from environment.options import LOOPBACK, Options
+    from environment.options import LOOPBACK, OUTSIDE_WAIT_S, Options
 
     out = options.out or _free_folder(Path(options.scenario).stem)
     try:
@@ -195,6 +203,8 @@ def _run(options: argparse.Namespace) -> int:
                     web=options.web,
                     web_host=options.web_host or LOOPBACK,
                     watchers=tuple(options.watcher),
+                    outside=tuple(options.outside),
+                    outside_wait_s=OUTSIDE_WAIT_S if options.outside_wait is None else options.outside_wait,
                     base=source.parent if source.suffix == ".toml" else scenario.SCENARIOS,
                 ),
                 progress,

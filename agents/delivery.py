@@ -9,6 +9,7 @@ from decimal import Decimal
 from agents.actor import Actor
 from agents.decisions.baseline import meter_before_meter_after
 from agents.decisions.money import cents
+from agents.decisions.settlement import settle
 from agents.ledger import Ledger
 from agents.periods import QUARTER, next_quarter
 from agents.portfolio import Portfolio, Promise, Stage, mean_power, powers_of
@@ -32,8 +33,15 @@ class DeliveryDesk:
     """Measures, claims and shares in the name of a VPP. `measure` asks its CPOs for the registers (1.2.1)."""
 
     def __init__(
-        self, agent: Actor, portfolio: Portfolio, ledger: Ledger, baseline: BaselineMethod, measure: Measure
+        self,
+        agent: Actor,
+        portfolio: Portfolio,
+        ledger: Ledger,
+        baseline: BaselineMethod,
+        measure: Measure,
+        penalty_eur_per_kw: Decimal | None = None,
     ) -> None:
+        self._penalty_eur_per_kw = penalty_eur_per_kw or Decimal(0)
         self._agent = agent
         self._portfolio = portfolio
         self._ledger = ledger
@@ -112,7 +120,25 @@ class DeliveryDesk:
             answer = await agent.propose(volume, to=dso.jid, reply_by=agent.now() + ANSWER_TIME)
             if not isinstance(answer, Accepted):
                 agent.notice(f"the volume of {promise.activation_id} is disputed: {answer}")
+            elif dso.jid == promise.buyer and dso.jid in agent.swarm.outside:
+                self._book(promise, baseline, measured)
         await self._share(promise)
+
+    def _book(self, promise: Promise, baseline: tuple[float, ...], measured: tuple[float, ...]) -> None:
+        """What a DSO owes for a pool's service whose volume it has accepted, and which cannot write the books."""
+        reference, agent = str(promise.activation_id), self._agent
+        settled = settle(
+            baseline,
+            measured,
+            promise.power_kw,
+            promise.price_eur_per_kw,
+            self._penalty_eur_per_kw,
+            penalty_for_ordered_only=True,
+        )
+        payer = promise.buyer.partition("@")[0]
+        self._ledger.transfer(
+            f"pay-{reference}", agent.now(), reference, payer=payer, payee=agent.name, amount_eur=settled.amount_eur
+        )
 
     async def _share(self, promise: Promise) -> None:
         """Hands the owners' part of what was earned to the CPOs, in proportion to the power of each."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Collection, Mapping
 from functools import partial
 from operator import is_
 
@@ -36,6 +37,7 @@ class Directory(Actor):
         self.admitted = dict(admitted)
         self.roles.update(self.admitted)
         self.entries: dict[str, DirectoryEntry] = {}
+        self._entered = asyncio.Event()
 
     async def register(self) -> None:
         """The directory is its own first entry."""
@@ -82,6 +84,13 @@ class Directory(Actor):
             services=registration.services,
             location=registration.location,
         )
+        self._entered.set()
+
+    async def until_registered(self, jids: Collection[str]) -> None:
+        """Returns when all of these are on the list."""
+        while not self.entries.keys() >= set(jids):
+            self._entered.clear()
+            await self._entered.wait()
 
     def _found(self, search: Search | SearchSubscription) -> SearchResult:
         if search.jid is not None:  # by far the most frequent question, and its cost must not grow with the swarm

@@ -13,7 +13,8 @@ from typing import ClassVar, Protocol
 from agents.actor import Actor
 from agents.charger_meters import ChargerMeters
 from agents.decisions.invoicing import Account, Fees, Span, entries
-from agents.ledger import Ledger
+from agents.ledger import Ledger, LedgerError
+from agents.paying import pay
 from agents.periods import MINUTES, QUARTER, next_quarter, quarter_at
 from agents.quarter_cycle import ANSWER_TIME
 from agents.service_book import Noted, Part, ServiceBook
@@ -282,4 +283,9 @@ class Emsp(Actor):
             return str(outcome)
         if (payment.invoice_id, payment.amount_eur) != (invoice.invoice_id, invoice.amount_eur):
             return f"{invoice.customer} has paid {payment.amount_eur} EUR for {payment.invoice_id}"
+        if invoice.customer in self.swarm.outside:  # who cannot write the books
+            try:
+                pay(self.ledger, invoice, customer=invoice.customer, emsp=self.address, at=self.now())
+            except LedgerError as error:
+                return str(error)
         return None

@@ -14,6 +14,7 @@ from agents.decisions.baseline import meter_before_meter_after, nomination
 from agents.decisions.clearing import Clearing, MarketBid, clear
 from agents.decisions.settlement import Settlement, Sold, VolumeDisputed, agree_volume, baseline_fault, settle
 from agents.ids import activation_of
+from agents.ledger import Ledger, LedgerError
 from agents.periods import MINUTES
 from behaviours.answering import Failure, Incoming, Inform, Refuse, answers, failure, refusal
 from behaviours.outcomes import Agreed, Informed, Proposed
@@ -73,12 +74,13 @@ class Fmo(Actor):
     """D5.1 section 3.1: "the flexibility resources will be registered by the flexibility market operator (FMO) and
     included in the flexibility register"; it coordinates the prequalification, collects and selects bids, informs the
     providers and the register, collects measurements from DSO and VPP, calculates the baseline, "monetizes the
-    delivered flexibility and sends the bill"."""
+    delivered flexibility and sends the bill". In the `ledger` it books what a debtor outside the swarm says it paid."""
 
     role: ClassVar[Role] = Role.FMO
 
-    def __init__(self, jid: str, password: str, swarm: Swarm) -> None:
+    def __init__(self, jid: str, password: str, swarm: Swarm, *, ledger: Ledger | None = None) -> None:
         super().__init__(jid, password, swarm)
+        self.ledger = ledger
         self.products: dict[str, ProductRequirements] = {}
         self.product_owner: dict[str, str] = {}
         self.resources: dict[str, RegisterEntry] = {}
@@ -356,6 +358,21 @@ class Fmo(Actor):
             if not isinstance(answer, Informed) or not isinstance(answer.content, Payment):
                 self.notice(f"{bill.bill_id} over {bill.amount_eur} EUR is not paid: {party} answers {answer}")
                 return
+            if party == order[0] and party in self.swarm.outside and not self._booked(bill):
+                return
+
+    def _booked(self, bill: Bill) -> bool:
+        """Whether the books have what a debtor has paid who cannot write them."""
+        assert self.ledger is not None, "a market with actors outside has books"
+        payer, payee = (jid.partition("@")[0] for jid in (bill.payer, bill.payee))
+        try:
+            self.ledger.transfer(
+                bill.bill_id, self.now(), bill.activation_id, payer=payer, payee=payee, amount_eur=bill.amount_eur
+            )
+        except LedgerError as error:
+            self.notice(str(error))
+            return False
+        return True
 
 
 def _bid(proposal: Proposed) -> Bid:

@@ -103,7 +103,7 @@ class Vpp(Actor):
         self.efficiency = efficiency
         self.registrations = tuple(registrations)
         self.ledger = ledger
-        self.delivery = DeliveryDesk(self, self.portfolio, ledger, baseline, self._measurements)
+        self.delivery = DeliveryDesk(self, self.portfolio, ledger, baseline, self._measurements, penalty_eur_per_kw)
         self.min_power_kw = min_power_kw
         self.granularity_kw = granularity_kw
         self.penalty_eur_per_kw = penalty_eur_per_kw

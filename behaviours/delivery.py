@@ -47,7 +47,8 @@ class Outgoing:
     `transmit(letter, stanza_id)` puts a letter on the wire and says whether there is one. `is_ours(jid)`: an agent
     of this process, which acknowledges without fail. An agent outside that never acknowledged anything (a person's
     chat program) gets its letters once. Scenario time holds while an acknowledgement is awaited. `later` sets the
-    timers of retries, which keep to the wall (default: the running loop's).
+    timers of retries, which keep to the wall (default: the running loop's). `gave_up` is told of an agent outside that
+    acknowledged once and does so no more.
     """
 
     def __init__(
@@ -56,8 +57,10 @@ class Outgoing:
         transmit: Callable[[Letter, str], bool],
         is_ours: Callable[[str], bool],
         later: Later | None = None,
+        gave_up: Callable[[str], None] = lambda jid: None,
     ) -> None:
         self._clock = clock
+        self._gave_up = gave_up
         self._transmit = transmit
         self._is_ours = is_ours
         self._later = later or (lambda delay, call: asyncio.get_running_loop().call_later(delay, call))
@@ -118,6 +121,7 @@ class Outgoing:
             if receiver in self._acknowledging:
                 log.warning("%s does not acknowledge any more: a letter to it is given up", receiver)
                 self._acknowledging.discard(receiver)
+                self._gave_up(receiver)
             self._drop(receiver)
 
     def _done(self, receiver: str) -> None:

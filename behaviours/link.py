@@ -66,7 +66,7 @@ class Link:
         self._agent = agent
         self._access = access
         swarm = agent.swarm
-        self.outgoing = Outgoing(swarm.clock, self._transmit, swarm.post.is_local)
+        self.outgoing = Outgoing(swarm.clock, self._transmit, swarm.post.is_local, gave_up=swarm.gone)
         self.incoming = Incoming()
         self.reconnects = 0
         self.lost: Callable[[str], None] = lambda jid: None

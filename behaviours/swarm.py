@@ -33,6 +33,8 @@ class Swarm:
     `run` starts every conversation id, where agents outside must tell this run's from another's.
     An agent that is `down(jid)` neither hears nor says anything: letters to it are lost, and so is what it would say.
     With `publish` the observer also publishes what is said in the rooms and nodes of the server.
+    `outside` are the JIDs of actors that somebody else's system plays: they cannot write the books, so that whoever
+    they tell of a payment books it. `gone(jid)` is told when somebody outside acknowledges no letter any more.
     """
 
     clock: Clock
@@ -47,3 +49,5 @@ class Swarm:
     notice: Callable[[str, str], None] = lambda agent, text: None
     publish: bool = False
     down: Callable[[str], bool] = lambda jid: False
+    outside: frozenset[str] = frozenset()
+    gone: Callable[[str], None] = lambda jid: None

@@ -16,7 +16,7 @@ from agents.decisions.customer import Consent
 from agents.decisions.participation import Preference, draw_preferences
 from agents.ev_owner import EvOwner, Visit
 from agents.fcr_ports import FrequencyMeter, TestBench
-from agents.grid_environment import GridEnvironment
+from agents.grid_environment import GridEnvironment, PassingTime
 from agents.ledger import Ledger
 from agents.observer import Observer, TraceWriter
 from agents.ports import Charger
@@ -41,7 +41,8 @@ class Props:
     """What the actors are given besides the swarm's ports. Only campuses have frequency `meters` (by name), a test
     bench (by site), and a folder for the log of frequency control, whose central loops look at a meter each
     `act_every_s` of scenario time. `watchers` may watch by chat and in rooms: bare JIDs, or
-    domains for everybody there."""
+    domains for everybody there. `outside` are the JIDs, by name, of those whom somebody else's system plays; `passing`
+    is how time passes, where it keeps to the wall."""
 
     plant: Plant
     world: World
@@ -54,6 +55,8 @@ class Props:
     fcr_log: Path | None = None
     act_every_s: float = 1.0
     watchers: tuple[str, ...] = ()
+    outside: Mapping[str, str] = field(default_factory=dict)
+    passing: PassingTime | None = None
 
 
 class Cast(ABC, Generic[_S]):
@@ -99,7 +102,9 @@ class Cast(ABC, Generic[_S]):
         """All but the directory, in the order in which they enter."""
         props = self.props
         return [
-            GridEnvironment(*self._at("environment"), world=props.world, interval=SENSOR_INTERVAL),
+            GridEnvironment(
+                *self._at("environment"), world=props.world, interval=SENSOR_INTERVAL, passing=props.passing
+            ),
             Observer(
                 *self._at("observer"),
                 writer=props.writer,
@@ -112,7 +117,7 @@ class Cast(ABC, Generic[_S]):
         ]
 
     def _jid(self, name: str) -> str:
-        return f"{name}@{self.domain}"
+        return self.props.outside.get(name, f"{name}@{self.domain}")
 
     def _at(self, name: str) -> tuple[str, str, Swarm]:
         return self._jid(name), self.passwords[self._jid(name)], self.swarm

@@ -312,10 +312,10 @@ class _IdleSelector(selectors.DefaultSelector):
     """The platform's selector; where the loop would wait and no socket is ready, it first asks for an event, and waits
     no longer than until the next one may be due."""
 
-    def __init__(self, next_event: Callable[[], float | None], idle: IdleTime) -> None:
+    def __init__(self, next_event: Callable[[], float | None], idle: IdleTime | None = None) -> None:
         super().__init__()
         self._next_event = next_event
-        self._idle = idle
+        self._idle = idle or IdleTime()
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is not None and timeout <= 0:
@@ -325,7 +325,11 @@ class _IdleSelector(selectors.DefaultSelector):
             return ready
         if wait is not None:
             timeout = min(wait, _LONGEST_WAIT_S) if timeout is None else min(timeout, wait, _LONGEST_WAIT_S)
-        return super().select(timeout)
+        began = time.monotonic()
+        ready = super().select(timeout)
+        if wait is not None:
+            self._idle.s += time.monotonic() - began
+        return ready
 
 
 def run(main: Callable[[], Coroutine[Any, Any, _T]], clock: LoopClock) -> _T:

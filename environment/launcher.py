@@ -18,15 +18,16 @@ from behaviours.link import LinkError
 from environment import frequency_series, inputs, network_map, summary
 from environment.access import AccountsError, read_accounts
 from environment.chargers import ParkError
-from environment.clock import ScaledClock, VirtualClock, run
+from environment.clock import IdleTime, ScaledClock, VirtualClock, run
 from environment.driver_page import DriverPageError
 from environment.driver_stage import with_person
 from environment.frequency import FrequencyError
 from environment.frequency_series import FREQUENCY
 from environment.grid import GridError
 from environment.live_rows import LiveRowsWriter, Span
-from environment.options import Options, OptionsError
+from environment.options import OUTSIDE_SPEED, Options, OptionsError
 from environment.out_folder import OutFolder, OutFolderError
+from environment.outside import OutsideError
 from environment.pace import Pace
 from environment.page_process import PageError, PageProcess
 from environment.report import build as build_report
@@ -59,6 +60,7 @@ EXPECTED = (
     RunFolderError,
     DriverPageError,
     PageError,
+    OutsideError,
 )
 """What can go wrong outside this program: each is one clear line for the user."""
 
@@ -115,10 +117,7 @@ def launch(scenario: Scenario, options: Options, progress: Progress | None = Non
         lines=plant.networks.lines,
         extra=plant.columns,
     )
-    pace = None if options.web is None else Pace(options.web_speed)
-    clock: VirtualClock | ScaledClock = VirtualClock(scenario.begins, pace)
-    if options.speed is not None:
-        clock = ScaledClock(scenario.begins, options.speed, held=True)
+    clock = _clock(scenario, options)
     with OutFolder(options.out) as out, ExitStack() as shown, ExitStack() as files:
         (out.path / SCENARIO).write_text(inputs.copied(scenario, options.base or Path(), out), encoding="utf-8")
         network_map.write(out.path, plant)
@@ -151,6 +150,17 @@ def launch(scenario: Scenario, options: Options, progress: Progress | None = Non
             page.state("ended")
         shown.pop_all()  # the page stays
         return Done(out.path, found, report, page)
+
+
+def _clock(scenario: Scenario, options: Options) -> VirtualClock | ScaledClock:
+    """Virtual, at a pace where somebody watches or takes part from outside; scaled where a speed is asked for. Those
+    outside get the time that they would have if the swarm computed nothing: they cannot know how long it does."""
+    if options.outside:
+        idle = IdleTime()
+        return VirtualClock(scenario.begins, Pace(options.speed or OUTSIDE_SPEED, held=True, wall=idle), idle)
+    if options.speed is not None:
+        return ScaledClock(scenario.begins, options.speed, held=True)
+    return VirtualClock(scenario.begins, None if options.web is None else Pace(options.web_speed))
 
 
 def _page(scenario: Scenario, options: Options, port: int, out: OutFolder, progress: Progress) -> PageProcess:

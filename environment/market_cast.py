@@ -69,7 +69,7 @@ class MarketCast(Cast[MarketScenario]):
 
     def actors_of_organisations(self) -> list[Actor]:
         return [
-            Fmo(*self._at("fmo")),
+            Fmo(*self._at("fmo"), ledger=self.props.ledger),
             self._dso(),
             Tso(*self._at("tso")),
             *(self._cpo(part.name, part.vpp) for part in self.scenario.cpo),
@@ -123,7 +123,7 @@ class MarketCast(Cast[MarketScenario]):
         strategy = next(part for part in self.scenario.vpp if part.name == vpp)
         return Cpo(
             *self._at(name),
-            vpp=vpp,
+            vpp=self._jid(vpp).partition("@")[0],
             chargers=[self.props.chargers[c] for c in chargers],
             buses=buses,
             efficiency=[self._efficiency(c) for c in chargers],

@@ -19,6 +19,7 @@ from agents.ports import Charger
 from behaviours.ports import Post
 from behaviours.post import PostOffice
 from behaviours.swarm import ServerAccess, Swarm
+from environment import outside
 from environment.access import DOMAIN, AccountsError, server_address, swarm_accounts
 from environment.acts import ActsWriter, NotedBench, NotedCharger, NotedLedger, Noting
 from environment.campus_stage import Instruments, nominations
@@ -106,10 +107,16 @@ class Stage:
         self.admitted = admitted
         self.page = page
         self._watchers = tuple(admitted) if options.server is None else options.watchers
-        self.domain = swarm_accounts(accounts, roles(scenario, "")) if options.accounts else DOMAIN
-        self.roles = roles(scenario, self.domain)
+        named = outside.named(options.outside, scenario)
+        ours = [jid for jid in roles(scenario, "") if jid.partition("@")[0] not in named]
+        self.domain = swarm_accounts(accounts, ours) if options.accounts else DOMAIN
+        admits = None if options.server else admitted
+        self.outside = outside.jids(named, scenario, self.domain, admits)
+        self.roles = outside.placed(roles(scenario, self.domain), self.outside)
+        outside.check_guests(admitted, self.roles, self.outside)
         self._silences = Silences(scenario, self.domain)
         self.notices: list[str] = []
+        self._gone: set[str] = set()
         self._begins = scenario.begins.astimezone(UTC)
         self._ends = scenario.ends.astimezone(UTC)
         self._faulty: set[str] = set()
@@ -154,6 +161,8 @@ class Stage:
                 down=lambda jid: self._silences.at(jid, self.clock.now()),
                 zone=self.scenario.zone,
                 publish=self.options.server is not None,
+                outside=frozenset(self.outside.values()),
+                gone=self._outside_gone,
             )
             props = Props(
                 self.plant,
@@ -165,9 +174,12 @@ class Stage:
                 meters=self.instruments.meters,
                 benches={site: NotedBench(site, bench, acts) for site, bench in self.instruments.benches.items()},
                 fcr_log=self.out.path / LOG_FOLDER,
-                act_every_s=act_every_s(self.options.speed),
+                act_every_s=act_every_s(self.options.speed if isinstance(self.clock, ScaledClock) else None),
                 watchers=self._watchers,
+                outside=self.outside,
+                passing=self.clock if isinstance(self.clock, ScaledClock) else self.clock.pace,
             )
+            passwords = passwords | dict.fromkeys(self.outside.values(), "")  # theirs are their own business
             cast = cast_of(self.scenario)(swarm, self.domain, passwords, props)
             await self._perform(swarm, cast, passwords, stack)
 
@@ -204,7 +216,8 @@ class Stage:
         with self.clock.outstanding():
             access = await server.start()
             stack.push_async_callback(server.stop)
-            passwords = self.accounts or generated_passwords(self.roles)
+            ours = {jid: role for jid, role in self.roles.items() if jid not in self.outside.values()}
+            passwords = self.accounts or generated_passwords(ours)
             await server.admit(passwords, generated=not self.accounts)
             await server.admit(self.admitted, generated=False)
         self._write_access(access.host, access.port, server.ca_file)
@@ -222,13 +235,16 @@ class Stage:
 
     async def _perform(self, swarm: Swarm, cast: Cast[Any], passwords: dict[str, str], stack: AsyncExitStack) -> None:
         directory = Directory(swarm.directory, passwords[swarm.directory], swarm, self.roles)
-        actors: list[Actor] = [directory, *cast.actors()]
+        others = [actor for actor in cast.actors() if actor.address not in self.outside.values()]
+        actors: list[Actor] = [directory, *others]
         self._next_minute(self._begins + MINUTE)
         if self.world.nominations is not None:
             nominations(self.world, self.clock, self._begins, self._ends, self._failed)
         for actor in actors:
             stack.push_async_callback(actor.stop)
         await self._unless_failed(start_all(actors))
+        if self.outside:
+            await self._unless_failed(self._await_outside(directory))
         await self._serve_page(actors, stack)
         await self._show_run(stack)
         if self._watchers:
@@ -243,6 +259,19 @@ class Stage:
         await self._unless_failed(self.clock.sleep_until(self._ends + EPILOGUE))
         self.clock.halt()
         self.world.finish()
+
+    async def _await_outside(self, directory: Directory) -> None:
+        """Until everybody who is played outside has registered."""
+        self.tell(f"waiting for {outside.listed(self.outside, self.roles)} to register")
+        server = json.loads((self.out.path / ACCESS).read_text(encoding="utf-8"))
+        await outside.registered(directory, self.outside, self.roles, self.options.outside_wait_s, server)
+        self.notices += [outside.told(name, jid) for name, jid in self.outside.items()]
+
+    def _outside_gone(self, jid: str) -> None:
+        """Said once for each: an actor outside has fallen silent."""
+        if jid in self.outside.values() and jid not in self._gone:
+            self._gone.add(jid)
+            self._notice(jid, "acknowledges no message any more; the others go on by their deadlines")
 
     async def _serve_page(self, actors: list[Actor], stack: AsyncExitStack) -> None:
         """The page of the driver whom a person plays, where there is to be one."""
@@ -271,7 +300,7 @@ class Stage:
     def _so_far(self) -> dict[str, Any]:
         """What the page is told besides the clock; what it reads of the trace itself is in the file then."""
         self.writer.flush()
-        in_order = isinstance(self.clock, VirtualClock) and not self.options.wire
+        in_order = isinstance(self.clock, VirtualClock) and not self.options.wire and not self.outside
         return {"messages": self.writer.messages, "deterministic": in_order}
 
     async def _unless_failed(self, work: Any) -> None:
