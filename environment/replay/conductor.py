@@ -54,6 +54,7 @@ class Conductor:
         self._sent: dict[_Key, deque[int]] = defaultdict(deque)
         self._doing: dict[tuple[str, str], deque[int]] = defaultdict(deque)
         self._lines: dict[int, int] = {}
+        self._awaited: dict[int, Difference] = {}
         self._armed: set[tuple[datetime, int]] = set()
         acts = 0
         for index, event in enumerate(self._events):
@@ -103,6 +104,8 @@ class Conductor:
         assert isinstance(entry, Entry)
         late = self._over[index]
         self._over[index] = True
+        if index in self._awaited:  # it comes after all: its time is what differs
+            self.differences.remove(self._awaited.pop(index))
         found = list(of_message(entry, now, message, self._record.tolerances))
         self.differences += found
         self.messages += not found
@@ -205,7 +208,10 @@ class Conductor:
             self._doing[event.who, event.device].remove(index)
         else:
             where, what = f"trace line {event.line}", told(event.message)
-        self._found(Difference(where, event.at, f"{what}: does not come"))
+        missing = Difference(where, event.at, f"{what}: does not come")
+        if isinstance(event, Entry):
+            self._awaited[index] = missing
+        self._found(missing)
 
     def _found(self, difference: Difference) -> None:
         self.differences.append(difference)
