@@ -104,6 +104,8 @@ class Watchers:
         self._watchers: dict[str, _Watcher] = {}
         self._strangers: set[str] = set()
         self._standings = Standings()
+        self._open: dict[str, Standing] = {}
+        """Those that were open when something was last said in them."""
         self.messages = 0
 
     def __len__(self) -> int:
@@ -115,6 +117,10 @@ class Watchers:
         """Takes a message that was said at `at` (scenario time) on for those who watch it."""
         self.messages += 1
         standing = self._standings.take(at, message)
+        if standing.state(at) in OPEN:
+            self._open[standing.conversation_id] = standing
+        else:
+            self._open.pop(standing.conversation_id, None)
         if not self._watchers:
             return
         told = _Told(at.astimezone(self._zone), message, standing)
@@ -229,7 +235,8 @@ class Watchers:
         return known, f"There is no use case, role or agent called {', '.join(told)}."
 
     def _status(self, jid: str, now: datetime) -> str:
-        open_now = Counter(each.use_case for each in self._standings.all.values() if each.state(now) in OPEN)
+        self._open = {name: each for name, each in self._open.items() if each.state(now) in OPEN}
+        open_now = Counter(each.use_case for each in self._open.values())
         cases = [f"{number} of {case}" for case, number in sorted(open_now.items()) if case != telling.PLATFORM]
         lines = [
             f"It is {now:%a %d %b %Y %H:%M:%S} in the run; {_many(self.messages, 'message')} so far.",

@@ -16,6 +16,7 @@ from behaviours.chat import Chat
 from protocols import exchanges as x
 from protocols.acl import AclMessage, Performative, Protocol
 from protocols.roles import Role
+from protocols.standing import Standing
 from protocols.telling import ENDED, NOT_ADMITTED
 from protocols.trace import message_line
 from tests.behaviours.test_chat import FakeWire, TimedChat, failures, flushed
@@ -173,6 +174,29 @@ async def test_what_was_left_out_is_in_the_status_and_in_the_last_line() -> None
     assert "10 lines left out, 2000 on the way" in room.ask("status")[0]
     await room.watchers.end("9.02 EUR paid")
     assert room.wire.to(ANNA)[-1] == f"{ENDED}: 2010 messages, 9.02 EUR paid; 10 lines not shown to you."
+
+
+@within_a_loop
+async def test_a_status_looks_at_what_is_open_alone() -> None:
+    room = Room()
+    for number in range(1_000):
+        room.hear(
+            said(sample(x.PoolOpening), Performative.CFP, talk=f"old-{number}"),
+            said(x.Reason.of("late", "too late"), Performative.REFUSE, to="dso", by="vpp-1", talk=f"old-{number}"),
+        )
+    room.hear(OTHER)
+    looked: list[str] = []
+    state = Standing.state
+
+    def counting(self: Standing, now: datetime) -> str:
+        looked.append(self.conversation_id)
+        return state(self, now)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Standing, "state", counting)
+        (answer,) = room.ask("status")
+    assert "Open negotiations: 1 of buc1." in answer
+    assert looked == ["dso-2"]
 
 
 @within_a_loop
