@@ -143,7 +143,7 @@ class VirtualClock(_BaseClock):
     def __init__(self, start: datetime, pace: Pace | None = None, idle: IdleTime | None = None) -> None:
         super().__init__(start)
         self._now = self._start
-        self._idle_time = idle or IdleTime()
+        self.idle = idle or IdleTime()
         self.pace = pace
         if pace is not None:
             pace.stand_at(self._start)
@@ -160,7 +160,7 @@ class VirtualClock(_BaseClock):
             self.pace.begin()
 
     def make_loop(self) -> asyncio.AbstractEventLoop:
-        self._loop = asyncio.SelectorEventLoop(_IdleSelector(self._next_event, self._idle_time))
+        self._loop = asyncio.SelectorEventLoop(_IdleSelector(self._next_event, self.idle))
         return self._loop
 
     def _next_event(self) -> float | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
@@ -373,6 +373,22 @@ def test_an_invoice_that_is_not_paid_is_named_and_stays_owed() -> None:
         assert (account.invoiced_eur, account.paid_eur) == (Decimal("0.60"), 0)
         assert stage.balance("ev2") == 0
         assert books.emsp.accounts[jid("ev1")].paid_eur == Decimal("0.60")
+
+    run_swarm(main, Stage())
+
+
+def test_a_payment_of_a_customer_outside_is_booked_by_the_emsp() -> None:
+    """It cannot write the books; here it writes some of its own."""
+
+    async def main(stage: Stage) -> None:
+        books = await Books.open(stage, lambda charger, when: 4.0, 60)
+        books.emsp.swarm = replace(books.emsp.swarm, outside=frozenset({jid("ev2")}))
+        with Ledger("sqlite://") as another:
+            books.customers["ev2"].ledger = another
+            await stage.until(65)
+        assert stage.noticed("is not paid") == 0
+        assert stage.balance("ev2") == Decimal("-0.60")
+        books.audit()
 
     run_swarm(main, Stage())
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
@@ -671,6 +671,36 @@ def test_when_nothing_was_delivered_the_vpp_is_asked_to_pay_the_penalty_first() 
         assert order == [jid("vpp1"), jid("dso")]
         (bill,) = market.sellers["vpp1"].bills
         assert (bill.remuneration_eur, bill.penalty_eur, bill.amount_eur) == (0, Decimal("20.00"), Decimal("-20.00"))
+
+    run_swarm(main, Stage())
+
+
+@pytest.mark.parametrize("outside", [True, False])
+def test_a_penalty_that_a_vpp_outside_says_it_pays_is_booked_by_the_fmo(outside: bool) -> None:
+    """One of the swarm books it itself."""
+
+    async def main(stage: Stage) -> None:
+        market = await Exchange.open(stage, Terms())
+        market.fmo.ledger = stage.ledger
+        market.fmo.swarm = replace(market.fmo.swarm, outside=frozenset({jid("vpp1" if outside else "vpp9")}))
+        market.dso.measured = (50.0,) * 4
+        await settled(stage, market)
+        assert len(market.dso.bills) == 1
+        expected = {"dso": Decimal("20.00"), "vpp1": Decimal("-20.00")}
+        assert stage.ledger.balances() == (expected if outside else {})
+
+    run_swarm(main, Stage())
+
+
+def test_what_a_vpp_outside_is_paid_is_booked_by_who_pays_it() -> None:
+    async def main(stage: Stage) -> None:
+        market = await Exchange.open(stage, Terms())
+        market.fmo.ledger = stage.ledger
+        market.fmo.swarm = replace(market.fmo.swarm, outside=frozenset({jid("vpp1")}))
+        await settled(stage, market)
+        (bill,) = market.sellers["vpp1"].bills
+        assert bill.amount_eur > 0
+        assert stage.ledger.balances() == {}
 
     run_swarm(main, Stage())
 

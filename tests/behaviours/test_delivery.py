@@ -29,7 +29,10 @@ class Wire:
         self.sent: list[tuple[str, str]] = []
         self.clock = VirtualClock(START)
         self.alarms: list[Alarm] = []
-        self.outgoing = Outgoing(self.clock, self.transmit, lambda jid: jid in ours, self.later)
+        self.gave_up: list[str] = []
+        self.outgoing = Outgoing(
+            self.clock, self.transmit, lambda jid: jid in ours, self.later, gave_up=self.gave_up.append
+        )
 
     def later(self, delay: float, call: Callable[[], None]) -> Alarm:
         self.alarms.append(Alarm(delay, call))
@@ -154,6 +157,9 @@ def test_an_outside_agent_that_once_acknowledged_is_retried_but_not_for_ever() -
         pass
     assert wire.bodies() == "1" + "2" * FOREIGN_ATTEMPTS
     assert not wire.time_holds
+    assert wire.gave_up == ["peer@y"]
+    wire.send("3", to="peer@y")
+    assert (wire.bodies()[-1], wire.time_holds, wire.gave_up) == ("3", False, ["peer@y"])
 
 
 def test_closing_gives_up_and_lets_time_pass() -> None:
