@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from spade.message import Message
 
 from agents.actor import Actor, AgentError
 from behaviours.acting import acting
@@ -38,6 +40,7 @@ from behaviours.outcomes import (
 )
 from behaviours.ports import Letter
 from behaviours.post import PostOffice
+from behaviours.spade_parts import AgentContainer
 from environment.clock import VirtualClock
 from protocols import exchanges as x
 from protocols.acl import AclMessage, Performative, Protocol
@@ -755,6 +758,38 @@ def test_not_understood_is_an_outcome() -> None:
         outcome = await dso.request(activation(), to=jid("vpp"), reply_by=swarm.at(5))
         assert isinstance(outcome, NotUnderstood)
         assert outcome.reason == "which bid?"
+
+    run_swarm(main)
+
+
+def test_an_agent_that_is_down_neither_hears_nor_says_anything_and_nothing_of_it_is_recorded() -> None:
+    down: set[str] = set()
+    heard: list[str] = []
+
+    async def answer(vpp: Vpp, opening: x.PoolActivation, incoming: Incoming) -> Reply:
+        heard.append(incoming.message.conversation_id)
+        return failure("busy", "no time")
+
+    async def main(swarm: SwarmUnderTest) -> None:
+        swarm.swarm = replace(swarm.swarm, down=down.__contains__)
+        vpp = await swarm.start(Vpp, "vpp", answer=answer)
+        dso = await swarm.start(Dso, "dso")
+
+        async def ask() -> object:
+            return await dso.request(activation(), to=vpp.address, reply_by=swarm.clock.now() + timedelta(minutes=1))
+
+        assert isinstance(await ask(), Failed)
+        down.add(vpp.address)
+        assert isinstance(await ask(), Silent)
+        recorded = len(swarm.recorder.messages)
+        assert isinstance(
+            await vpp.query_ref(x.Search(role=Role.DSO), to=jid("directory"), reply_by=swarm.at(30)), Silent
+        )
+        await AgentContainer(vpp).send(Message(to=dso.address, body="hello"), None)
+        assert len(swarm.recorder.messages) == recorded
+        down.clear()
+        assert isinstance(await ask(), Failed)
+        assert len(heard) == 2
 
     run_swarm(main)
 

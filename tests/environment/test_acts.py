@@ -15,7 +15,7 @@ import pytest
 from agents.ledger import LedgerError
 from agents.ports import DroopCurve
 from behaviours.acting import as_agent
-from environment.acts import ActsWriter, NotedBench, NotedCharger, NotedLedger, order
+from environment.acts import ActsWriter, NotedBench, NotedCentre, NotedCharger, NotedLedger, order
 from protocols.exchanges.frequency_services import SignalPiece
 
 NOW = datetime(2026, 3, 18, 16, tzinfo=UTC)
@@ -49,6 +49,16 @@ class Obeying:
 class Broken(Obeying):
     async def release(self) -> None:
         raise ConnectionError("gone")
+
+
+class Passing:
+    """A dispatch centre that keeps each call where the others do."""
+
+    def __init__(self, obeying: Obeying) -> None:
+        self._obeying = obeying
+
+    def interruptible(self, start: datetime, power_kw: float, *, beyond_kw: float) -> None:
+        self._obeying.calls.append(("interruptible", (start, power_kw), {"beyond_kw": beyond_kw}))
 
 
 CURVE = DroopCurve(0.02, 0.03, 0.2, None, 2.0)
@@ -107,6 +117,15 @@ def test_a_benchs_signal_is_noted() -> None:
         ("bench:lot", "apply", {"signal": [piece.model_dump(mode="json")], "sample_s": 0.1}),
         ("bench:lot", "release", {}),
     ]
+
+
+def test_what_the_dispatch_centre_is_told_is_noted() -> None:
+    told, centre = Told(), Obeying()
+    NotedCentre(Passing(centre), told).interruptible(NOW, 120.0, beyond_kw=30.0)
+    assert told.acts == [
+        ("centre", "interruptible", {"start": "2026-03-18T16:00:00+00:00", "power_kw": 120.0, "beyond_kw": 30.0})
+    ]
+    assert centre.calls == [("interruptible", (NOW, 120.0), {"beyond_kw": 30.0})]
 
 
 def test_a_transaction_is_noted_once_and_one_that_is_not_booked_never() -> None:

@@ -148,6 +148,37 @@ def test_sensors_read_the_nominal_voltage_before_the_first_minute_and_then_the_n
     assert 49.5 < of.frequency_hz() < 50.5
 
 
+def test_without_a_series_the_network_is_solved_for_those_only_who_read_a_voltage(
+    plant: Plant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And they read what they would have read."""
+    solved: list[object] = []
+    solve = FastPhysics.solve_each
+
+    def counted(grid: FastPhysics, *arguments: object) -> object:
+        solved.append(arguments)
+        return solve(grid, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(FastPhysics, "solve_each", counted)
+    now, read = [BEGIN], []
+    for series in (recorder(plant), None):
+        now[0] = BEGIN
+        park = Charging(plant.specs, plant.fleet(), lambda: now[0])
+        of = World(plant, park, "with", series, lambda: now[0])
+        of.begin()
+        solved.clear()
+        for minute in range(30):
+            now[0] += MINUTE
+            of.pass_to(now[0])
+            if minute in (9, 10, 29):
+                read.append((park.voltage_v.copy(), park.voltage_v.copy(), of.voltage_v(plant.bus_of["office-01"])))
+        assert len(solved) == (3 if series is None else 30)
+    for kept, alone in zip(read[:3], read[3:], strict=True):
+        assert kept[0] == pytest.approx(alone[0], abs=1e-6)
+        assert list(alone[0]) == list(alone[1])
+        assert kept[2] == pytest.approx(alone[2], abs=1e-6)
+
+
 def test_minutes_that_are_worked_off_late_lose_no_energy(plant: Plant) -> None:
     """On a scaled clock that lags, several minutes end at one reading of the meters."""
     now = [BEGIN]
