@@ -60,12 +60,22 @@ def of_message(entry: Entry, at: datetime, message: AclMessage, tolerances: Tole
 
     if abs(at - entry.at) > timedelta(seconds=tolerances.time_s):
         yield differs("time", _clock(entry.at), _clock(at.astimezone(entry.at.tzinfo)))
-    for field in ("performative", "protocol", "in_reply_to", "reply_by", "language", "ontology"):
+    if (recorded.performative, recorded.exchange) != (message.performative, message.exchange):
+        yield differs("said", _in_short(recorded), _in_short(message))  # of another kind: its fields say nothing
+        return
+    for field in ("protocol", "in_reply_to", "reply_by", "language", "ontology"):
         expected, got = getattr(recorded, field), getattr(message, field)
         if expected != got:
             yield differs(field.replace("_", "-"), expected, got)
     for path, expected, got in _unlike("", recorded.content, message.content, tolerances):
         yield differs(path, expected, got)
+
+
+def _in_short(message: AclMessage) -> str:
+    """What kind of message it is, with the reason that it gives."""
+    carries = f" {message.exchange}" if message.exchange else ""
+    why = message.content.get("reason")
+    return f"{message.performative}{carries}{f' ({why})' if isinstance(why, str) else ''}"
 
 
 def of_act(recorded: Act, line: int, at: datetime, got: Act, tolerances: Tolerances) -> Iterator[Difference]:

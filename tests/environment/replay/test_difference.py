@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from datetime import timedelta
 from typing import Any
 
@@ -16,6 +17,11 @@ from protocols.trace import Entry
 from tests.environment.replay.tiny import at
 
 AT = at("17:00:00")
+REASON = {"exchange": None, "code": "no-flexibility", "reason": "nothing is left", "faults": []}
+
+
+def vars_of(told: AclMessage) -> dict[str, Any]:
+    return {each.name: getattr(told, each.name) for each in fields(told)}
 
 
 def message(content: Mapping[str, Any] | None = None, **members: Any) -> AclMessage:
@@ -45,9 +51,14 @@ def of_contents(expected: Mapping[str, Any], got: Mapping[str, Any], tolerances:
 def test_the_same_is_no_difference_and_another_act_is_told_in_full() -> None:
     assert differences(message(), message()) == []
     assert differences(message(), message(performative=Performative.REFUSE)) == [
-        "trace line 12: 2026-03-18 17:00:00 vpp1 to dso, propose 6.1.2 in dso-3: performative: "
-        "expected propose, got refuse"
+        "trace line 12: 2026-03-18 17:00:00 vpp1 to dso, propose 6.1.2 in dso-3: said: "
+        "expected propose 6.1.2, got refuse 6.1.2"
     ]
+    refused = AclMessage(**{**vars_of(message()), "performative": Performative.REFUSE, "content": REASON})
+    assert differences(message({"power_kw": 1.0}), refused)[0].endswith(
+        "said: expected propose 6.1.2, got refuse (nothing is left)"
+    )
+    assert len(differences(message({"power_kw": 1.0}), refused)) == 1
 
 
 def test_a_deadline_and_what_is_answered_are_compared() -> None:
