@@ -73,7 +73,7 @@ class Pace:
         self._wall = wall
         self._began = False
         self._reached = datetime.min.replace(tzinfo=UTC)
-        self._next = self._reached
+        self._next = self._told = self._reached
         self._since = 0.0
         self._until: datetime | None = None
         self._count: int | None = None
@@ -103,11 +103,14 @@ class Pace:
         self._began = True
 
     def now(self) -> datetime:
-        """How far scenario time is, also between two events."""
-        if not self._began or self._paused or self._speed is None:
-            return self._reached
-        passed = timedelta(seconds=(self._wall() - self._since) * self._speed)
-        return max(self._reached, min(self._next, self._reached + passed))
+        """How far scenario time is, also between two events. It never runs backwards: what happens at the time
+        of the last event, such as a letter that somebody's answer brings about, is told after it."""
+        found = self._reached
+        if self._began and not self._paused and self._speed is not None:
+            passed = timedelta(seconds=(self._wall() - self._since) * self._speed)
+            found = max(self._reached, min(self._next, self._reached + passed))
+        self._told = max(self._told, found)
+        return self._told
 
     def pause(self) -> None:
         self._stand()

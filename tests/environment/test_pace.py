@@ -61,6 +61,28 @@ def test_time_between_two_events_is_not_beyond_the_next() -> None:
     assert pace.now() == at(90)
 
 
+def test_time_that_was_told_does_not_run_backwards_when_a_letter_comes_between_two_events() -> None:
+    wall = Wall()
+    pace = begun(60.0, wall)
+    pace.wait(at(90))
+    wall.s += 1.0
+    assert pace.now() == at(60)
+    assert pace.wait(at(0)) == 0.0
+    assert pace.now() == at(60)
+    assert pace.wait(at(90)) == pytest.approx(0.5)
+
+
+def test_where_somebody_is_waited_for_nothing_later_happens_before_the_beginning() -> None:
+    wall = Wall()
+    pace = Pace(60.0, held=True, wall=wall)
+    pace.stand_at(START)
+    assert pace.wait(START) == 0.0
+    assert pace.wait(at(60)) is None
+    wall.s += 100.0
+    pace.begin()
+    assert pace.wait(at(60)) == pytest.approx(1.0)
+
+
 def test_a_run_that_fell_behind_makes_up_for_a_second_of_the_wall_and_no_more() -> None:
     wall = Wall()
     pace = begun(60.0, wall)
