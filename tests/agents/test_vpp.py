@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from agents.decisions.money import cents
 from agents.ports import ChargerSilentError
 from agents.vpp import Vpp
 from behaviours.answering import Incoming, RejectProposal, Reply, answers, refusal
@@ -775,6 +777,27 @@ def test_a_disputed_volume_is_noticed() -> None:
         await stage.until(130)
         assert stage.noticed("is disputed") == 1
         assert stage.noticed("my meters say less") == 1
+
+    run_swarm(main, Stage())
+
+
+@pytest.mark.parametrize("outside", [True, False])
+def test_what_a_dso_outside_owes_for_a_pool_is_booked_by_the_vpp_whose_volume_it_accepts(outside: bool) -> None:
+    """A DSO of the swarm books it itself."""
+
+    async def main(stage: Stage) -> None:
+        await Site.open(stage, cars(4))
+        market = await Market.open(stage)
+        market.vpp.swarm = replace(market.vpp.swarm, outside=frozenset({jid("dso")} if outside else ()))
+        await stage.until(48)
+        opening = pool(power_needed_kw=15.0)
+        bid = await market.sell_pool(opening)
+        assert isinstance(await market.order(pool_activation(bid, opening)), Agreed)
+        await stage.until(82)
+        (volume,) = market.dso.volumes
+        worth = cents(Decimal(repr(volume.delivered_kw[0])) * bid.price_eur_per_kw)
+        assert worth > 0
+        assert stage.ledger.balances() == ({"dso": -worth, "vpp1": worth} if outside else {})
 
     run_swarm(main, Stage())
 
