@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from agents.actor import AgentError
+from environment.frequency import FrequencyError
 from environment.grid import GridError
 from environment.replay.conductor import Conductor, counted
 from environment.replay.record import Record, ReplayError, read_record
@@ -16,7 +18,7 @@ from environment.sessions_csv import SessionsError
 from protocols.roles import Role
 
 _SHOWN = 40
-EXPECTED = (ReplayError, ScenarioError, GridError, SessionsError)
+EXPECTED = (ReplayError, ScenarioError, GridError, SessionsError, FrequencyError, AgentError)
 """What can be wrong with a record: each is one line for the user."""
 
 

@@ -133,6 +133,10 @@ class Conductor:
         self.acts += not found
         self._go_on()
 
+    def fails(self, what: str) -> None:
+        """An error in an agent, which would have ended a run: here it is a difference, and the others go on."""
+        self._found(Difference("", self._clock.now().astimezone(self._record.scenario.zone), what))
+
     # ---- the record goes on
 
     def _go_on(self) -> None:

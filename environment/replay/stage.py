@@ -94,6 +94,13 @@ class ReplayStage(Stage):
         for task in tuple(self._orders):
             task.cancel()
 
+    def _failed(self, error: BaseException) -> None:
+        notes = getattr(error, "__notes__", ())  # agents leave word of where it happened, the world does not
+        if notes:
+            self.conductor.fails(f"an error {notes[0]}: {type(error).__name__}: {error}")
+        else:
+            super()._failed(error)
+
     def _tell_minute(self, at: datetime) -> None:
         """Nobody follows; the network is solved for those only who read a voltage."""
 

@@ -102,6 +102,21 @@ def test_the_others_are_not_blamed_for_it(record: Record, dearer: None) -> None:
     assert blamed
 
 
+def test_an_agent_with_an_error_is_a_difference_and_the_others_go_on(
+    record: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(strategy: Strategy, marginal: float) -> Decimal:
+        raise RuntimeError("no price")
+
+    monkeypatch.setattr(Strategy, "price", fails)
+    found = [str(difference) for difference in replay(record, played_by(record, ["vpp", "fmo"])).differences]
+    errors = [line for line in found if "RuntimeError" in line]
+    assert errors[0].startswith("2026-03-18 13:00:00 an error in vpp")
+    assert errors[0].endswith(": RuntimeError: no price")
+    assert any("vpp1 to fmo, propose 1.1.1" in line for line in found)
+    assert not any(" fmo to " in line for line in found)
+
+
 def test_the_command_says_what_was_as_recorded(evening: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["replay", str(evening / TRACE), "--role", "fmo"]) == 0
     (line,) = capsys.readouterr().out.splitlines()
