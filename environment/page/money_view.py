@@ -84,6 +84,7 @@ class _View:
         self._notice.text = money.notice
         self._notice.set_visibility(bool(money.notice))
         zero = books.total_eur == 0
+        self._sum.set_visibility(money.readable)
         self._sum.content = facts(
             (
                 ("all postings together", ("\N{CHECK MARK} " if zero else "\N{WARNING SIGN} ") + euros(books.total_eur)

@@ -52,10 +52,10 @@ def _limit(activation: Activation, settled: Settled | None, place: int, at: date
     over = settled is not None and (settled.settlement.excess_kwh or 0.0) > 0
     if settled is not None and settled.agreed:
         state = "settled, short" if over else "settled"
-    elif activation.agreed is False:
+    elif activation.agreed is False or activation.kept is False:
         state = "failed"
-    elif activation.kept is not None:
-        state = "delivered" if activation.kept else "short"
+    elif activation.kept and at >= limit.end:
+        state = "delivered"
     links = [("limit", activation.conversation_id)]
     if settled is not None:
         links.append(("settlement", settled.conversation_id))

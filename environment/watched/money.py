@@ -84,7 +84,8 @@ class Books:
 
 
 class Money:
-    """The ledger of a run up to its moment. `notice` says why there is nothing, or nothing newer, to show."""
+    """The ledger of a run up to its moment. `notice` says why there is nothing, or nothing newer, to show; `readable`
+    whether `books` are those of a ledger, and not merely empty."""
 
     def __init__(self, run: WatchedRun) -> None:
         self._run, self._heard = run, Heard.of(run)
@@ -92,6 +93,7 @@ class Money:
         self._bills = Kept(self._heard, lambda readers: readers.bills.found())
         self._seen: object = None
         self.books = Books()
+        self.readable = False
         self.notice = ""
         self.version = 0
 
@@ -104,9 +106,11 @@ class Money:
         try:
             found = self._read() if self._path.exists() else None
         except (sqlite3.Error, ValueError) as reason:
+            self.readable = self.version > 0 and self.readable
             self._say(_fault(self._path.name, reason))
             return False
         self._seen = seen
+        self.readable = found is not None
         if found is None:
             self.books = Books()
             self._say(_NONE_YET if self._run.live else _NONE)

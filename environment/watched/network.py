@@ -125,7 +125,7 @@ class NetworkNow:
         """Why there is nothing to show, in a line; "" where there is something."""
         if self._map is None:
             return self.run.network_fault or "The network is not drawn yet: the run has only begun."
-        return "" if self.moment is not None else "The first step of the run is not over yet."
+        return "" if self.moment is not None else self.run.rows_missing
 
     def refresh(self) -> bool:
         """Looks at the run's moment; True where another one is shown than before."""

@@ -84,7 +84,7 @@ class Plots:
     @property
     def missing(self) -> str:
         """Why there is nothing to plot, in a line; "" where there is something."""
-        return "" if self.charts and self._row is not None else "The first step of the run is not over yet."
+        return "" if self.charts and self._row is not None else self.run.rows_missing
 
     @property
     def steps(self) -> bool:

@@ -121,6 +121,15 @@ class WatchedRun:
         return max((at for at in (self.trace.ends, rows) if at is not None), default=None)
 
     @property
+    def rows_missing(self) -> str:
+        """Why there is no step of the world to show at this moment, in a line."""
+        if self.rows_fault:
+            return self.rows_fault
+        if self.live or self.rows is not None:
+            return "The first step of the run is not over yet."
+        return f"This run folder has no {SERIES}: the run was stopped before it was written."
+
+    @property
     def row(self) -> int | None:
         """Index of the newest row of `rows` at or before `at`."""
         if self.rows is None or self.at is None:

@@ -58,6 +58,7 @@ class Run:
     row: int | None = None
     notices: list[str] = field(default_factory=list)
     network_fault: str = ""
+    rows_missing: str = "The first step of the run is not over yet."
     zone: Any = UTC
     version: int = 1
 

@@ -80,6 +80,15 @@ class TestOthers:
         assert {"service", "vehicles in a service"} == set(kinds(found))
         assert {each.use_case for each in found} == {"BUC 2", "BUC 4.1"}
 
+    def test_a_limit_that_was_told_is_agreed_and_not_yet_delivered(self, tmp_path: Path) -> None:
+        """Its CPO says that it is set as soon as it is; kept it is when its time is over."""
+        run = watched(day("greece", tmp_path))
+        limits = [each for each in rows(run) if each.kind == "limit activated"]
+        assert limits
+        for limit in limits:
+            told = [each for each in rows(run, limit.start - timedelta(minutes=1)) if each.key == limit.key]
+            assert {each.state for each in told} <= {"agreed", "failed"}
+
     @pytest.mark.parametrize("excess_kwh", [0.0, 3.0])
     def test_caps_activations_and_sessions_of_stations(self, tmp_path: Path, excess_kwh: float) -> None:
         from tests.environment.report.public import make_public_run

@@ -103,6 +103,7 @@ class TestTheWriter:
         ledger = books(folder)
         assert ledger.transfer("t3", AT + timedelta(minutes=30), "x", payer="b", payee="a", amount_eur=Decimal("0.01"))
         assert refreshed(found).books.postings == 6
+        assert found.readable
         found.lines()
         ledger.close()
         # with its write-ahead log gone, nobody else had the file open
@@ -136,12 +137,14 @@ class TestWithoutOne:
         found = refreshed(Money(watched(folder)))
         assert "kept elsewhere (--ledger)" in found.notice
         assert (found.books.postings, found.lines()) == (0, ((), 0))
+        assert not found.readable, "an empty book of which nothing is known does not add up to zero"
 
     def test_another_file_under_its_name_is_one_line(self, folder: Path) -> None:
         (folder / LEDGER).write_bytes(b"no database at all, but long enough to be read as one" * 20)
         found = Money(watched(folder))
         found.refresh()
         assert found.notice == "ledger.sqlite cannot be read: file is not a database"
+        assert not found.readable
 
 
 class TestTheMatrix:

@@ -25,6 +25,9 @@ def test_a_finished_run_is_shown_at_its_end(tmp_path: Path) -> None:
     assert run.title == "Hand-made"
     assert run.network is not None
     assert (run.network_fault, run.rows_fault) == ("", "")
+    (tmp_path / LIVE_ROWS).unlink()
+    assert "has no series.parquet" in WatchedRun(tmp_path).rows_missing
+    assert "first step" in WatchedRun(tmp_path, live=True).rows_missing
 
 
 def test_any_moment_can_be_shown_and_the_version_says_that_it_changed(tmp_path: Path) -> None:
