@@ -13,14 +13,14 @@ import os
 import re
 import sys
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from environment.access import AccountsError, read_accounts, server_address
-from environment.out_folder import SERVER
+from environment.out_folder import ACCESS, is_going_on
 
-ACCESS = "access.json"
 """In a run's folder of the server, while the run lasts: where clients find the server."""
 RUNS = Path("runs")
 PASSWORD = "GRIDPARLEY_PASSWORD"
@@ -157,16 +157,19 @@ def _login(options: argparse.Namespace) -> Login:
 def _access_file(folder: Path | None) -> Path:
     """Where the run in this folder, or else the one begun last, says how its server is reached."""
     if folder is not None:
-        file = folder / SERVER / ACCESS
         if not folder.is_dir():
             raise ObserveError(f"--run {folder}: there is no such folder")
-        if not file.is_file():
+        if not is_going_on(folder):
             raise ObserveError(f"--run {folder}: no run is going on there; start it, or give --server HOST:PORT")
-        return file
-    files = sorted(RUNS.glob(f"*/{SERVER}/{ACCESS}"), key=lambda file: file.stat().st_mtime)
-    if not files:
+        return folder / ACCESS
+    begun: list[tuple[float, Path]] = []
+    for file in RUNS.glob(f"*/{ACCESS}"):
+        with suppress(OSError):  # a run that ends meanwhile takes it away
+            begun.append((file.stat().st_mtime, file))
+    going_on = [file for _, file in sorted(begun) if is_going_on(file.parents[1])]
+    if not going_on:
         raise ObserveError(f"no run is going on in {RUNS}/: start one with --admit FILE, or give --run or --server")
-    return files[-1]
+    return going_on[-1]
 
 
 def _certificate(ca: str | Path | None) -> Path | None:

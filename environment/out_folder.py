@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -14,8 +16,25 @@ SERVER = "server"
 """In the run folder while the run lasts: the embedded server's certificate authority, accounts and log."""
 SERVER_ERRORS = "server-errors.txt"
 ACCESS = f"{SERVER}/access.json"
-"""Where the server is, for `run.py observe`: host, port, domain and the file of its authority."""
+"""Where the server is, for `run.py observe`: host, port, domain, the file of its authority, and the run's process."""
 _FILES = (SCENARIO, TRACE, ACTS, LEDGER, SERIES, SUMMARY, REPORT, NETWORK, LIVE_ROWS)
+
+
+def is_going_on(folder: Path) -> bool:
+    """Whether a run still writes there; a process that was killed has left its word behind, and is gone."""
+    try:
+        process = json.loads((folder / ACCESS).read_text(encoding="utf-8")).get("process")
+    except (OSError, ValueError, AttributeError):
+        return False
+    if os.name != "posix" or not isinstance(process, int):
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass  # somebody else's, and alive
+    return True
 
 
 class OutFolderError(RuntimeError):

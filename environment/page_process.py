@@ -21,6 +21,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
+from types import TracebackType
 from typing import IO, Any, Self
 
 from environment.pace import Paced, PaceError
@@ -221,7 +222,12 @@ class PageProcess:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if kind is not None and issubclass(kind, Exception):
+            self.notice(f"the run has failed: {error}")
+            self.state("failed")
         self.stop()
 
     # ---- in the loop

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from environment.options import LOOPBACK, OptionsError, page_faults
-from environment.out_folder import ACCESS
+from environment.out_folder import is_going_on
 from environment.page_process import PageError, PageProcess
 from environment.run_folder import TRACE, RunFolderError
 from protocols.trace import Header, TraceError, read_header
@@ -67,11 +67,6 @@ def header_of(folder: Path) -> Header:
         raise RunFolderError(f"{path}: cannot be read: {error.strerror}") from None
     except (TraceError, UnicodeDecodeError) as error:
         raise RunFolderError(f"{path}: {error}") from None
-
-
-def is_going_on(folder: Path) -> bool:
-    """Whether a run still writes there."""
-    return (folder / ACCESS).exists()
 
 
 def _tell(line: str) -> None:

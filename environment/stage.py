@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -227,6 +228,7 @@ class Stage:
     def _write_access(self, host: str, port: int, ca: Path | None) -> None:
         """Where `run.py observe` finds the server, for as long as the run lasts."""
         found = {"host": host, "port": port, "domain": self.domain, "ca": ca, "admit": self.options.admit}
+        found["process"] = os.getpid()
         (self.out.path / SERVER).mkdir(mode=0o700, exist_ok=True)
         path = self.out.path / ACCESS
         path.touch(mode=0o600)

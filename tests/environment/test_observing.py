@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from environment.observing import ACCESS, PASSWORD
-from environment.out_folder import SERVER
+from environment.observing import PASSWORD
+from environment.out_folder import ACCESS, SERVER
 from environment.server import EmbeddedServer
 from protocols.telling import ENDED, NOT_ADMITTED
 from tests.answering import answering
@@ -90,7 +90,7 @@ async def run_of(folder: Path) -> AsyncIterator[EmbeddedServer]:
     async with EmbeddedServer(server_folder) as server:
         await server.admit({"observer": "its own", "anna": SECRET})
         where = {"host": server.address, "port": server.port, "domain": "localhost", "ca": str(server.ca_file)}
-        (server_folder / ACCESS).write_text(json.dumps(where))
+        (server_folder.parent / ACCESS).write_text(json.dumps(where))
         yield server
 
 
@@ -258,7 +258,7 @@ async def test_the_password_comes_from_the_accounts_file_or_from_the_one_that_th
     async with run_of(tmp_path) as server, observer(server, telling([], f"{ENDED}.")):
         watching = await observe(ANNA, "--accounts", str(accounts), cwd=tmp_path, password="wrong")
         assert (await watching.end())[0] == 0
-        file = server.folder / ACCESS
+        file = server.folder.parent / ACCESS
         file.write_text(json.dumps(json.loads(file.read_text()) | {"admit": str(accounts)}))
         watching = await observe(ANNA, cwd=tmp_path, password=None)
         assert (await watching.end())[0] == 0

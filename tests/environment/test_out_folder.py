@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from environment.out_folder import SERVER, SERVER_ERRORS, OutFolder, OutFolderError
+from environment.out_folder import ACCESS, SERVER, SERVER_ERRORS, OutFolder, OutFolderError, is_going_on
 from environment.run_folder import LEDGER, LIVE_ROWS, NETWORK, REPORT, SERIES, SUMMARY, TRACE
 
 
@@ -71,3 +75,17 @@ def test_a_relative_folder_is_meant_from_where_the_run_starts(tmp_path: Path, mo
     monkeypatch.chdir(tmp_path)
     with OutFolder(Path("out")) as out:
         assert out.path == tmp_path / "out"
+
+
+def test_a_run_goes_on_while_its_process_lives(tmp_path: Path) -> None:
+    """A process that was killed has left its word, and `show` and `observe` must not wait for it."""
+    assert not is_going_on(tmp_path)
+    (tmp_path / SERVER).mkdir()
+    (tmp_path / ACCESS).write_text(json.dumps({"process": os.getpid()}), encoding="utf-8")
+    assert is_going_on(tmp_path)
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    (tmp_path / ACCESS).write_text(json.dumps({"process": dead.pid}), encoding="utf-8")
+    assert not is_going_on(tmp_path)
+    (tmp_path / ACCESS).write_text("{half", encoding="utf-8")
+    assert not is_going_on(tmp_path)

@@ -136,7 +136,7 @@ def test_a_folder_is_shown_until_ctrl_c(
     """Of a run that is going on as well: it is live then, without a clock."""
     if going_on:
         (folder / "server").mkdir()
-        (folder / "server" / "access.json").touch()
+        (folder / "server" / "access.json").write_text("{}", encoding="utf-8")
     asked: list[dict[str, Any]] = []
 
     class Page(page_process.PageProcess):
