@@ -34,6 +34,8 @@ COMMANDS = (
     "observe",
     "replay",
     "keep",
+    "play",
+    "exam",
     "schema",
 )
 
@@ -45,6 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _does(list(sys.argv[1:] if arguments is None else arguments))
         finally:
             sys.stdout.flush()
+    except KeyboardInterrupt:
+        print("run.py: stopped", file=sys.stderr)
+        return 130
     except BrokenPipeError:
         # What is still to be written goes nowhere, so that Python does not complain on its way out.
         with open(os.devnull, "w") as nowhere:
@@ -67,6 +72,8 @@ def _does(words: list[str]) -> int:
             "observe": _observe,
             "replay": _replay,
             "keep": _keep,
+            "play": _play,
+            "exam": _exam,
             "schema": _schema,
         }
         return does[words[0]](options)
@@ -79,13 +86,19 @@ def _run_parser() -> argparse.ArgumentParser:
         description="Runs a demonstrator of EV4EU D5.1 as a swarm of agents, and writes a run folder with a report.",
         epilog="Other commands: run.py list | run.py check RUN | run.py exchanges [--json] | run.py fcr-log RUN"
         " | run.py signals RUN | run.py show RUN | run.py observe JID | run.py replay RUN"
-        " | run.py keep RUN CASE | run.py schema",
+        " | run.py keep RUN CASE | run.py play CASE | run.py exam ROLE | run.py schema",
     )
     parser.add_argument("scenario", help="a scenario's name (see `run.py list`), or the path of a TOML file")
     parser.add_argument("--days", type=int, metavar="N", help="days to run (default: the scenario's)")
     parser.add_argument("--seed", type=int, metavar="N", help="seed of everything that is drawn (the scenario's)")
     parser.add_argument(
         "--speed", type=float, metavar="X", help="X times wall time instead of virtual time; 1 for real hardware"
+    )
+    parser.add_argument(
+        "--pace",
+        type=float,
+        metavar="X",
+        help="virtual time at X times wall time, to watch by: the run is the same, byte for byte, at every pace",
     )
     parser.add_argument(
         "--driver-page",
@@ -168,6 +181,14 @@ def _command_parser(command: str) -> argparse.ArgumentParser:
         from environment.replay import keeping
 
         keeping.add_options(parser)
+    if command == "play":
+        from environment.exam import command as examining
+
+        examining.add_play_options(parser)
+    if command == "exam":
+        from environment.exam import command as examining
+
+        examining.add_exam_options(parser)
     if command == "schema":
         parser.description = (
             "Writes what a system of your own needs: AsyncAPI of each role, JSON Schema of each content."
@@ -180,7 +201,7 @@ def _command_parser(command: str) -> argparse.ArgumentParser:
 
 def _run(options: argparse.Namespace) -> int:
     from environment import console, launcher, scenario
-    from environment.options import LOOPBACK, OUTSIDE_WAIT_S, Options
+    from environment.options import LOOPBACK, OUTSIDE_WAIT_S, WEB_SPEED, Options
 
     out = options.out or _free_folder(Path(options.scenario).stem)
     try:
@@ -202,6 +223,7 @@ def _run(options: argparse.Namespace) -> int:
                     driver_page=options.driver_page,
                     web=options.web,
                     web_host=options.web_host or LOOPBACK,
+                    pace=_pace(options, WEB_SPEED),
                     watchers=tuple(options.watcher),
                     outside=tuple(options.outside),
                     outside_wait_s=OUTSIDE_WAIT_S if options.outside_wait is None else options.outside_wait,
@@ -228,6 +250,14 @@ def _run(options: argparse.Namespace) -> int:
     if done.page is not None:
         done.page.stay()
     return 0
+
+
+def _pace(options: argparse.Namespace, usual: float) -> float | None:
+    """How fast virtual time passes: as asked for; else the `usual` way where somebody looks at the page."""
+    if options.pace is not None or options.web is None or options.speed is not None or options.outside:
+        given: float | None = options.pace
+        return given
+    return None if options.driver_page is not None else usual
 
 
 def _write_details(out: Path, text: str) -> Path:
@@ -344,6 +374,18 @@ def _keep(options: argparse.Namespace) -> int:
     from environment.replay import keeping
 
     return keeping.keep_command(options)
+
+
+def _play(options: argparse.Namespace) -> int:
+    from environment.exam import command
+
+    return command.play_command(options)
+
+
+def _exam(options: argparse.Namespace) -> int:
+    from environment.exam import command
+
+    return command.exam_command(options)
 
 
 def _schema(options: argparse.Namespace) -> int:

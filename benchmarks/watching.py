@@ -163,7 +163,7 @@ def day(name: str, out: Path, admit: Path) -> None:
     options = Options(out=out, base=source.parent if source.suffix == ".toml" else scenario.SCENARIOS)
     watched = admit.exists()
     if watched:
-        options = Options(out=out, base=options.base, admit=admit, web=0, web_speed=None)
+        options = Options(out=out, base=options.base, admit=admit, web=0)
     done = launcher.launch(scenario.load(name), options, Telling())
     print(json.dumps({"messages": done.summary["messages"], "cpu_s": time.process_time()}), flush=True)
     if done.page is not None:

@@ -160,7 +160,8 @@ def _clock(scenario: Scenario, options: Options) -> VirtualClock | ScaledClock:
         return VirtualClock(scenario.begins, Pace(options.speed or OUTSIDE_SPEED, held=True, wall=idle), idle)
     if options.speed is not None:
         return ScaledClock(scenario.begins, options.speed, held=True)
-    return VirtualClock(scenario.begins, None if options.web is None else Pace(options.web_speed))
+    paced = options.web is not None or options.pace is not None
+    return VirtualClock(scenario.begins, Pace(options.pace) if paced else None)
 
 
 def _page(scenario: Scenario, options: Options, port: int, out: OutFolder, progress: Progress) -> PageProcess:

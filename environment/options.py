@@ -14,7 +14,7 @@ from pathlib import Path
 MOST_PORT = 65_535
 LOOPBACK = "127.0.0.1"
 WEB_SPEED = 300.0
-"""With the page and without --speed, time passes so many times as fast as life at first; the page has buttons."""
+"""With the page and without --pace and --speed, time passes so many times as fast as life at first."""
 OUTSIDE_SPEED = 60.0
 """With actors outside and without --speed, time passes so many times as fast as life."""
 OUTSIDE_WAIT_S = 120.0
@@ -33,11 +33,11 @@ class Options:
     server that has the accounts in the file `accounts`; without it one is embedded, on `port` (None: a free one), which
     also lets in the accounts in the file `admit`. `base` is where the scenario's relative paths start. On the port
     `driver_page` (0: a free one) a person can be a driver; None: nobody is. On the port `web` (0: a free one) of the
-    address `web_host` a page shows the run; time passes `web_speed` times as fast as life at first (None: as fast as it
-    goes) where there is no `speed`. `watchers` are the JIDs, or domains, on the server that may chat with the observer;
-    on the embedded one all in `admit` may. `outside` are the actors that somebody else's system plays, NAME or
-    NAME=JID, who have `outside_wait_s` of the wall to register; scenario time then keeps to a pace, and waits while the
-    swarm itself is busy."""
+    address `web_host` a page shows the run. `pace`: virtual time passes so many times as fast as life, at first where
+    there is a page (None: as fast as it goes); the run is the same at every pace. `watchers` are the JIDs, or domains,
+    on the server that may chat with the observer; on the embedded one all in `admit` may. `outside` are the actors that
+    somebody else's system plays, NAME or NAME=JID, who have `outside_wait_s` of the wall to register; scenario time
+    then keeps to a pace, and waits while the swarm itself is busy."""
 
     out: Path
     speed: float | None = None
@@ -52,7 +52,7 @@ class Options:
     driver_page: int | None = None
     web: int | None = None
     web_host: str = LOOPBACK
-    web_speed: float | None = WEB_SPEED
+    pace: float | None = None
     watchers: tuple[str, ...] = ()
     outside: tuple[str, ...] = ()
     outside_wait_s: float = OUTSIDE_WAIT_S
@@ -68,6 +68,13 @@ class Options:
                 f"--speed {self.speed:g}: time must pass; give a number above 0 (60 makes a day last 24 minutes), "
                 "or leave it out for a run as fast as it goes"
             )
+        if self.pace is not None:
+            if not (self.pace > 0 and math.isfinite(self.pace)):
+                yield f"--pace {self.pace:g}: give a number above 0 (60 makes a day last 24 minutes), or leave it out"
+            if self.outside:
+                yield "--pace: with --outside it is --speed that says how fast time passes; give that"
+            elif self.speed is not None:
+                yield "--pace: --speed, or the driver's page, says how fast time passes; leave one of them out"
         if self.port is not None and not 0 <= self.port <= MOST_PORT:
             yield f"--port {self.port}: is no port; give one up to {MOST_PORT}, or leave it out for a free one"
         if self.driver_page is not None:

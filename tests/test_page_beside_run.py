@@ -68,7 +68,7 @@ def with_page(folder: Path, manner: str, moves: list[dict[str, Any]] | None = No
     words = json.dumps([json.dumps(move) for move in moves or []])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(page_process, "COMMAND", (sys.executable, str(FAKE), manner, str(folder / "heard"), words))
-        return play(folder / "run", listener=listener, web=0, web_speed=None), listener
+        return play(folder / "run", listener=listener, web=0), listener
 
 
 def heard(folder: Path) -> list[dict[str, Any]]:
