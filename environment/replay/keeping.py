@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 from environment.replay.command import EXPECTED, verdict
-from environment.replay.point import read_point
-from environment.replay.record import ReplayError, read_record
+from environment.replay.point import POINT, read_point
+from environment.replay.record import TOLERANCES, ReplayError, read_record
 from environment.replay.stage import replay
 from environment.run_folder import ACTS, SCENARIO, TRACE
 
@@ -78,8 +78,13 @@ def folder_of(cases: Path, case: str) -> Path:
 def keep(run: Path, inputs: tuple[str, ...], folder: Path, text: str | None) -> None:
     """Writes the case: what the run was made of and what was said and done. What README, point and tolerances say
     stays, but for the README where there is a new `text`. Raises ReplayError."""
+    if folder.exists() and folder.samefile(run):
+        raise ReplayError(f"{run}: is the case itself; give the folder of a run")
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        for old in folder.iterdir():
+            if old.is_file() and old.name not in (README, POINT, TOLERANCES):
+                old.unlink()
         for name in (SCENARIO, TRACE, ACTS, *inputs):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(run / name, folder / name)
@@ -87,7 +92,7 @@ def keep(run: Path, inputs: tuple[str, ...], folder: Path, text: str | None) -> 
             title = folder.name.replace("-", " ")
             (folder / README).write_text(f"# {title[0].upper()}{title[1:]}\n\n{text.strip()}\n", encoding="utf-8")
     except OSError as error:
-        raise ReplayError(f"{error.filename or folder}: cannot be written: {error.strerror}") from None
+        raise ReplayError(f"{error.filename or folder}: cannot be copied: {error.strerror}") from None
 
 
 def _as_it_is(folder: Path) -> list[str]:

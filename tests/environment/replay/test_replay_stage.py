@@ -10,6 +10,7 @@ import pytest
 
 from agents.decisions.bidding import Strategy
 from environment import world
+from environment.replay import keeping
 from environment.replay.command import played_by
 from environment.replay.conductor import counted
 from environment.replay.keeping import README
@@ -155,6 +156,25 @@ def test_a_run_becomes_a_case(evening: Path, tmp_path: Path, capsys: pytest.Capt
     assert (folder / README).read_text(encoding="utf-8") == "# The silent one\n\nvpp2 is silent (D5.1 3.6).\n"
     assert (folder / TRACE).read_bytes() == (evening / TRACE).read_bytes()
     assert capsys.readouterr().out.startswith(f"{folder}: ")
+
+
+def test_the_files_of_a_scenario_are_kept_with_it_and_those_of_the_run_before_are_not(tmp_path: Path) -> None:
+    run, folder = tmp_path / "run", tmp_path / "buc3" / "the-case"
+    run.mkdir()
+    for name in (SCENARIO, TRACE, ACTS, "sessions.csv", "frequency.csv"):
+        (run / name).write_text(f"of {name}\n", encoding="utf-8")
+    keeping.keep(run, ("sessions.csv", "frequency.csv"), folder, "Of two files.")
+    (folder / POINT).write_text("", encoding="utf-8")
+    (run / "sessions.csv").write_text("others\n", encoding="utf-8")
+    keeping.keep(run, ("sessions.csv",), folder, None)
+    assert {path.name for path in folder.iterdir()} == {README, POINT, SCENARIO, TRACE, ACTS, "sessions.csv"}
+    assert (folder / "sessions.csv").read_text(encoding="utf-8") == "others\n"
+    with pytest.raises(ReplayError, match="is the case itself"):
+        keeping.keep(folder, ("sessions.csv",), folder, None)
+    assert (folder / TRACE).exists()
+    (run / TRACE).unlink()
+    with pytest.raises(ReplayError, match=r"trace\.jsonl: cannot be copied: No such file"):
+        keeping.keep(run, (), tmp_path / "buc3" / "another", "None.")
 
 
 def test_a_new_case_needs_a_text_and_a_name(evening: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
