@@ -8,7 +8,7 @@ run: setup
 	$(BIN)/python run.py slovenia
 
 test: setup lint
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist loadgroup
 
 lint: setup
 	$(BIN)/ruff check .

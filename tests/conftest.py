@@ -24,6 +24,27 @@ DAY_S = 600.0
 """Wall seconds in which two days side by side are over on any machine."""
 
 
+SLOWEST = ("test_denmark_shipped", "test_run", "traces", "test_portugal", "test_island_days", "test_greece")
+"""Files whose days take longest; they are begun first, so that no worker waits for one of them at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where tests run side by side those of a file stay together, as they share what it has played; a recorded case
+    is one by itself."""
+
+    def place(item: pytest.Item) -> int:
+        name = item.path.parent.name if item.path.parent.name == "traces" else item.path.stem
+        return SLOWEST.index(name) if name in SLOWEST else len(SLOWEST)
+
+    for item in items:
+        case = getattr(item, "callspec", None)
+        group = str(item.path.relative_to(PROJECT))
+        if item.path.parent.name == "traces" and case is not None:
+            group = f"{group}::{case.params.get('case', '')}"
+        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=place)
+
+
 def side_by_side(name: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Day, Day]:
     """A shipped day as the user runs it, twice side by side, each with its own order of hashes."""
     folders = [tmp_path_factory.mktemp(name) / f"run-{number}" for number in (1, 2)]
