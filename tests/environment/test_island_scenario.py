@@ -163,8 +163,8 @@ WRONG: dict[str, tuple[tuple[str, str], str]] = {
     ),
     "a fault of no kind": (
         fault("sun-dark"),
-        "fault[1].kind: input should be 'charger-silent', 'charger-nonsense', 'manager-idle' or 'producer-silent' "
-        "(given: 'sun-dark')",
+        "fault[1].kind: input should be 'charger-silent', 'charger-nonsense', 'manager-idle', "
+        "'producer-silent' or 'agent-silent' (given: 'sun-dark')",
     ),
     "a fault without an end": (
         fault("manager-idle", target="building", end="never"),

@@ -195,7 +195,7 @@ def test_drivers_have_the_names_of_agents() -> None:
         (
             "[people]",
             '[[fault]]\nkind = "meter-lost"\ntarget = "x"\nstart = "01:00"\nend = "02:00"\n[people]',
-            "fault[1].kind: input should be 'charger-silent', 'charger-nonsense' or 'charger-ignores' "
+            "fault[1].kind: input should be 'charger-silent', 'charger-nonsense', 'charger-ignores' or 'agent-silent' "
             "(given: 'meter-lost')",
         ),
     ],
