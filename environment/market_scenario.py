@@ -156,7 +156,7 @@ class MarketScenario(OneNetwork):
 
     def _not_here(self) -> list[str]:
         return [
-            f"fault: {fault.kind} is a fault of another demonstrator; here chargers can be silent or talk nonsense"
+            f"fault: {fault.kind} is of another demonstrator; here chargers and agents fall silent, or chargers talk nonsense"
             for fault in self.fault
             if not fault.kind.startswith(("charger", "agent"))
         ]
