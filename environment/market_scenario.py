@@ -156,7 +156,7 @@ class MarketScenario(OneNetwork):
 
     def _not_here(self) -> list[str]:
         return [
-            f"fault: {fault.kind} is of another demonstrator; here chargers and agents fall silent, or chargers talk nonsense"
+            f"fault: {fault.kind} is of another demonstrator; charger-silent, charger-nonsense, agent-silent are here"
             for fault in self.fault
             if not fault.kind.startswith(("charger", "agent"))
         ]
