@@ -14,6 +14,7 @@ from protocols.catalogue import parse
 from protocols.conversation import Conversation
 from protocols.exchanges import Content, ContentError
 from protocols.peer import Patience
+from protocols.tables import REFUSAL
 from protocols.trace import Entry
 
 _FOR_EVER = timedelta(days=36_500)
@@ -92,6 +93,23 @@ def likeness(recorded: AclMessage, live: AclMessage, ids: Mapping[str, str]) -> 
         if (name,) not in names and name not in ("exchange", "timestamp")
     ]
     return (sum(map(int, same)) + 4 * sum(map(int, known)) + 1) / (len(same) + 4 * len(known) + 1)
+
+
+def closing(conversation: Conversation, message: AclMessage) -> AclMessage | None:
+    """The act by which our side turns down, or closes, what the other has said; None where nothing is to be said."""
+    peer = message.sender
+    if conversation.ended(peer):
+        return None
+    if message.performative is Performative.CANCEL:
+        acts = [("!inform-cancel", plain(reference=str(message.content.get("reference", "called off"))))]
+    else:
+        reason = plain(code="not-in-the-record", reason="this exam has no other answer to that", faults=[])
+        acts = [(f"!{act}", reason) for act in (REFUSAL[message.protocol], "reject-proposal", "failure")]
+    for trigger, content in acts:
+        if trigger in conversation.allowed(peer):
+            act = Performative(trigger[1:].removesuffix("-cancel"))
+            return conversation.compose(act, content, peer, in_reply_to=message.reply_with)
+    return None
 
 
 def declines(message: AclMessage) -> bool:

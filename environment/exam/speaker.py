@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -16,11 +17,11 @@ from itertools import count
 from behaviours.ports import Clock, Letter
 from environment.exam import rules
 from environment.exam.binding import Binding, Unbound
-from environment.exam.course import PATIENT, Course, plain
+from environment.exam.course import PATIENT, Course, closing
 from environment.exam.judge import Judge
 from environment.exam.script import SERVICES, Script, Strand
 from environment.replay.difference import told
-from protocols.acl import AclMessage, Performative
+from protocols.acl import AclMessage
 from protocols.catalogue import parse
 from protocols.conversation import Conversation, IllegalSendError
 from protocols.events import Expired
@@ -28,7 +29,6 @@ from protocols.exchanges import ContentError
 from protocols.references import Register, Said
 from protocols.roles import Role
 from protocols.semantics import violations
-from protocols.tables import REFUSAL
 from protocols.trace import Entry
 
 BEFORE_AGENTS = 1
@@ -304,26 +304,10 @@ class Speaker:
     def _courtesy(self, course: Course, message: AclMessage) -> None:
         """Turns down, or closes, what the record has no answer to."""
         conversation, now = course.conversation, self._clock.now()
-        if conversation is None or conversation.ended(self._examined):
+        if conversation is None or (answer := closing(conversation, message)) is None:
             return
-        allowed = conversation.allowed(self._examined)
-        reason = plain(code="not-in-the-record", reason="this exam has no other answer to that", faults=[])
-        for trigger, content in (
-            ("!inform-cancel", plain(reference=str(message.content.get("reference", "called off")))),
-            (f"!{REFUSAL[message.protocol]}", reason),
-            ("!reject-proposal", reason),
-            ("!failure", reason),
-        ):
-            answers_cancel = trigger.endswith("-cancel")
-            if trigger not in allowed or answers_cancel != (message.performative is Performative.CANCEL):
-                continue
-            act = Performative(trigger[1:].removesuffix("-cancel"))
-            said = conversation.compose(act, content, self._examined, in_reply_to=message.reply_with)
-            self._number += 1
-            said = replace(said, reply_with=f"{said.conversation_id}/exam/{self._number}")
-            try:
-                conversation.send(said, now)
-            except IllegalSendError:
-                return
-            self._post(said, now)
-            return
+        self._number += 1
+        answer = replace(answer, reply_with=f"{answer.conversation_id}/exam/{self._number}")
+        with suppress(IllegalSendError):
+            conversation.send(answer, now)
+            self._post(answer, now)

@@ -14,6 +14,7 @@ from tests.exam.wrong import Change, Faulty, Sent, act, broken, examined, given,
 
 EVENING = "buc6/the-ordinary-course"
 MARKET = "buc1/the-ordinary-course"
+HELP = "buc3/the-ordinary-course"
 LATE = timedelta(hours=1)
 Content = dict[str, Any]
 
@@ -251,6 +252,25 @@ FAULTS: dict[str, tuple[str, str, str, Change]] = {
         MARKET,
         "power-bounds",
         members("1.1.2", "accept-proposal", cleared_power_kw=99.0),
+    ),
+    "a CPO that answers another activation": (
+        "cpo",
+        EVENING,
+        "unknown-reference",
+        members("6.2.4", "agree", activation_id="x"),
+    ),
+    "a CPO that asks its drivers about nothing": (
+        "cpo",
+        EVENING,
+        "unknown-reference",
+        members("6.2.3", "propose", activation_id="x"),
+    ),
+    "a manager that offers nothing in time": ("v2x_manager", HELP, "unanswered", act("3.x.1", "propose", swallowed)),
+    "a manager that offers for another call": (
+        "v2x_manager",
+        HELP,
+        "unknown-reference",
+        members("3.x.1", "propose", request_id="x"),
     ),
     "a driver who never answers": ("ev_owner", EVENING, "unanswered", act("6.2.3", "accept-proposal", swallowed)),
     "a driver who answers another's question": (
