@@ -73,8 +73,10 @@ class Binding:
         except Unbound:
             return None
 
-    def hear(self, recorded: AclMessage, live: AclMessage) -> list[Pair]:
-        """The live agent has said what stands in the place of this line; returns what its values are bound by."""
+    def hear(self, recorded: AclMessage, live: AclMessage) -> tuple[Pair, dict[str, str]]:
+        """The live agent has said what stands in the place of this line; returns what its values are bound by, and the
+        ids that it gave: a strand that is played again has others."""
+        given: dict[str, str] = {}
         self._learn(recorded.reply_with, live.reply_with)
         self._learn(recorded.conversation_id, live.conversation_id)
         pair = (recorded.content, live.content)
@@ -82,9 +84,11 @@ class Binding:
             found = _at(live.content, path)
             if isinstance(found, str) and found:
                 self._learn(value, found)
+                if self._script.owner.get(value) == self._script.examined:
+                    given[value] = found
             if self._script.owner.get(value) == self._script.examined:
                 self._pairs.setdefault(value, pair)
-        return [pair]
+        return pair, given
 
     def _learn(self, recorded: str, live: str) -> None:
         if self._script.owner.get(recorded) == self._script.examined:
@@ -99,16 +103,19 @@ class Binding:
         conversation_id: str,
         in_reply_to: str | None,
         pairs: list[Pair],
+        given: Mapping[str, str],
         suffix: str = "",
         shifted: bool = False,
     ) -> AclMessage:
-        """A line of ours as it is to be said `now`. `pairs` are what the live agent said before in this strand;
-        `suffix` marks the ids of a strand that is played again; `shifted`: the whole strand stands at another time
-        than in the record. Raises Unbound."""
+        """A line of ours as it is to be said `now`. `pairs` and `given` are what the live agent said before in this
+        strand; `suffix` marks the ids of a strand that is played again; `shifted`: the whole strand stands at another
+        time than in the record. Raises Unbound."""
         recorded = entry.message
-        own = {value for _, value in ids_of(recorded.content) if self._script.owner.get(value) == recorded.sender}
+        renamed = dict(given)
+        if suffix:
+            renamed |= {value: self.id(value) + suffix for value in self._own(recorded)}
         known = [*pairs, *(self._pairs[v] for _, v in ids_of(recorded.content) if v in self._pairs)]
-        content = self._content(recorded.content, entry.at, now.astimezone(zone), own if suffix else set(), suffix)
+        content = self._content(recorded.content, entry.at, now.astimezone(zone), renamed)
         if known:
             content = _valued(recorded, content, known)
         reply_by = recorded.reply_by
@@ -127,17 +134,21 @@ class Binding:
             content=content,
         )
 
-    def _content(self, value: Any, at: datetime, now: datetime, own: set[str], suffix: str, name: str = "") -> Any:
+    def _own(self, recorded: AclMessage) -> set[str]:
+        """The ids of a message that its own sender chose."""
+        return {value for _, value in ids_of(recorded.content) if self._script.owner.get(value) == recorded.sender}
+
+    def _content(self, value: Any, at: datetime, now: datetime, renamed: Mapping[str, str], name: str = "") -> Any:
         if isinstance(value, Mapping):
-            return {key: self._content(member, at, now, own, suffix, key) for key, member in value.items()}
+            return {key: self._content(member, at, now, renamed, key) for key, member in value.items()}
         if isinstance(value, (list, tuple)):
-            return [self._content(member, at, now, own, suffix, name) for member in value]
+            return [self._content(member, at, now, renamed, name) for member in value]
         if not isinstance(value, str):
             return value
         if value in self._jids:
             return self._jids[value]
         if name.endswith("_id") or name == "reference":
-            return self.id(value) + (suffix if value in own else "")
+            return renamed[value] if value in renamed else self.id(value)
         if name == "timestamp" and _instant(value) == at:
             return now.isoformat()
         return value

@@ -36,6 +36,8 @@ class Course:
     suffix: str = ""
     void: str = ""
     pairs: list[Pair] = field(default_factory=list)
+    given: dict[str, str] = field(default_factory=dict)
+    """The ids that the live agent gave in this strand, by the recorded ones."""
     ids: dict[str, str] = field(default_factory=dict)
     """The live id of each message of the strand, by its recorded one."""
     heard_at: datetime | None = None

@@ -168,7 +168,9 @@ class Examiner(Speaker):
         """The message stands for a line of the record."""
         recorded = course.strand.entries[place].message
         course.ids[recorded.reply_with] = message.reply_with
-        course.pairs += self.binding.hear(recorded, message)
+        pair, given = self.binding.hear(recorded, message)
+        course.pairs.append(pair)
+        course.given |= given
         course.next = place + 1
         self._arm(course)
         self._heard.add(course.strand.entries[place].line)

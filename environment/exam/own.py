@@ -88,7 +88,8 @@ class OwnExam(ReplayStage):
     async def _perform(self, swarm: Swarm, cast: Cast[Any], passwords: dict[str, str], stack: AsyncExitStack) -> None:
         self._props: Props = cast.props
         [actor] = [each for each in cast.actors() if each.address == self.script.examined]
-        actor.swarm = replace(swarm, recorder=self.hall.recording)
+        # Whoever falls silent on purpose in the scenario does not in its own exam.
+        actor.swarm = replace(swarm, recorder=self.hall.recording, down=lambda jid: False)
         self._next_minute(self._begins + MINUTE)
         if self.world.nominations is not None:
             self.world.nominations = lambda: self._nominated

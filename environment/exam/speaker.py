@@ -201,6 +201,7 @@ class Speaker:
             conversation_id=course.conversation_id,
             in_reply_to=answers,
             pairs=course.pairs,
+            given=course.given,
             suffix=course.suffix,
             shifted=bool(course.shift),
         )
