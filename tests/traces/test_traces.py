@@ -9,6 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from spade.fipa_message import FIPAMessageParser
+from spade.message import Message
 
 from environment.replay.command import played_by, verdict
 from environment.replay.keeping import CASES, README, USE_CASES, folder_of
@@ -59,6 +61,16 @@ def test_the_trace_breaks_no_rule_but_those_that_are_the_point(case: str, record
     with (CASES / case / TRACE).open(encoding="utf-8", newline="\n") as lines:
         faults = check(lines, zone=record.scenario.zone)
     assert [str(fault) for fault in faults] == [line[2:] for line in readme if line.startswith("- line ")]
+
+
+def test_spades_own_parser_accepts_every_message(record: Record) -> None:
+    for entry in record.entries:
+        acl = entry.message
+        message = Message(to=acl.receiver, sender=acl.sender, body=acl.body(), metadata=dict(acl.metadata()))
+        message.metadata = message._metadata  # where SPADE's parser looks
+        parser = FIPAMessageParser(message)
+        assert parser.validate_fipa_message() == (True, ""), entry.line
+        assert (parser.get_performative(), parser.parse_body()) == (acl.performative, acl.content)
 
 
 def test_the_case_shows_what_it_is_for(case: str, record: Record) -> None:
