@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import re
 import tomllib
 from collections.abc import Mapping
@@ -64,9 +65,7 @@ def parse(text: str, source: str, **changes: Any) -> Scenario:
     if isinstance(tables.get("scenario"), dict):
         given = {key: value for key, value in changes.items() if value is not None}
         tables["scenario"].update(given)
-        text = _with_values(text, given)
-        if tomllib.loads(text) != tables:
-            text = ""
+        text = _same(_with_values(text, given), tables)
     kind = next((KINDS[table] for table in KINDS if table in tables), MarketScenario)
     try:
         return kind.model_validate(_tuples(tables)).from_source(source, text)
@@ -75,7 +74,7 @@ def parse(text: str, source: str, **changes: Any) -> Scenario:
 
 
 def _with_values(text: str, given: Mapping[str, Any]) -> str:
-    """The same TOML with these numbers in its `[scenario]` table; everything else stays as it is written. A table that
+    """The same TOML with these values in its `[scenario]` table; everything else stays as it is written. A table that
     is written otherwise (`scenario = {..}`) is left as it is."""
     parts = re.split(r"(?m)^(\s*\[scenario\].*\n?)", text, maxsplit=1)
     if not given or len(parts) == 1:
@@ -83,12 +82,25 @@ def _with_values(text: str, given: Mapping[str, Any]) -> str:
     head, table, rest = parts
     own, *others = re.split(r"(?m)^(?=\s*\[)", rest, maxsplit=1)
     for key, value in given.items():
-        own, found = re.subn(
-            rf"(?m)^(\s*{re.escape(key)}\s*=)[^#\n]*?(\s*(?:#.*)?)$", rf"\g<1> {value}\g<2>", own, count=1
-        )
-        own = own if found else f"{key} = {value}\n{own}"
+        line = rf"(?m)^(\s*{re.escape(key)}\s*=)[^#\n]*?(\s*(?:#.*)?)$"
+        written = _toml(value)
+        own, found = re.subn(line, lambda old, new=written: f"{old[1]} {new}{old[2]}", own, count=1)
+        own = own if found else f"{key} = {written}\n{own}"
     table = table if table.endswith("\n") else f"{table}\n"
     return head + table + own + "".join(others)
+
+
+def _same(text: str, tables: Mapping[str, Any]) -> str:
+    """The text, if these tables are what it says; else "", as nobody knows their text."""
+    try:
+        return text if tomllib.loads(text) == tables else ""
+    except tomllib.TOMLDecodeError:
+        return ""
+
+
+def _toml(value: Any) -> str:
+    """A number, a text, a date or a time as TOML writes it."""
+    return json.dumps(value) if isinstance(value, str | bool) else str(value)
 
 
 def _causes(faults: list[Any]) -> list[Any]:

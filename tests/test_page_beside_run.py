@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 from datetime import datetime
@@ -137,6 +138,7 @@ def test_where_the_server_is_stands_in_the_folder_while_the_run_lasts(meddled: t
         "domain": "localhost",
         "ca": str(day.folder / "server" / "ca.pem"),
         "admit": None,
+        "process": os.getpid(),
     }
     assert listener.access["port"] > 0
     assert listener.access_mode == 0o600

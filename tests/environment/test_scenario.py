@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from datetime import timedelta
+from datetime import date, time, timedelta
 
 import pytest
 
@@ -175,6 +175,16 @@ def test_the_text_of_a_scenario_is_that_scenario() -> None:
     again = scenario.parse(loaded.text, "slovenia.toml")
     assert (again, again.scenario.seed, again.scenario.days) == (loaded, 7, 2)
     assert scenario.load("slovenia").text == (scenario.SCENARIOS / "slovenia.toml").read_text(encoding="utf-8")
+
+
+def test_the_text_has_texts_dates_and_times_that_were_given_as_toml_writes_them() -> None:
+    given = {"timezone": "Atlantic/Azores", "start": date(2026, 5, 27), "start_time": time(9), "title": 'a "b" \\1 # c'}
+    loaded = scenario.load("slovenia", **given)
+    table = tomllib.loads(loaded.text)["scenario"]
+    assert {key: table[key] for key in given} == given
+    hash_in_text = TEXT.replace('title = "', 'title = "# ', 1)
+    told = scenario.parse(hash_in_text, "x.toml", title="other").text
+    assert tomllib.loads(told)["scenario"]["title"] == "other"
 
 
 def test_a_scenario_table_that_is_written_inline_has_no_text_once_the_command_line_changed_it() -> None:
